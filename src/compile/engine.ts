@@ -1,0 +1,85 @@
+/**
+ * What runs tensor functions. An engine is a store of named tensors plus programs that work on them.
+ *
+ * Two implementations: `CompiledEngine` traces a function to ONNX and runs it in a worker thread; `EagerEngine` calls the
+ * same function on a TensorFlow.js backend in the calling thread. They promise the same results up to rounding.
+ *
+ * - The store owns its tensors until `remove` or `dispose`. `put` takes the array over (compiled: it moves to the worker
+ *   and the caller's array becomes unusable); `fetch` returns a copy.
+ * - A program runs for every combination of sizes it meets; the first run with new sizes may be slow (trace and session,
+ *   about a second for a 0.5B model), later ones are not.
+ * - Calls are carried out in the order in which they were made. `abort` rejects those not yet begun with code `aborted`;
+ *   the one under way completes.
+ */
+import type { HostTensor, HostTensors } from "./hostTensor.js";
+import type { TensorFunction } from "./trace.js";
+import type { FileTensor } from "./fileTensors.js";
+
+/** A number, or a name that is bound by the inputs of each run: a program is specialised per binding ("bucket"). */
+export type Dimension = number | string;
+
+export interface InputSpec {
+  readonly shape: readonly Dimension[];
+  /** Default float32. */
+  readonly dtype?: "float32" | "int32" | "bool";
+  /**
+   * `input` (default): given to each run. `state`: read from the store; an output of the same name replaces it.
+   * `constant`: baked into the program.
+   */
+  readonly role?: "input" | "state" | "constant";
+  /** The store name of a state input; the input's own name by default. */
+  readonly store?: string;
+  /** The value of a constant input. */
+  readonly value?: HostTensor;
+}
+
+export type Signature = Readonly<Record<string, InputSpec>>;
+
+/** Where a part of a stored tensor is overwritten: `into[..., offset + i, ...]` along `axis`. */
+export interface SliceTarget {
+  readonly into: string;
+  readonly axis: number;
+  readonly offset: number;
+}
+
+export interface RunOptions {
+  /** Values of named dimensions that no input fixes. */
+  readonly sizes?: Readonly<Record<string, number>>;
+  /** Outputs that stay in the store under the given name instead of being returned. */
+  readonly keep?: Readonly<Record<string, string>>;
+  /** Outputs that are written into part of a stored tensor instead of being returned. */
+  readonly write?: Readonly<Record<string, SliceTarget>>;
+  /** Store names for state inputs, over those of the signature: one program serves several models. */
+  readonly bind?: Readonly<Record<string, string>>;
+}
+
+export interface Program {
+  readonly name: string;
+  /** Inputs by name; plain arrays are taken as one-dimensional. Returns the outputs that are neither state, kept nor written. */
+  run(inputs: Readonly<Record<string, HostTensor>>, options?: RunOptions): Promise<HostTensors>;
+  /** Prepares the sizes in advance, without running. */
+  prepare(sizes: Readonly<Record<string, number>>): Promise<void>;
+  /** Frees its sessions. The stored tensors stay. */
+  dispose(): Promise<void>;
+}
+
+export interface Engine {
+  readonly kind: "compiled" | "eager";
+  /** For people: where the arithmetic happens, e.g. `onnxruntime cpu, 2 threads`. */
+  readonly description: string;
+  put(name: string, tensor: HostTensor): Promise<void>;
+  /** Reads a tensor of a file straight into the store, as float32. */
+  load(name: string, file: FileTensor): Promise<void>;
+  fetch(name: string): Promise<HostTensor>;
+  copy(from: string, to: string): Promise<void>;
+  remove(...names: string[]): Promise<void>;
+  has(name: string): boolean;
+  /** @throws EngineError `unknown_tensor` */
+  shapeOf(name: string): readonly number[];
+  /** The names in the store that start with `prefix`, in the order in which they were put. */
+  names(prefix?: string): string[];
+  compile(fn: TensorFunction, signature: Signature, options?: { name?: string }): Program;
+  /** Rejects all calls that have not begun, with EngineError `aborted`. */
+  abort(): void;
+  dispose(): Promise<void>;
+}

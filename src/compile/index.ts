@@ -1,0 +1,10 @@
+/** TensorFlow.js functions, traced to ONNX and run by ONNX Runtime. Knows nothing of models or training. */
+export { compile } from "./compile.js";
+export type { Dimension, Engine, InputSpec, Program, RunOptions, Signature, SliceTarget } from "./engine.js";
+export { CompiledEngine, type CompiledEngineOptions } from "./compiledEngine.js";
+export { EagerEngine } from "./eagerEngine.js";
+export { type FileTensor, readFileTensor } from "./fileTensors.js";
+export { type HostData, type HostTensor, type HostTensors, hostTensor } from "./hostTensor.js";
+export { tf } from "./tensorflow.js";
+export type { TensorFunction } from "./trace.js";
+export type { TensorMap } from "./tracingBackend.js";

@@ -1,0 +1,160 @@
+/**
+ * Writes a graph as the bytes of an ONNX ModelProto. The schema below holds only what is written; names and field
+ * numbers are those of onnx.proto3 (ONNX IR version 9).
+ */
+import protobuf from "protobufjs";
+import { EngineError } from "../errors.js";
+import { type Attributes, type DType, type Graph, type TypedArray, type Value, sizeOf } from "./graph.js";
+
+const OPSET = 21;
+const IR_VERSION = 9;
+/** TensorProto.DataType */
+const DATA_TYPE: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 };
+/** AttributeProto.AttributeType */
+const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 };
+
+const schema = protobuf.Root.fromJSON({
+  nested: {
+    ModelProto: {
+      fields: {
+        ir_version: { type: "int64", id: 1 },
+        producer_name: { type: "string", id: 2 },
+        graph: { type: "GraphProto", id: 7 },
+        opset_import: { rule: "repeated", type: "OperatorSetIdProto", id: 8 },
+      },
+    },
+    OperatorSetIdProto: { fields: { domain: { type: "string", id: 1 }, version: { type: "int64", id: 2 } } },
+    GraphProto: {
+      fields: {
+        node: { rule: "repeated", type: "NodeProto", id: 1 },
+        name: { type: "string", id: 2 },
+        initializer: { rule: "repeated", type: "TensorProto", id: 5 },
+        input: { rule: "repeated", type: "ValueInfoProto", id: 11 },
+        output: { rule: "repeated", type: "ValueInfoProto", id: 12 },
+      },
+    },
+    NodeProto: {
+      fields: {
+        input: { rule: "repeated", type: "string", id: 1 },
+        output: { rule: "repeated", type: "string", id: 2 },
+        name: { type: "string", id: 3 },
+        op_type: { type: "string", id: 4 },
+        attribute: { rule: "repeated", type: "AttributeProto", id: 5 },
+        domain: { type: "string", id: 7 },
+      },
+    },
+    AttributeProto: {
+      fields: {
+        name: { type: "string", id: 1 },
+        f: { type: "float", id: 2 },
+        i: { type: "int64", id: 3 },
+        s: { type: "bytes", id: 4 },
+        ints: { rule: "repeated", type: "int64", id: 8 },
+        type: { type: "int32", id: 20 },
+      },
+    },
+    TensorProto: {
+      fields: {
+        dims: { rule: "repeated", type: "int64", id: 1 },
+        data_type: { type: "int32", id: 2 },
+        name: { type: "string", id: 8 },
+        raw_data: { type: "bytes", id: 9 },
+      },
+    },
+    ValueInfoProto: { fields: { name: { type: "string", id: 1 }, type: { type: "TypeProto", id: 2 } } },
+    TypeProto: { fields: { tensor_type: { type: "TypeProtoTensor", id: 1 } } },
+    TypeProtoTensor: { fields: { elem_type: { type: "int32", id: 1 }, shape: { type: "TensorShapeProto", id: 2 } } },
+    TensorShapeProto: { fields: { dim: { rule: "repeated", type: "Dimension", id: 1 } } },
+    Dimension: { fields: { dim_value: { type: "int64", id: 1 } } },
+  },
+});
+const ModelProto = schema.lookupType("ModelProto");
+
+/**
+ * @param outputs graph outputs by the name they get in the model
+ * @returns the bytes of a `.onnx` file
+ */
+export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value>): Uint8Array<ArrayBuffer> {
+  const initializers = new Map<string, object>();
+  const nodes: object[] = [];
+  const nameOf = (value: Value | null): string => {
+    if (value === null) return "";
+    if ((value.data !== undefined || value.uniform !== undefined) && !initializers.has(value.name)) {
+      initializers.set(value.name, tensorProto(value));
+    }
+    return value.name;
+  };
+  for (const [index, node] of graph.nodes.entries()) {
+    nodes.push({
+      input: node.inputs.map(nameOf),
+      output: node.outputs.map((value) => value.name),
+      name: `${node.opType}#${index}`,
+      op_type: node.opType,
+      domain: node.domain,
+      attribute: attributeProtos(node.attributes),
+    });
+  }
+  for (const [name, value] of outputs) nodes.push({ input: [nameOf(value)], output: [name], name: `out:${name}`, op_type: "Identity" });
+
+  const message = {
+    ir_version: IR_VERSION,
+    producer_name: "preflab",
+    opset_import: [
+      { domain: "", version: OPSET },
+      { domain: "com.microsoft", version: 1 },
+    ],
+    graph: {
+      name: "traced",
+      node: nodes,
+      initializer: [...initializers.values()],
+      input: graph.inputs.map((value) => valueInfo(value.name, value)),
+      output: [...outputs].map(([name, value]) => valueInfo(name, value)),
+    },
+  };
+  // A copy, because protobufjs hands out a view into a pooled buffer and the bytes are transferred to the worker.
+  return new Uint8Array(ModelProto.encode(message).finish());
+}
+
+function valueInfo(name: string, value: Value): object {
+  return {
+    name,
+    type: { tensor_type: { elem_type: DATA_TYPE[value.dtype], shape: { dim: value.shape.map((dim_value) => ({ dim_value })) } } },
+  };
+}
+
+function tensorProto(value: Value): object {
+  const data = value.data ?? filled(value.uniform!, value.dtype, sizeOf(value.shape));
+  return {
+    dims: value.shape,
+    data_type: DATA_TYPE[value.dtype],
+    name: value.name,
+    raw_data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  };
+}
+
+export function filled(value: number, dtype: DType, length: number): TypedArray {
+  switch (dtype) {
+    case "float32":
+      return new Float32Array(length).fill(value);
+    case "int32":
+      return new Int32Array(length).fill(value);
+    case "int64":
+      return new BigInt64Array(length).fill(BigInt(value));
+    case "int8":
+      return new Int8Array(length).fill(value);
+    default:
+      return new Uint8Array(length).fill(value);
+  }
+}
+
+function attributeProtos(attributes: Attributes): object[] {
+  return Object.entries(attributes).map(([name, value]) => {
+    if (Array.isArray(value)) return { name, ints: value, type: ATTRIBUTE_TYPE.ints };
+    if (typeof value === "string") return { name, s: new TextEncoder().encode(value), type: ATTRIBUTE_TYPE.string };
+    if (typeof value === "object") return { name, f: value.float, type: ATTRIBUTE_TYPE.float };
+    if (!Number.isInteger(value)) {
+      throw new EngineError("attribute_type", `attribute ${name}: a number is written as int, got ${value}; wrap floats as {float: ${value}}`);
+    }
+    return { name, i: value, type: ATTRIBUTE_TYPE.int };
+  });
+}

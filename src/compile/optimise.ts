@@ -1,0 +1,45 @@
+/** Passes over a traced graph. ONNX Runtime folds constants and removes duplicates itself; these are the passes it lacks. */
+import { type Graph, type Node, type Value, sameShape } from "./graph.js";
+
+/** Keeps only what the outputs need: gradients are traced for everything, and used for little. */
+export function prune(graph: Graph, outputs: Iterable<Value>): void {
+  const needed = new Set<Node>();
+  const visit: Node[] = [];
+  const want = (value: Value | null): void => {
+    if (value?.producer !== undefined && !needed.has(value.producer)) {
+      needed.add(value.producer);
+      visit.push(value.producer);
+    }
+  };
+  for (const value of outputs) want(value);
+  for (let node = visit.pop(); node !== undefined; node = visit.pop()) node.inputs.forEach(want);
+  const kept = graph.nodes.filter((node) => needed.has(node));
+  graph.nodes.splice(0, graph.nodes.length, ...kept);
+}
+
+/** `Gemm(a, b) + bias` is one Gemm, when nothing else reads the product. */
+export function foldBias(graph: Graph, outputs: Iterable<Value>): void {
+  const uses = new Map<Value, number>();
+  const use = (value: Value | null): void => {
+    if (value !== null) uses.set(value, (uses.get(value) ?? 0) + 1);
+  };
+  for (const node of graph.nodes) node.inputs.forEach(use);
+  for (const value of outputs) use(value);
+  const removed = new Set<Node>();
+  for (const [index, node] of graph.nodes.entries()) {
+    if (node.opType !== "Add") continue;
+    for (const [product, bias] of [node.inputs, [...node.inputs].reverse()] as Value[][]) {
+      const gemm = product!.producer;
+      if (gemm?.opType !== "Gemm" || gemm.inputs.length !== 2 || uses.get(product!) !== 1) continue;
+      if (bias!.shape.length !== 1 || !sameShape(product!.shape, node.outputs[0]!.shape)) continue;
+      const fused: Node = { ...gemm, inputs: [...gemm.inputs, bias!], outputs: node.outputs };
+      (node.outputs[0] as { producer: Node }).producer = fused;
+      graph.nodes[index] = fused;
+      removed.add(gemm);
+      break;
+    }
+  }
+  if (removed.size === 0) return;
+  const kept = graph.nodes.filter((node) => !removed.has(node));
+  graph.nodes.splice(0, graph.nodes.length, ...kept);
+}

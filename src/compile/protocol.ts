@@ -1,0 +1,49 @@
+/** Messages between the calling thread and the compute worker. */
+import type { SliceTarget } from "./engine.js";
+import type { FileTensor } from "./fileTensors.js";
+import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
+
+/** Stands before the names of a model's outputs: a state has an input and an output of one name, and ONNX wants two. */
+export const OUTPUT_PREFIX = "out/";
+
+export interface SessionOptions {
+  readonly device: "cpu" | "webgpu" | "cuda";
+  /** Threads of one operator; 0 = all cores. */
+  readonly threads: number;
+}
+
+export type Request =
+  | { kind: "put"; name: string; tensor: HostTensor }
+  | { kind: "load"; name: string; file: FileTensor }
+  | { kind: "fetch"; name: string }
+  | { kind: "copy"; from: string; to: string }
+  | { kind: "remove"; names: string[] }
+  | { kind: "open"; session: string; model: Uint8Array; options: SessionOptions }
+  | { kind: "close"; session: string }
+  | {
+      kind: "run";
+      session: string;
+      inputs: HostTensors;
+      /** Model input → store name. */
+      states: Record<string, string>;
+      /** Model output → where it goes; outputs not listed are returned. */
+      keep: Record<string, string>;
+      write: Record<string, SliceTarget>;
+    };
+
+export interface Envelope {
+  readonly id: number;
+  readonly epoch: number;
+  readonly request: Request;
+}
+
+/** What a stored tensor looks like, reported after every call that changes one. */
+export interface StoredShape {
+  readonly name: string;
+  readonly dtype: HostDType;
+  readonly shape: readonly number[];
+}
+
+export type Reply =
+  | { id: number; tensors: HostTensors; stored: StoredShape[] }
+  | { id: number; error: { code: string; message: string } };

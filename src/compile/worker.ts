@@ -1,0 +1,125 @@
+/**
+ * The compute worker: owns the tensor store and the ONNX Runtime sessions. `InferenceSession.run` blocks its thread, so
+ * it has this one to itself. Requests are carried out one after the other, in the order in which they came.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import type * as Ort from "onnxruntime-node";
+import { EngineError } from "../errors.js";
+import { readFileTensor } from "./fileTensors.js";
+import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
+import { type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
+import { TensorStore } from "./tensorStore.js";
+
+const port = parentPort!;
+const abortEpoch = (workerData as { abortEpoch: Int32Array }).abortEpoch;
+const store = new TensorStore();
+const sessions = new Map<string, Ort.InferenceSession>();
+let runtime: typeof Ort | undefined;
+
+async function onnxruntime(): Promise<typeof Ort> {
+  try {
+    runtime ??= ((await import("onnxruntime-node")) as unknown as { default: typeof Ort }).default;
+    return runtime;
+  } catch (error) {
+    const message = `onnxruntime-node cannot be loaded (${(error as Error).message}); install it with ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node, or use engine "eager"`;
+    throw new EngineError("no_runtime", message, { cause: error });
+  }
+}
+
+async function openSession(model: Uint8Array, { device, threads }: SessionOptions): Promise<Ort.InferenceSession> {
+  const ort = await onnxruntime();
+  return ort.InferenceSession.create(model, {
+    executionProviders: device === "cpu" ? ["cpu"] : [device, "cpu"],
+    intraOpNumThreads: threads,
+    // With the arena every session keeps its own pool of activations; without it a step is as fast and memory returns.
+    enableCpuMemArena: false,
+    graphOptimizationLevel: "basic",
+    logSeverityLevel: 3,
+  });
+}
+
+interface Done {
+  tensors?: HostTensors;
+  stored?: StoredShape[];
+}
+
+async function carryOut(request: Request): Promise<Done> {
+  switch (request.kind) {
+    case "put":
+      store.set(request.name, request.tensor);
+      return { stored: [described(request.name)] };
+    case "load":
+      store.set(request.name, { data: readFileTensor(request.file), dtype: "float32", shape: request.file.shape });
+      return { stored: [described(request.name)] };
+    case "fetch":
+      return { tensors: { [request.name]: store.copyOf(request.name) } };
+    case "copy":
+      store.set(request.to, store.copyOf(request.from));
+      return { stored: [described(request.to)] };
+    case "remove":
+      request.names.forEach((name) => store.remove(name));
+      return {};
+    case "open":
+      sessions.set(request.session, await openSession(request.model, request.options));
+      return {};
+    case "close":
+      await sessions.get(request.session)?.release();
+      sessions.delete(request.session);
+      return {};
+    case "run":
+      return run(request);
+  }
+}
+
+async function run({ session: id, inputs, states, keep, write }: Request & { kind: "run" }): Promise<Done> {
+  const ort = await onnxruntime();
+  const session = sessions.get(id);
+  if (session === undefined) throw new EngineError("no_session", `worker: session ${id} was closed`);
+  const feeds: Record<string, Ort.Tensor> = {};
+  const feed = (name: string, { data, dtype, shape }: HostTensor): void => {
+    feeds[name] = new ort.Tensor(dtype, data as Float32Array, shape);
+  };
+  for (const [name, tensor] of Object.entries(inputs)) feed(name, tensor);
+  for (const [name, stored] of Object.entries(states)) feed(name, store.get(stored));
+  const results = await session.run(feeds);
+
+  const tensors: HostTensors = {};
+  const stored: StoredShape[] = [];
+  for (const [output, result] of Object.entries(results)) {
+    const name = output.slice(OUTPUT_PREFIX.length);
+    const tensor: HostTensor = { data: result.data as Float32Array, dtype: result.type as HostDType, shape: [...result.dims] };
+    if (keep[name] !== undefined) {
+      store.set(keep[name], tensor);
+      stored.push(described(keep[name]));
+    } else if (write[name] !== undefined) {
+      store.writeSlice(tensor, write[name]);
+    } else {
+      tensors[name] = tensor;
+    }
+  }
+  return { tensors, stored };
+}
+
+function described(name: string): StoredShape {
+  const { dtype, shape } = store.get(name);
+  return { name, dtype, shape };
+}
+
+async function answer({ id, epoch, request }: Envelope): Promise<void> {
+  let reply: Reply;
+  try {
+    if (epoch < Atomics.load(abortEpoch, 0)) throw new EngineError("aborted", "engine: the call was aborted before it began");
+    const { tensors = {}, stored = [] } = await carryOut(request);
+    reply = { id, tensors, stored };
+  } catch (error) {
+    const { code = "session", message } = error as { code?: string; message: string };
+    reply = { id, error: { code: typeof code === "string" ? code : "session", message } };
+  }
+  const arrays = "tensors" in reply ? Object.values(reply.tensors).map(({ data }) => data.buffer as ArrayBuffer) : [];
+  port.postMessage(reply, arrays);
+}
+
+let queue = Promise.resolve();
+port.on("message", (envelope: Envelope) => {
+  queue = queue.then(() => answer(envelope));
+});
