@@ -61,6 +61,12 @@ export class CompiledEngine implements Engine {
     await this.#call({ kind: "copy", from, to });
   }
 
+  async view(name: string, from: string, start: number, rows: number): Promise<void> {
+    const { dtype, shape } = this.#described(from);
+    this.#expect({ name, dtype, shape: [rows, ...shape.slice(1)] });
+    await this.#call({ kind: "view", name, from, start, rows });
+  }
+
   async remove(...names: string[]): Promise<void> {
     names.forEach((name) => this.#stored.delete(name));
     await this.#call({ kind: "remove", names });

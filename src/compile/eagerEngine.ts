@@ -13,6 +13,7 @@ export class EagerEngine implements Engine {
   readonly kind = "eager";
   readonly #backend: string;
   readonly #tensors = new Map<string, tf.Tensor>();
+  readonly #views = new Map<string, { from: string; start: number; rows: number }>();
   /** Calls run one after the other, as the compiled engine's do. */
   #queue: Promise<unknown> = Promise.resolve();
   #epoch = 0;
@@ -38,16 +39,25 @@ export class EagerEngine implements Engine {
   }
 
   fetch(name: string): Promise<HostTensor> {
-    return this.#enqueue(() => toHost(this.#get(name)));
+    return this.#enqueue(() => {
+      const view = this.#views.get(name);
+      if (view === undefined) return toHost(this.#get(name));
+      return toHost(tf.tidy(() => tf.slice(this.#get(view.from), view.start, view.rows)), true);
+    });
   }
 
   copy(from: string, to: string): Promise<void> {
     return this.#enqueue(() => this.#set(to, this.#get(from).clone()));
   }
 
+  view(name: string, from: string, start: number, rows: number): Promise<void> {
+    return this.#enqueue(() => void this.#views.set(name, { from, start, rows }));
+  }
+
   remove(...names: string[]): Promise<void> {
     return this.#enqueue(() => {
       for (const name of names) {
+        this.#views.delete(name);
         this.#tensors.get(name)?.dispose();
         this.#tensors.delete(name);
       }
@@ -55,10 +65,12 @@ export class EagerEngine implements Engine {
   }
 
   has(name: string): boolean {
-    return this.#tensors.has(name);
+    return this.#tensors.has(name) || this.#views.has(name);
   }
 
   shapeOf(name: string): readonly number[] {
+    const view = this.#views.get(name);
+    if (view !== undefined) return [view.rows, ...this.shapeOf(view.from).slice(1)];
     return this.#get(name).shape;
   }
 
@@ -91,7 +103,7 @@ export class EagerEngine implements Engine {
     const outputs = tf.tidy(() => {
       const tensors: TensorMap = {};
       for (const [input, spec] of Object.entries(signature)) {
-        if (spec.role === "state") tensors[input] = this.#get(storeName(input, spec, options));
+        if (spec.role === "state") tensors[input] = this.#read(storeName(input, spec, options));
         else tensors[input] = toTensor(spec.role === "constant" ? spec.value! : inputs[input]!);
       }
       // Clones: an output may be an input, which the tidy or the store owns.
@@ -106,8 +118,7 @@ export class EagerEngine implements Engine {
         this.#set(kept, tensor);
         continue;
       }
-      const host = await toHost(tensor);
-      tensor.dispose();
+      const host = await toHost(tensor, true);
       if (target === undefined) {
         results[output] = host;
         continue;
@@ -123,6 +134,12 @@ export class EagerEngine implements Engine {
   #set(name: string, tensor: tf.Tensor): void {
     this.#tensors.get(name)?.dispose();
     this.#tensors.set(name, tf.keep(tensor));
+  }
+
+  /** A stored tensor or a view; a view's slice belongs to the scope of the run. */
+  #read(name: string): tf.Tensor {
+    const view = this.#views.get(name);
+    return view === undefined ? this.#get(name) : tf.slice(this.#get(view.from), view.start, view.rows);
   }
 
   #get(name: string): tf.Tensor {
@@ -150,8 +167,9 @@ function toTensor({ data, dtype, shape }: HostTensor): tf.Tensor {
   return tf.tensor(data as Float32Array, [...shape], dtype);
 }
 
-async function toHost(tensor: tf.Tensor): Promise<HostTensor> {
+async function toHost(tensor: tf.Tensor, dispose = false): Promise<HostTensor> {
   const data = await tensor.data();
+  if (dispose) tensor.dispose();
   // Some backends return their own memory.
   return hostTensor(data.slice() as Float32Array, tensor.shape, tensor.dtype as HostDType);
 }

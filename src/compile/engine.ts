@@ -72,6 +72,8 @@ export interface Engine {
   load(name: string, file: FileTensor): Promise<void>;
   fetch(name: string): Promise<HostTensor>;
   copy(from: string, to: string): Promise<void>;
+  /** Makes `name` stand for rows `start` to `start + rows` of another tensor, as they are whenever it is read. Not copied by the compiled engine. */
+  view(name: string, from: string, start: number, rows: number): Promise<void>;
   remove(...names: string[]): Promise<void>;
   has(name: string): boolean;
   /** @throws EngineError `unknown_tensor` */

@@ -4,6 +4,8 @@ export type { Dimension, Engine, InputSpec, Program, RunOptions, Signature, Slic
 export { CompiledEngine, type CompiledEngineOptions } from "./compiledEngine.js";
 export { EagerEngine } from "./eagerEngine.js";
 export { type FileTensor, readFileTensor } from "./fileTensors.js";
+export * from "./fused/index.js";
+export { type ValueAndGradients, valueAndGradients } from "./gradients.js";
 export { type HostData, type HostTensor, type HostTensors, hostTensor } from "./hostTensor.js";
 export { tf } from "./tensorflow.js";
 export type { TensorFunction } from "./trace.js";

@@ -17,6 +17,7 @@ export type Request =
   | { kind: "load"; name: string; file: FileTensor }
   | { kind: "fetch"; name: string }
   | { kind: "copy"; from: string; to: string }
+  | { kind: "view"; name: string; from: string; start: number; rows: number }
   | { kind: "remove"; names: string[] }
   | { kind: "open"; session: string; model: Uint8Array; options: SessionOptions }
   | { kind: "close"; session: string }

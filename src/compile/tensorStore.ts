@@ -4,23 +4,39 @@ import type { SliceTarget } from "./engine.js";
 import { type HostData, type HostTensor, emptyArray } from "./hostTensor.js";
 import { sizeOf } from "./graph.js";
 
+interface View {
+  readonly from: string;
+  readonly start: number;
+  readonly rows: number;
+}
+
 export class TensorStore {
   readonly #tensors = new Map<string, HostTensor>();
+  readonly #views = new Map<string, View>();
 
   set(name: string, tensor: HostTensor): void {
+    this.#views.delete(name);
     this.#tensors.set(name, tensor);
+  }
+
+  /** A view is looked up anew at each read, so it follows a tensor that is replaced. */
+  setView(name: string, view: View): void {
+    this.#views.set(name, view);
   }
 
   /** @throws EngineError `unknown_tensor` */
   get(name: string): HostTensor {
     const tensor = this.#tensors.get(name);
     if (tensor !== undefined) return tensor;
+    const view = this.#views.get(name);
+    if (view !== undefined) return rowsOf(this.get(view.from), view.start, view.rows);
     const near = nearestName(name, [...this.#tensors.keys()]);
     throw new EngineError("unknown_tensor", `store: no tensor "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}`);
   }
 
   remove(name: string): void {
     this.#tensors.delete(name);
+    this.#views.delete(name);
   }
 
   copyOf(name: string): HostTensor {
@@ -44,4 +60,13 @@ export class TensorStore {
       (target.data as HostData & { set(values: ArrayLike<number>, at: number): void }).set(part, i * stride + offset * inner);
     }
   }
+}
+
+/** A part of a tensor along its first axis, in the same memory. */
+export function rowsOf({ data, dtype, shape }: HostTensor, start: number, rows: number): HostTensor {
+  const inner = sizeOf(shape.slice(1));
+  if (start < 0 || start + rows > shape[0]!) {
+    throw new EngineError("view_range", `store: rows ${start} to ${start + rows} must lie within [${shape.join(",")}]`);
+  }
+  return { data: data.subarray(start * inner, (start + rows) * inner), dtype, shape: [rows, ...shape.slice(1)] };
 }

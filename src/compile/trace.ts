@@ -113,3 +113,8 @@ function explained(error: unknown, where: string): unknown {
   const message = `${where}: ${missing[1]} cannot be traced; build it from other tf operations, use engine "eager", or compute it outside and pass it as an input`;
   return new EngineError("untraceable_op", message, { cause: error });
 }
+
+/** Hands graph values to TensorFlow.js as symbolic tensors. */
+export function tfTensors(active: TracingBackend, values: readonly Value[]): tf.Tensor[] {
+  return values.map((value) => tf.engine().makeTensorFromTensorInfo(active.tensorInfo(value)));
+}

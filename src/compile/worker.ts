@@ -56,6 +56,9 @@ async function carryOut(request: Request): Promise<Done> {
     case "copy":
       store.set(request.to, store.copyOf(request.from));
       return { stored: [described(request.to)] };
+    case "view":
+      store.setView(request.name, request);
+      return { stored: [described(request.name)] };
     case "remove":
       request.names.forEach((name) => store.remove(name));
       return {};

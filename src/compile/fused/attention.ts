@@ -1,0 +1,95 @@
+import { tf } from "../tensorflow.js";
+import { onnxOp } from "./onnxOp.js";
+
+/** Added to the scores of positions that must not be seen; exp of it is 0, and a row of nothing else stays finite. */
+const HIDDEN = -1e9;
+
+/**
+ * Which position sees which, as numbers to add to attention scores: 0 or −1e9.
+ * A token sees itself and, among earlier tokens, those of its own segment and of the segment that its own continues.
+ * So a pair stands as `prompt | chosen | rejected` with both answers continuing the prompt and blind to each other.
+ * @param segments shape [T] int32, the segment of each token
+ * @param parents shape [T] int32, the segment that each token's segment continues; −1 for none
+ * @returns shape [T, T], rows are the tokens that look
+ */
+export function blockMask(segments: tf.Tensor1D, parents: tf.Tensor1D): tf.Tensor2D {
+  const [tokens] = segments.shape;
+  const index = tf.range(0, tokens, 1, "int32");
+  const causal = tf.lessEqual(tf.reshape(index, [1, tokens]), tf.reshape(index, [tokens, 1]));
+  const seen = tf.reshape(segments, [1, tokens]);
+  const own = tf.equal(seen, tf.reshape(segments, [tokens, 1]));
+  const parent = tf.equal(seen, tf.reshape(parents, [tokens, 1]));
+  const visible = tf.logicalAnd(causal, tf.logicalOr(own, parent));
+  return tf.where<tf.Tensor>(visible, tf.scalar(0), tf.scalar(HIDDEN)) as tf.Tensor2D;
+}
+
+export interface AttentionShape {
+  /** H, query heads. */
+  readonly heads: number;
+  /** K, key/value heads; divides H. Query heads of one group read the same key/value head. */
+  readonly kvHeads: number;
+}
+
+/**
+ * Scaled dot-product attention with grouped queries, arXiv:2305.13245: softmax(q kᵀ/√hd + mask) v.
+ * Queries of a group are stacked as rows, so keys and values are never repeated.
+ * @param q shape [T, H·hd]
+ * @param k @param v shape [S, K·hd]
+ * @param mask shape [T, S], added to the scores; no gradient
+ * @returns shape [T, H·hd]
+ */
+export function groupedQueryAttention(q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D, mask: tf.Tensor2D, { heads, kvHeads }: AttentionShape): tf.Tensor2D {
+  const [tokens, width] = q.shape;
+  const [seen] = k.shape;
+  const headSize = width / heads;
+  const group = heads / kvHeads;
+  const scale = 1 / Math.sqrt(headSize);
+
+  const stackQueries = (x: tf.Tensor): tf.Tensor3D =>
+    tf.reshape(tf.transpose(tf.reshape(x, [tokens, kvHeads, group, headSize]), [1, 2, 0, 3]), [kvHeads, group * tokens, headSize]); // [K, G·T, hd]
+  const unstackQueries = (x: tf.Tensor): tf.Tensor2D =>
+    tf.reshape(tf.transpose(tf.reshape(x, [kvHeads, group, tokens, headSize]), [2, 0, 1, 3]), [tokens, width]); // [T, H·hd]
+  const stackKeys = (x: tf.Tensor): tf.Tensor3D => tf.transpose(tf.reshape(x, [seen, kvHeads, headSize]), [1, 0, 2]); // [K, S, hd]
+  const unstackKeys = (x: tf.Tensor): tf.Tensor2D => tf.reshape(tf.transpose(x as tf.Tensor3D, [1, 0, 2]), [seen, kvHeads * headSize]);
+
+  const op = tf.customGrad((...args: unknown[]) => {
+    const [queries, keys, values, save] = args as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
+    const qs = stackQueries(queries);
+    const ks = stackKeys(keys);
+    const vs = stackKeys(values);
+    const scores = tf.reshape(scaledMatMul(qs, ks, scale), [heads, tokens, seen]);
+    const weights = tf.reshape(tf.softmax(tf.add(scores, mask)), [kvHeads, group * tokens, seen]); // [K, G·T, S]
+    const out = tf.matMul(weights, vs) as tf.Tensor3D; // [K, G·T, hd]
+    save([qs, ks, vs, weights, out]);
+    return {
+      value: unstackQueries(out),
+      // dS = P ∘ (dP − rowsum(dO ∘ O)) / √hd, arXiv:2205.14135 eq. 3 to 4.
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [sq, sk, sv, p, o] = saved as [tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D];
+        const dOut = stackQueries(dy);
+        const dP = tf.matMul(dOut, sv, false, true);
+        const rowSum = tf.sum(tf.mul(dOut, o), -1, true);
+        const dS = tf.mul(p, tf.sub(dP, rowSum)) as tf.Tensor3D;
+        return [unstackQueries(scaledMatMul(dS, sk, scale, false)), unstackKeys(scaledMatMul(dS, sq, scale, false, true)), unstackKeys(tf.matMul(p, dOut, true, false))];
+      },
+    };
+  });
+  return op(q, k, v);
+}
+
+/** `scale · a·b` in one operator when traced. */
+function scaledMatMul(a: tf.Tensor3D, b: tf.Tensor3D, scale: number, transposeB = true, transposeA = false): tf.Tensor3D {
+  const [batch, rowsA, columnsA] = a.shape;
+  const shape = [batch, transposeA ? columnsA : rowsA, transposeB ? b.shape[1] : b.shape[2]];
+  const [y] = onnxOp(
+    {
+      opType: "FusedMatMul",
+      domain: "com.microsoft",
+      inputs: [a, b],
+      outputs: [{ dtype: "float32", shape }],
+      attributes: { transA: transposeA ? 1 : 0, transB: transposeB ? 1 : 0, alpha: { float: scale } },
+    },
+    () => [tf.mul(tf.matMul(a, b, transposeA, transposeB), scale)],
+  );
+  return y as tf.Tensor3D;
+}

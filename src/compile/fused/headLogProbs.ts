@@ -1,0 +1,124 @@
+import { tf } from "../tensorflow.js";
+
+/** The language-model head: `weight` whole, and the same rows as `blocks` (views, so that no block is copied out of it). */
+export interface Head {
+  /** shape [V, D] */
+  readonly weight: tf.Tensor2D;
+  /** shapes [V_b, D], together the rows of `weight` in order */
+  readonly blocks: readonly tf.Tensor2D[];
+  /** shape [D], the mean of the rows; computed here when absent */
+  readonly mean?: tf.Tensor1D;
+  /** Whether gradients of the head are wanted; they cost a second pass over the vocabulary. */
+  readonly trainable: boolean;
+}
+
+export interface HeadResult {
+  /** log p(target | h), nats, shape [C]; the only part with a gradient */
+  readonly logps: tf.Tensor1D;
+  /** entropy of the distribution, nats, shape [C] */
+  readonly entropy: tf.Tensor1D;
+  /** mean over the vocabulary of the logits, shape [C] */
+  readonly meanLogit: tf.Tensor1D;
+  /** 1 where the target is the most likely token, shape [C] */
+  readonly correct: tf.Tensor1D;
+}
+
+/**
+ * Log-probabilities of given tokens that never store logits: the vocabulary is visited block by block, and each block
+ * leaves its log-sum-exp and its share of `U = softmax(h Wᵀ) W`. That share is also the gradient's:
+ * d logp / dh = W[target] − U, so the backward pass is one multiplication by the upstream scalar per token.
+ * Entropy is logsumexp − h·U, since Σ p·logit = h·U.
+ * @param h shape [C, D]
+ * @param targets shape [C] int32
+ */
+export function headLogProbs(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): HeadResult {
+  const parts: { rest?: tf.Tensor[] } = {};
+  const op = tf.customGrad((...args: unknown[]) => {
+    const hidden = args[0] as tf.Tensor2D;
+    const save = args.at(-1) as tf.GradSaveFunc;
+    const { logps, logSum, expected, top } = overBlocks(hidden, targets, head);
+    const targetRows = tf.gather(head.weight, targets); // [C, D]
+    const unitGradient = tf.sub(targetRows, expected); // [C, D]
+    const entropy = tf.sub(logSum, tf.sum(tf.mul(hidden, expected), -1));
+    const mean = head.mean ?? tf.div(tf.addN(head.blocks.map((block) => tf.sum(block, 0))), head.weight.shape[0]);
+    const meanLogit = tf.sum(tf.mul(hidden, mean), -1);
+    // Without keep they would be freed with the custom operation's scope.
+    parts.rest = [entropy, meanLogit, top].map((tensor) => tf.keep(tensor));
+    save([hidden, unitGradient, logSum]);
+    return { value: logps, gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => gradients(dy as tf.Tensor1D, saved, targets, head) };
+  });
+  const trainables = head.trainable ? head.blocks : [];
+  const logps = op(h, ...trainables) as tf.Tensor1D;
+  const [entropy, meanLogit, correct] = parts.rest!.map((kept) => {
+    const owned = tf.clone(kept);
+    kept.dispose();
+    return owned;
+  }) as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
+  return { logps, entropy, meanLogit, correct };
+}
+
+interface OverBlocks {
+  logps: tf.Tensor1D;
+  logSum: tf.Tensor1D;
+  expected: tf.Tensor2D;
+  top: tf.Tensor1D;
+}
+
+function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): OverBlocks {
+  const logSums: tf.Tensor[] = [];
+  const maxima: tf.Tensor[] = [];
+  const shares: tf.Tensor2D[] = [];
+  let targetLogit: tf.Tensor1D | undefined;
+  let start = 0;
+  for (const block of head.blocks) {
+    const [rows] = block.shape;
+    const logits = tf.matMul(h, block, false, true); // [C, V_b]
+    const softmax = tf.softmax(logits);
+    const maximum = tf.max(logits, -1, true); // [C, 1]
+    maxima.push(maximum);
+    // The largest probability of a block is 1/Σexp(logit − max), which gives the block's sum without another pass.
+    logSums.push(tf.sub(maximum, tf.log(tf.max(softmax, -1, true))));
+    shares.push(tf.matMul(softmax, block));
+    const local = tf.sub(targets, tf.scalar(start, "int32"));
+    const inside = tf.logicalAnd(tf.greaterEqual(local, tf.scalar(0, "int32")), tf.less(local, tf.scalar(rows, "int32")));
+    const index = tf.clipByValue(local, 0, rows - 1).toInt();
+    const picked = tf.reshape(tf.gather(logits, tf.reshape(index, [-1, 1]), 1, 1), [-1]); // [C]
+    const here = tf.where(inside, picked, tf.scalar(0)) as tf.Tensor1D;
+    targetLogit = targetLogit === undefined ? here : tf.add(targetLogit, here);
+    start += rows;
+  }
+  const blockLogSums = tf.concat(logSums as tf.Tensor2D[], 1); // [C, blocks]
+  const top = tf.max(tf.concat(maxima as tf.Tensor2D[], 1), 1); // [C]
+  const logSum = tf.logSumExp(blockLogSums, 1) as tf.Tensor1D; // [C]
+  const weights = tf.exp(tf.sub(blockLogSums, tf.reshape(logSum, [-1, 1]))); // [C, blocks]
+  const columns = tf.split(weights, head.blocks.length, 1);
+  const expected = shares.map((share, b) => tf.mul(share, columns[b]!)).reduce((sum, share) => tf.add(sum, share)) as tf.Tensor2D;
+  return {
+    logps: tf.sub(targetLogit!, logSum),
+    logSum,
+    expected,
+    top: tf.cast(tf.greaterEqual(targetLogit!, top), "float32"),
+  };
+}
+
+/** dh = dy·(W[target] − U); dW = Σ_C dy·(onehot(target) − softmax) h, with the softmax computed anew block by block. */
+function gradients(dy: tf.Tensor1D, saved: tf.Tensor[], targets: tf.Tensor1D, head: Head): tf.Tensor[] {
+  const [h, unitGradient, logSum] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D];
+  const column = tf.reshape(dy, [-1, 1]); // [C, 1]
+  const dh = tf.mul(unitGradient, column);
+  if (!head.trainable) return [dh];
+  const scaled = tf.mul(h, column); // [C, D]
+  let start = 0;
+  const blockGradients = head.blocks.map((block) => {
+    const [rows] = block.shape;
+    const softmax = tf.exp(tf.sub(tf.matMul(h, block, false, true), tf.reshape(logSum, [-1, 1]))); // [C, V_b]
+    const local = tf.sub(targets, tf.scalar(start, "int32"));
+    start += rows;
+    // Targets of other blocks get segment −1, which the sum drops.
+    const inside = tf.logicalAnd(tf.greaterEqual(local, tf.scalar(0, "int32")), tf.less(local, tf.scalar(rows, "int32")));
+    const segment = tf.where(inside, local, tf.scalar(-1, "int32")) as tf.Tensor1D;
+    const toTargets = tf.unsortedSegmentSum(scaled, segment, rows);
+    return tf.sub(toTargets, tf.matMul(softmax, scaled, true, false));
+  });
+  return [dh, ...blockGradients];
+}

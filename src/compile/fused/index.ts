@@ -1,0 +1,6 @@
+/** Operations with hand-written gradients, which keep graphs short and memory low. Each also runs eagerly. */
+export { type AttentionShape, blockMask, groupedQueryAttention } from "./attention.js";
+export { type Head, type HeadResult, headLogProbs } from "./headLogProbs.js";
+export { rmsNorm } from "./rmsNorm.js";
+export { rotary, rotaryAngles } from "./rotary.js";
+export { swiglu } from "./swiglu.js";

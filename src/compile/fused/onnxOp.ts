@@ -1,0 +1,24 @@
+/** Lets a TensorFlow.js function use one ONNX operator while tracing, and plain tensor operations otherwise. */
+import type { Attributes, Node, Output } from "../graph.js";
+import { tf } from "../tensorflow.js";
+import { currentTrace, tfTensors } from "../trace.js";
+
+export interface OnnxOp {
+  readonly opType: string;
+  readonly domain?: Node["domain"];
+  readonly inputs: readonly tf.Tensor[];
+  readonly outputs: readonly Output[];
+  readonly attributes?: Attributes;
+}
+
+/**
+ * @param op the operator that the traced graph gets
+ * @param eager computes the same from tensor operations
+ * No gradient is recorded for the traced form: use it inside `tf.customGrad` only.
+ */
+export function onnxOp(op: OnnxOp, eager: () => tf.Tensor[]): tf.Tensor[] {
+  const trace = currentTrace();
+  if (trace === undefined) return eager();
+  const inputs = op.inputs.map((tensor) => trace.symbol(tensor.dataId));
+  return tfTensors(trace, trace.graph.ops(op.opType, inputs, op.outputs, op.attributes, op.domain));
+}
