@@ -20,7 +20,7 @@ export interface ParsedFlags {
 export function parseFlags(tables: readonly OptionTable[], argv: readonly string[], options: CheckOptions): ParsedFlags {
   const values: Record<string, unknown> = {};
   const positionals: string[] = [];
-  for (let i = 0; i < argv.length; ) {
+  for (let i = 0; i < argv.length;) {
     const word = argv[i++]!;
     if (word === "--") {
       positionals.push(...argv.slice(i));
@@ -63,10 +63,15 @@ function splitFlag(word: string): { flag: string; inline: string | undefined } {
 }
 
 /** `spec` is undefined for a removed option. */
-function findOption(tables: readonly OptionTable[], flag: string, options: CheckOptions): { name: string; spec: OptionSpec | undefined; negated: boolean } {
+function findOption(
+  tables: readonly OptionTable[],
+  flag: string,
+  options: CheckOptions,
+): { name: string; spec: OptionSpec | undefined; negated: boolean } {
   if (!flag.startsWith("--")) {
     for (const table of tables) {
-      for (const [name, spec] of table.specs) if (spec.short !== undefined && flag === `-${spec.short}`) return { name, spec, negated: false };
+      for (const [name, spec] of table.specs)
+        if (spec.short !== undefined && flag === `-${spec.short}`) return { name, spec, negated: false };
     }
     throw unknownOption(flag.slice(1), allNames(tables), { where: options.where, prefix: "--" }, flag);
   }
@@ -117,7 +122,8 @@ function readValue(spec: OptionSpec, flag: string, words: readonly string[], opt
     if (words.length === 2) return words;
     throw new ConfigError("option_type", `${options.where}: ${flag} must be followed by NAME VALUE, got ${words.length} of the two`);
   }
-  if (words.length === 0) throw new ConfigError("option_type", `${options.where}: ${flag} must be followed by ${describeRule(spec)}, got nothing`);
+  if (words.length === 0)
+    throw new ConfigError("option_type", `${options.where}: ${flag} must be followed by ${describeRule(spec)}, got nothing`);
   if (spec.nullable && words.length === 1 && /^(null|none)$/i.test(words[0]!)) return null;
   if (!spec.list) return readWord(spec, flag, words[0]!, options);
   const parts = spec.repeat ? words : words.flatMap((word) => word.split(",")).filter((part) => part !== "");

@@ -18,7 +18,10 @@ export async function loadOptionFile(path: string): Promise<Record<string, unkno
   const content = extension === ".json" ? parseJson(path, text) : await parseYaml(path, text);
   if (content === null) return {};
   if (typeof content !== "object" || Array.isArray(content)) {
-    throw new ConfigError("config_file", `${path}: must map option names to values, got ${Array.isArray(content) ? "a list" : typeof content}`);
+    throw new ConfigError(
+      "config_file",
+      `${path}: must map option names to values, got ${Array.isArray(content) ? "a list" : typeof content}`,
+    );
   }
   return content as Record<string, unknown>;
 }

@@ -16,7 +16,12 @@ export function formatMarkdown(table: OptionTable): string {
   const lines = [`### ${table.title}`, "", "| option | values | default | meaning |", "|---|---|---|---|"];
   for (const [name, spec] of table.specs) {
     const fallback = spec.required ? "required" : `\`${describeValue(spec.default ?? null)}\``;
-    const cells = [`\`${name}\``, `${describeRule(spec)}${spec.list ? ", one or more" : ""}${spec.nullable ? ", or null" : ""}`, fallback, helpText(spec)];
+    const cells = [
+      `\`${name}\``,
+      `${describeRule(spec)}${spec.list ? ", one or more" : ""}${spec.nullable ? ", or null" : ""}`,
+      fallback,
+      helpText(spec),
+    ];
     lines.push(`| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`);
   }
   return lines.join("\n");

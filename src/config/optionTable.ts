@@ -163,7 +163,10 @@ export class OptionTable<const T extends OptionEntries = OptionEntries> {
         continue;
       }
       if (name in values) {
-        throw new ConfigError("option_given_twice", `${options.where}: ${prefix}${name} must be given once, got it also as ${prefix}${given}`);
+        throw new ConfigError(
+          "option_given_twice",
+          `${options.where}: ${prefix}${name} must be given once, got it also as ${prefix}${given}`,
+        );
       }
       values[name] = requireOptionValue(name, this.specs.get(name)!, value, options);
     }
@@ -213,7 +216,7 @@ export function unknownOption(given: string, known: readonly string[], options: 
   const prefix = options.prefix ?? "";
   const nearest = nearestName(given, known);
   const hint = nearest === undefined ? `known: ${known.map((name) => prefix + name).join(", ")}` : `did you mean ${prefix}${nearest}?`;
-  return new ConfigError("unknown_option", `${options.where}: unknown option ${shown ?? prefix + given}; ${hint}`);
+  return new ConfigError("option_unknown", `${options.where}: unknown option ${shown ?? prefix + given}; ${hint}`);
 }
 
 export function isSpec(entry: OptionEntry): entry is OptionSpec {
@@ -223,7 +226,10 @@ export function isSpec(entry: OptionEntry): entry is OptionSpec {
 function defaultOf(spec: OptionSpec): unknown {
   if (spec.default === undefined) {
     if (spec.nullable) return null;
-    throw new ConfigError("option_table", `options table: an option without a default must be nullable or required, got ${describeValue(spec.help)}`);
+    throw new ConfigError(
+      "option_table",
+      `options table: an option without a default must be nullable or required, got ${describeValue(spec.help)}`,
+    );
   }
   return structuredClone(spec.default);
 }

@@ -78,7 +78,10 @@ function describeRange(spec: OptionSpec): string {
 function broken(code: string, name: string, rule: string, value: unknown, spec: OptionSpec, options: CheckOptions): ConfigError {
   const nullable = spec.nullable ? " or null" : "";
   const advice = spec.required || spec.type === "pair" ? "" : `; the default is ${describeValue(spec.default ?? null)}`;
-  return new ConfigError(code, `${options.where}: ${options.prefix ?? ""}${name} must be ${rule}${nullable}, got ${describeValue(value)}${advice}`);
+  return new ConfigError(
+    code,
+    `${options.where}: ${options.prefix ?? ""}${name} must be ${rule}${nullable}, got ${describeValue(value)}${advice}`,
+  );
 }
 
 function isPair(value: unknown): value is [string, string] {

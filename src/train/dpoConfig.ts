@@ -8,7 +8,12 @@ const NO_PROMPT_LIMIT = "TRL dropped it too: only max_length cuts, and truncatio
 
 /** Every option of `DPOConfig` and of the `preflab dpo` command. Names and defaults are those of TRL 1.13 / transformers 5.18. */
 export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
-  output_dir: { type: "string", default: "trainer_output", placeholder: "DIR", help: "Folder for checkpoints, the final model and trainer_state.json" },
+  output_dir: {
+    type: "string",
+    default: "trainer_output",
+    placeholder: "DIR",
+    help: "Folder for checkpoints, the final model and trainer_state.json",
+  },
 
   loss_type: {
     type: "string",
@@ -18,27 +23,63 @@ export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
     function: true,
     help: "Preference loss; several are added with weight 1. In code also a function of the log-probs (see DPOLossFunction)",
   },
-  beta: { type: "number", default: 0.1, exclusiveMin: 0, help: "How strongly the policy is held to the reference; for ipo the regularisation tau. Higher stays closer" },
-  precompute_ref_log_probs: { type: "boolean", default: false, help: "Compute the reference log-probs of all rows before training instead of at each step" },
+  beta: {
+    type: "number",
+    default: 0.1,
+    exclusiveMin: 0,
+    help: "How strongly the policy is held to the reference; for ipo the regularisation tau. Higher stays closer",
+  },
+  precompute_ref_log_probs: {
+    type: "boolean",
+    default: false,
+    help: "Compute the reference log-probs of all rows before training instead of at each step",
+  },
   disable_dropout: {
     type: "boolean",
     default: true,
     help: "Switch off all dropout during training, as TRL does: a LoraConfig's lora_dropout then has no effect. Set false to train the adapter with dropout",
   },
 
-  max_length: { type: "integer", default: 1024, nullable: true, min: 1, unit: "tokens", help: "Longest prompt + completion; null for no limit. Rows whose prompt alone fills it are dropped under keep_start" },
-  truncation_mode: { type: "string", choices: ["keep_start", "keep_end"], default: "keep_start", help: "Which end of a row longer than max_length is kept" },
+  max_length: {
+    type: "integer",
+    default: 1024,
+    nullable: true,
+    min: 1,
+    unit: "tokens",
+    help: "Longest prompt + completion; null for no limit. Rows whose prompt alone fills it are dropped under keep_start",
+  },
+  truncation_mode: {
+    type: "string",
+    choices: ["keep_start", "keep_end"],
+    default: "keep_start",
+    help: "Which end of a row longer than max_length is kept",
+  },
 
   learning_rate: { type: "number", default: 1e-6, min: 0, help: "Peak learning rate of AdamW" },
-  lr_scheduler_type: { type: "string", choices: ["linear", "cosine", "constant", "constant_with_warmup"], default: "linear", help: "Learning rate after the warmup" },
+  lr_scheduler_type: {
+    type: "string",
+    choices: ["linear", "cosine", "constant", "constant_with_warmup"],
+    default: "linear",
+    help: "Learning rate after the warmup",
+  },
   warmup_steps: {
     type: "number",
     default: 0,
-    rule: { text: "a whole number of steps, or a share of all steps in [0, 1)", accepts: (value: number) => value >= 0 && (value < 1 || Number.isInteger(value)) },
+    rule: {
+      text: "a whole number of steps, or a share of all steps in [0, 1)",
+      accepts: (value: number) => value >= 0 && (value < 1 || Number.isInteger(value)),
+    },
     unit: "optimizer steps",
     help: "Steps over which the learning rate rises from 0; below 1 it is a share of all steps",
   },
-  warmup_ratio: { type: "number", default: null, nullable: true, min: 0, exclusiveMax: 1, help: "Share of all steps used for warmup; the older name of a warmup_steps below 1" },
+  warmup_ratio: {
+    type: "number",
+    default: null,
+    nullable: true,
+    min: 0,
+    exclusiveMax: 1,
+    help: "Share of all steps used for warmup; the older name of a warmup_steps below 1",
+  },
   weight_decay: { type: "number", default: 0, min: 0, help: "Decoupled weight decay of AdamW; biases and norms are left out" },
   adam_beta1: { type: "number", default: 0.9, min: 0, exclusiveMax: 1, help: "Decay of AdamW's mean of gradients" },
   adam_beta2: { type: "number", default: 0.999, min: 0, exclusiveMax: 1, help: "Decay of AdamW's mean of squared gradients" },
@@ -47,8 +88,20 @@ export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
 
   per_device_train_batch_size: { type: "integer", default: 8, min: 1, unit: "pairs", help: "Pairs in one micro-batch" },
   per_device_eval_batch_size: { type: "integer", default: 8, min: 1, unit: "pairs", help: "Pairs in one batch of an evaluation" },
-  gradient_accumulation_steps: { type: "integer", default: 1, min: 1, unit: "micro-batches", help: "Micro-batches whose mean gradient makes one optimizer step" },
-  num_train_epochs: { type: "number", default: 3, exclusiveMin: 0, unit: "epochs", help: "Passes over the training rows; a fraction ends inside a pass" },
+  gradient_accumulation_steps: {
+    type: "integer",
+    default: 1,
+    min: 1,
+    unit: "micro-batches",
+    help: "Micro-batches whose mean gradient makes one optimizer step",
+  },
+  num_train_epochs: {
+    type: "number",
+    default: 3,
+    exclusiveMin: 0,
+    unit: "epochs",
+    help: "Passes over the training rows; a fraction ends inside a pass",
+  },
   max_steps: {
     type: "integer",
     default: -1,
@@ -59,20 +112,72 @@ export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
   shuffle_dataset: { type: "boolean", default: true, help: "Shuffle the training rows anew in each epoch; false keeps file order" },
   seed: { type: "integer", default: 42, min: 0, help: "Seed of shuffling, dropout and adapter initialisation" },
 
-  logging_steps: { type: "integer", default: 10, min: 1, unit: "optimizer steps", help: "Steps between log entries; an entry holds means over them" },
+  logging_steps: {
+    type: "integer",
+    default: 10,
+    min: 1,
+    unit: "optimizer steps",
+    help: "Steps between log entries; an entry holds means over them",
+  },
   logging_first_step: { type: "boolean", default: false, help: "Log the first step too" },
-  eval_strategy: { type: "string", choices: ["no", "steps", "epoch"], default: "no", aliases: ["evaluation_strategy"], help: "When to evaluate on the evaluation rows" },
-  eval_steps: { type: "integer", default: null, nullable: true, min: 1, unit: "optimizer steps", help: "Steps between evaluations with eval_strategy steps; null for logging_steps" },
+  eval_strategy: {
+    type: "string",
+    choices: ["no", "steps", "epoch"],
+    default: "no",
+    aliases: ["evaluation_strategy"],
+    help: "When to evaluate on the evaluation rows",
+  },
+  eval_steps: {
+    type: "integer",
+    default: null,
+    nullable: true,
+    min: 1,
+    unit: "optimizer steps",
+    help: "Steps between evaluations with eval_strategy steps; null for logging_steps",
+  },
   save_strategy: { type: "string", choices: ["no", "steps", "epoch"], default: "steps", help: "When to save a checkpoint" },
-  save_steps: { type: "integer", default: 500, min: 1, unit: "optimizer steps", help: "Steps between checkpoints with save_strategy steps" },
-  save_total_limit: { type: "integer", default: null, nullable: true, min: 1, unit: "checkpoints", help: "Older checkpoints beyond this number are deleted; null keeps all" },
+  save_steps: {
+    type: "integer",
+    default: 500,
+    min: 1,
+    unit: "optimizer steps",
+    help: "Steps between checkpoints with save_strategy steps",
+  },
+  save_total_limit: {
+    type: "integer",
+    default: null,
+    nullable: true,
+    min: 1,
+    unit: "checkpoints",
+    help: "Older checkpoints beyond this number are deleted; null keeps all",
+  },
   disable_tqdm: { type: "boolean", default: false, help: "Show no progress line" },
 
-  engine: { type: "string", choices: ["compiled", "eager"], default: "compiled", help: "compiled: traced once, run by ONNX Runtime; eager: each operation by a TensorFlow.js backend" },
-  device: { type: "string", choices: ["cpu", "webgpu", "cuda"], default: "cpu", help: "ONNX Runtime's execution provider for engine compiled" },
+  engine: {
+    type: "string",
+    choices: ["compiled", "eager"],
+    default: "compiled",
+    help: "compiled: traced once, run by ONNX Runtime; eager: each operation by a TensorFlow.js backend",
+  },
+  device: {
+    type: "string",
+    choices: ["cpu", "webgpu", "cuda"],
+    default: "cpu",
+    help: "ONNX Runtime's execution provider for engine compiled",
+  },
   threads: { type: "integer", default: null, nullable: true, min: 1, help: "CPU threads for engine compiled; null for all cores" },
-  max_buckets: { type: "integer", default: 4, min: 1, help: "Engine compiled: sequence lengths are rounded up to at most this many sizes, each compiled once" },
-  backend: { type: "string", default: null, nullable: true, help: "TensorFlow.js backend for engine eager, e.g. tensorflow, webgpu, wasm, cpu; null for the registered one" },
+  max_buckets: {
+    type: "integer",
+    default: 4,
+    min: 1,
+    help: "Engine compiled: sequence lengths are rounded up to at most this many sizes, each compiled once",
+  },
+  backend: {
+    type: "string",
+    default: null,
+    nullable: true,
+    help: "TensorFlow.js backend for engine eager, e.g. tensorflow, webgpu, wasm, cpu; null for the registered one",
+  },
 
   max_prompt_length: { removed: NO_PROMPT_LIMIT },
   max_completion_length: { removed: NO_PROMPT_LIMIT },
@@ -141,7 +246,7 @@ export interface DPOConfig extends DPOOptions {}
 export class DPOConfig {
   constructor(options: DPOConfigInput = {}, check: Partial<CheckOptions> = {}) {
     const where = check.where ?? "DPOConfig";
-    const values = DPO_OPTIONS.resolve(options as Record<string, unknown>, { ...check, where });
+    const values = DPO_OPTIONS.resolve({ ...options }, { ...check, where });
     rejectContradictions(values, where);
     Object.assign(this, values);
     Object.freeze(this);
@@ -184,9 +289,12 @@ export class DPOConfig {
     }
     const saved = options as Record<string, unknown>;
     if (typeof saved["loss_type"] === "string" && saved["loss_type"].startsWith("function ") && changes.loss_type === undefined) {
-      throw new ConfigError("loss_function", `DPOConfig.from_json: loss_type was ${saved["loss_type"]}, which JSON cannot hold; pass it again: from_json(json, { loss_type })`);
+      throw new ConfigError(
+        "loss_function",
+        `DPOConfig.from_json: loss_type was ${saved["loss_type"]}, which JSON cannot hold; pass it again: from_json(json, { loss_type })`,
+      );
     }
-    return new DPOConfig({ ...saved, ...changes } as DPOConfigInput);
+    return new DPOConfig({ ...saved, ...changes });
   }
 }
 
@@ -196,8 +304,10 @@ function rejectContradictions(values: TableValues, where: string): void {
     throw new ConfigError("option_conflict", `${where}: ${rule}`);
   };
   if (values.warmup_ratio !== null && values.warmup_steps !== 0) refuse("give warmup_steps or warmup_ratio, not both");
-  if (values.eval_steps !== null && values.eval_strategy !== "steps") refuse(`eval_steps needs eval_strategy "steps", got "${values.eval_strategy}"`);
-  if (values.engine === "compiled" && values.backend !== null) refuse(`backend is for engine "eager", got engine "compiled"; choose where it runs with device`);
+  if (values.eval_steps !== null && values.eval_strategy !== "steps")
+    refuse(`eval_steps needs eval_strategy "steps", got "${values.eval_strategy}"`);
+  if (values.engine === "compiled" && values.backend !== null)
+    refuse(`backend is for engine "eager", got engine "compiled"; choose where it runs with device`);
   if (values.engine === "eager") {
     if (values.device !== "cpu") refuse(`device is for engine "compiled", got engine "eager"; choose a TensorFlow.js backend with backend`);
     if (values.threads !== null) refuse(`threads is for engine "compiled", got engine "eager"`);

@@ -19,15 +19,46 @@ describe("DPOConfig", () => {
   test("defaults are TRL's", () => {
     // TRL 1.13 DPOConfig and transformers 5.18 TrainingArguments.
     const trl = {
-      output_dir: "trainer_output", learning_rate: 1e-6, beta: 0.1, loss_type: ["sigmoid"], per_device_train_batch_size: 8,
-      per_device_eval_batch_size: 8, gradient_accumulation_steps: 1, num_train_epochs: 3, max_steps: -1, max_length: 1024,
-      truncation_mode: "keep_start", lr_scheduler_type: "linear", warmup_steps: 0, weight_decay: 0, adam_beta1: 0.9, adam_beta2: 0.999,
-      adam_epsilon: 1e-8, max_grad_norm: 1, seed: 42, shuffle_dataset: true, logging_steps: 10, logging_first_step: false,
-      save_strategy: "steps", save_steps: 500, save_total_limit: null, eval_strategy: "no", eval_steps: null,
-      precompute_ref_log_probs: false, disable_dropout: true, disable_tqdm: false,
+      output_dir: "trainer_output",
+      learning_rate: 1e-6,
+      beta: 0.1,
+      loss_type: ["sigmoid"],
+      per_device_train_batch_size: 8,
+      per_device_eval_batch_size: 8,
+      gradient_accumulation_steps: 1,
+      num_train_epochs: 3,
+      max_steps: -1,
+      max_length: 1024,
+      truncation_mode: "keep_start",
+      lr_scheduler_type: "linear",
+      warmup_steps: 0,
+      weight_decay: 0,
+      adam_beta1: 0.9,
+      adam_beta2: 0.999,
+      adam_epsilon: 1e-8,
+      max_grad_norm: 1,
+      seed: 42,
+      shuffle_dataset: true,
+      logging_steps: 10,
+      logging_first_step: false,
+      save_strategy: "steps",
+      save_steps: 500,
+      save_total_limit: null,
+      eval_strategy: "no",
+      eval_steps: null,
+      precompute_ref_log_probs: false,
+      disable_dropout: true,
+      disable_tqdm: false,
     };
     expect(new DPOConfig()).toMatchObject(trl);
-    expect(new DPOConfig()).toMatchObject({ engine: "compiled", backend: null, device: "cpu", threads: null, max_buckets: 4, warmup_ratio: null });
+    expect(new DPOConfig()).toMatchObject({
+      engine: "compiled",
+      backend: null,
+      device: "cpu",
+      threads: null,
+      max_buckets: 4,
+      warmup_ratio: null,
+    });
   });
 
   test("types follow the table", () => {
@@ -45,39 +76,69 @@ describe("DPOConfig", () => {
     [{ beta: -0.1 }, "option_range", "DPOConfig: beta must be > 0, got -0.1; the default is 0.1"],
     [{ beta: "0.1" }, "option_type", 'DPOConfig: beta must be a number > 0, got "0.1"; the default is 0.1'],
     [{ learning_rate: NaN }, "option_type", "DPOConfig: learning_rate must be a number >= 0, got NaN; the default is 0.000001"],
-    [{ per_device_train_batch_size: 1.5 }, "option_type", "DPOConfig: per_device_train_batch_size must be an integer >= 1, got 1.5; the default is 8"],
+    [
+      { per_device_train_batch_size: 1.5 },
+      "option_type",
+      "DPOConfig: per_device_train_batch_size must be an integer >= 1, got 1.5; the default is 8",
+    ],
     [{ max_length: 0 }, "option_range", "DPOConfig: max_length must be >= 1 or null, got 0; the default is 1024"],
     [{ seed: null }, "option_type", "DPOConfig: seed must be an integer >= 0, got null; the default is 42"],
-    [{ loss_type: "sigmod" }, "option_choice", 'DPOConfig: loss_type must be one of sigmoid, hinge, ipo, got "sigmod"; the default is ["sigmoid"]'],
+    [
+      { loss_type: "sigmod" },
+      "option_choice",
+      'DPOConfig: loss_type must be one of sigmoid, hinge, ipo, got "sigmod"; the default is ["sigmoid"]',
+    ],
     [{ loss_type: [] }, "option_range", 'DPOConfig: loss_type must be at least one value, got []; the default is ["sigmoid"]'],
-    [{ max_steps: 0 }, "option_range", "DPOConfig: max_steps must be -1 (num_train_epochs decides) or an integer >= 1, got 0; the default is -1"],
-    [{ warmup_steps: 2.5 }, "option_range", "DPOConfig: warmup_steps must be a whole number of steps, or a share of all steps in [0, 1), got 2.5; the default is 0"],
-    [{ learning_rat: 1e-5 }, "unknown_option", "DPOConfig: unknown option learning_rat; did you mean learning_rate?"],
+    [
+      { max_steps: 0 },
+      "option_range",
+      "DPOConfig: max_steps must be -1 (num_train_epochs decides) or an integer >= 1, got 0; the default is -1",
+    ],
+    [
+      { warmup_steps: 2.5 },
+      "option_range",
+      "DPOConfig: warmup_steps must be a whole number of steps, or a share of all steps in [0, 1), got 2.5; the default is 0",
+    ],
+    [{ learning_rat: 1e-5 }, "option_unknown", "DPOConfig: unknown option learning_rat; did you mean learning_rate?"],
     [{ bf16: true }, "option_refused", "DPOConfig: bf16 is not offered; training computes in float32; remove it"],
     [{ label_smoothing: 0.1 }, "option_refused", "DPOConfig: label_smoothing is not offered; it is not implemented yet; remove it"],
-    [{ eval_strategy: "steps", evaluation_strategy: "epoch" }, "option_given_twice", "DPOConfig: eval_strategy must be given once, got it also as evaluation_strategy"],
+    [
+      { eval_strategy: "steps", evaluation_strategy: "epoch" },
+      "option_given_twice",
+      "DPOConfig: eval_strategy must be given once, got it also as evaluation_strategy",
+    ],
     [{ warmup_steps: 3, warmup_ratio: 0.1 }, "option_conflict", "DPOConfig: give warmup_steps or warmup_ratio, not both"],
     [{ eval_steps: 5 }, "option_conflict", 'DPOConfig: eval_steps needs eval_strategy "steps", got "no"'],
-    [{ backend: "wasm" }, "option_conflict", 'DPOConfig: backend is for engine "eager", got engine "compiled"; choose where it runs with device'],
-    [{ engine: "eager", device: "webgpu" }, "option_conflict", 'DPOConfig: device is for engine "compiled", got engine "eager"; choose a TensorFlow.js backend with backend'],
+    [
+      { backend: "wasm" },
+      "option_conflict",
+      'DPOConfig: backend is for engine "eager", got engine "compiled"; choose where it runs with device',
+    ],
+    [
+      { engine: "eager", device: "webgpu" },
+      "option_conflict",
+      'DPOConfig: device is for engine "compiled", got engine "eager"; choose a TensorFlow.js backend with backend',
+    ],
   ])("refuses %j", (options, code, message) => {
     expect(failure(() => new DPOConfig(options as never))).toEqual({ code, message });
   });
 
   test("an unknown name without a near one lists the known names", () => {
     const { code, message } = failure(() => new DPOConfig({ qqqqqqqqqqqqqq: 1 } as never));
-    expect(code).toBe("unknown_option");
+    expect(code).toBe("option_unknown");
     expect(message).toMatch(/^DPOConfig: unknown option qqqqqqqqqqqqqq; known: output_dir, loss_type, beta, /);
   });
 
   test("names of Object.prototype are unknown options", () => {
-    expect(failure(() => new DPOConfig({ toString: 1 } as never)).code).toBe("unknown_option");
-    expect(failure(() => new DPOConfig({ constructor: 1 } as never)).code).toBe("unknown_option");
+    expect(failure(() => new DPOConfig({ toString: 1 } as never)).code).toBe("option_unknown");
+    expect(failure(() => new DPOConfig({ constructor: 1 } as never)).code).toBe("option_unknown");
   });
 
   test("options that TRL removed are accepted with one note each", () => {
     const notes: string[] = [];
-    const config = new DPOConfig({ max_prompt_length: 128, generate_during_eval: true, beta: 0.2 } as never, { onNote: (note) => notes.push(note) });
+    const config = new DPOConfig({ max_prompt_length: 128, generate_during_eval: true, beta: 0.2 } as never, {
+      onNote: (note) => notes.push(note),
+    });
     expect(config.beta).toBe(0.2);
     expect(config).not.toHaveProperty("max_prompt_length");
     expect(notes).toEqual([

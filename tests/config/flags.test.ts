@@ -47,7 +47,15 @@ describe("flags", () => {
     [["--spices", "salt", "pepper,cumin", "--fan"], { spices: ["salt", "pepper", "cumin"], fan: true }],
     [["--herbs", "mint"], { spices: ["mint"] }],
     [["--guest", "Ada, Lovelace", "--guest", "--odd--"], { guest: ["Ada, Lovelace", "--odd--"] }],
-    [["-s", "knob", "3", "--set", "-dial", "-4"], { set: [["knob", "3"], ["-dial", "-4"]] }],
+    [
+      ["-s", "knob", "3", "--set", "-dial", "-4"],
+      {
+        set: [
+          ["knob", "3"],
+          ["-dial", "-4"],
+        ],
+      },
+    ],
     [["--heat", "1", "--heat", "2"], { heat: 2 }],
     [["--gas_mark", "4", "--fan"], { gas_mark: true, fan: true }],
   ])("%j", (argv, values) => {
@@ -55,13 +63,19 @@ describe("flags", () => {
   });
 
   test("words that belong to no flag are positionals", () => {
-    expect(parse("cake.txt", "--fan", "other", "--", "--heat")).toEqual({ values: { fan: true }, positionals: ["cake.txt", "other", "--heat"] });
+    expect(parse("cake.txt", "--fan", "other", "--", "--heat")).toEqual({
+      values: { fan: true },
+      positionals: ["cake.txt", "other", "--heat"],
+    });
   });
 
   test.each<[string[], string]>([
     [["--heet", "3"], "oven: unknown option --heet; did you mean --heat?"],
     [["--cellar_het", "3"], "oven: unknown option --cellar_het; did you mean --cellar_heat?"],
-    [["-x"], "oven: unknown option -x; known: --recipe, --heat, --minutes, --fan, --note, --spices, --guest, --set, --herbs, --gas_mark, --cellar_heat"],
+    [
+      ["-x"],
+      "oven: unknown option -x; known: --recipe, --heat, --minutes, --fan, --note, --spices, --guest, --set, --herbs, --gas_mark, --cellar_heat",
+    ],
     [["--heat", "hot"], 'oven: --heat must be a number >= 0 and <= 300, got "hot"; the default is 180'],
     [["--heat", "0x10"], 'oven: --heat must be a number >= 0 and <= 300, got "0x10"; the default is 180'],
     [["--heat", "Infinity"], 'oven: --heat must be a number >= 0 and <= 300, got "Infinity"; the default is 180'],
@@ -69,7 +83,10 @@ describe("flags", () => {
     [["--note", "--fan"], "oven: --note must be followed by a string, got nothing"],
     [["--fan=maybe"], 'oven: --fan must be true or false, got "maybe"; the default is true'],
     [["--no-fan=true"], 'oven: --no-fan takes no value, got "true"'],
-    [["--no-heat"], "oven: unknown option --no-heat; known: --recipe, --heat, --minutes, --fan, --note, --spices, --guest, --set, --herbs, --gas_mark, --cellar_heat"],
+    [
+      ["--no-heat"],
+      "oven: unknown option --no-heat; known: --recipe, --heat, --minutes, --fan, --note, --spices, --guest, --set, --herbs, --gas_mark, --cellar_heat",
+    ],
     [["-s", "knob"], "oven: -s must be followed by NAME VALUE, got 1 of the two"],
     [["--microwave"], "oven: --microwave is not offered; it is an oven"],
   ])("%j is refused", (argv, expected) => {
@@ -78,7 +95,9 @@ describe("flags", () => {
 
   test("ranges are checked by the table, under the flag's name", () => {
     const { values } = parse("--recipe", "pie", "--heat", "301");
-    expect(message(() => OVEN.resolve(values, { where: "oven", prefix: "--" }))).toBe("oven: --heat must be >= 0 and <= 300, got 301; the default is 180");
+    expect(message(() => OVEN.resolve(values, { where: "oven", prefix: "--" }))).toBe(
+      "oven: --heat must be >= 0 and <= 300, got 301; the default is 180",
+    );
     expect(message(() => OVEN.resolve({}, { where: "oven", prefix: "--" }))).toBe("oven: --recipe must be given; What to bake");
   });
 });
@@ -95,7 +114,9 @@ describe("table", () => {
     expect(message(() => defineOptions("Bad", { heat: { type: "number", default: -1, min: 0, help: "Temperature" } }))).toBe(
       "default in Bad: heat must be >= 0, got -1; the default is -1",
     );
-    expect(message(() => defineOptions("Bad", { heat: { type: "number", help: "Temperature" } }))).toMatch(/without a default must be nullable or required/);
+    expect(message(() => defineOptions("Bad", { heat: { type: "number", help: "Temperature" } }))).toMatch(
+      /without a default must be nullable or required/,
+    );
   });
 
   test("help and Markdown show every option once", () => {
@@ -124,7 +145,11 @@ describe("config files", () => {
     writeFileSync(path, text);
     return path;
   };
-  const failure = async (path: string): Promise<string> => loadOptionFile(path).then(() => "nothing was thrown", (error: ConfigError) => `${error.code}: ${error.message.replace(folder, "")}`);
+  const failure = async (path: string): Promise<string> =>
+    loadOptionFile(path).then(
+      () => "nothing was thrown",
+      (error: ConfigError) => `${error.code}: ${error.message.replace(folder, "")}`,
+    );
 
   test("YAML and JSON give the same values", async () => {
     const expected = { heat: 1e-6, fan: false, spices: ["salt", "mint"], note: null };
