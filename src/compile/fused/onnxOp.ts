@@ -6,7 +6,8 @@ import { currentTrace, tfTensors } from "../trace.js";
 export interface OnnxOp {
   readonly opType: string;
   readonly domain?: Node["domain"];
-  readonly inputs: readonly tf.Tensor[];
+  /** A plain number list becomes a 1-D int64 constant, which TensorFlow.js has no tensor for. */
+  readonly inputs: readonly (tf.Tensor | readonly number[])[];
   readonly outputs: readonly Output[];
   readonly attributes?: Attributes;
 }
@@ -19,6 +20,6 @@ export interface OnnxOp {
 export function onnxOp(op: OnnxOp, eager: () => tf.Tensor[]): tf.Tensor[] {
   const trace = currentTrace();
   if (trace === undefined) return eager();
-  const inputs = op.inputs.map((tensor) => trace.symbol(tensor.dataId));
+  const inputs = op.inputs.map((input) => (input instanceof tf.Tensor ? trace.symbol(input.dataId) : trace.graph.int64s(input)));
   return tfTensors(trace, trace.graph.ops(op.opType, inputs, op.outputs, op.attributes, op.domain));
 }

@@ -22,12 +22,12 @@ export function rotary(x: tf.Tensor2D, cos: tf.Tensor2D, sin: tf.Tensor2D): tf.T
 function rotate(x: tf.Tensor2D, cos: tf.Tensor2D, sin: tf.Tensor2D): tf.Tensor2D {
   const [tokens, width] = x.shape;
   const half = cos.shape[1];
-  const positions = tf.range(0, tokens, 1, "int32");
   const [y] = onnxOp(
     {
       opType: "RotaryEmbedding",
       domain: "com.microsoft",
-      inputs: [tf.reshape(x, [1, tokens, width]), tf.reshape(positions, [1, tokens]), cos, sin],
+      // Position ids [0]: row t of the tables belongs to token t.
+      inputs: [tf.reshape(x, [1, tokens, width]), [0], cos, sin],
       outputs: [{ dtype: "float32", shape: [1, tokens, width] }],
       attributes: { interleaved: 0 },
     },

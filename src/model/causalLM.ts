@@ -1,0 +1,192 @@
+/**
+ * A language model with its weights in an engine. The weights are read on first use; until then a model is only a folder
+ * that was checked. A trained model is the same object with other numbers, as in transformers.
+ */
+import { CompiledEngine, EagerEngine, type Engine, type Head, type InputSpec, type TensorMap, tf } from "../compile/index.js";
+import { ConfigError } from "../errors.js";
+import type { LoraConfig } from "./adapterFiles.js";
+import { openCheckpoint, type Checkpoint } from "./checkpoint.js";
+import { type NamedTensor, type SaveCheckpointOptions, saveCheckpoint } from "./checkpointWriter.js";
+import type { Qwen2Config } from "./config.js";
+import type { GenerationConfig } from "./generationConfig.js";
+import type { Adapter } from "./lora.js";
+import { headName } from "./qwen2.js";
+import { parameterShapes } from "./shapes.js";
+
+/** Where a model computes. */
+export interface EngineChoice {
+  /** `compiled` (default): ONNX Runtime in a worker; `eager`: a TensorFlow.js backend; or an engine of your own. */
+  readonly engine?: "compiled" | "eager" | Engine;
+  /** ONNX Runtime's execution provider, for `compiled`; default `cpu`. */
+  readonly device?: "cpu" | "webgpu" | "cuda";
+  /** Threads of one operator, for `compiled`; default all cores. */
+  readonly threads?: number | null;
+  /** A registered TensorFlow.js backend, for `eager`; default the active one. */
+  readonly backend?: string | null;
+}
+
+/** What a tensor function gets of a model: its weights by name and, if it has one, its adapter. */
+export interface ModelTensors {
+  readonly weights: TensorMap;
+  readonly adapter?: Adapter;
+}
+
+/** Rows of one block of the language-model head. 8,192 rows of logits for 160 tokens are 5 MB: they stay in the cache. */
+const HEAD_BLOCK_ROWS = 8192;
+
+/** Common to a full model and a model with an adapter. */
+export abstract class CausalLM {
+  /** The full model; itself when there is no adapter. */
+  abstract readonly base: Qwen2ForCausalLM;
+  /** The adapter's configuration, when there is one. */
+  abstract readonly peft_config: LoraConfig | undefined;
+
+  get config(): Qwen2Config {
+    return this.base.checkpoint.config;
+  }
+  get generation_config(): GenerationConfig {
+    return this.base.checkpoint.generationConfig;
+  }
+  /** Where the weights came from. */
+  get name_or_path(): string {
+    return this.base.checkpoint.dir;
+  }
+
+  /** Reads the weights into the engine, once. @param choice where to compute, if the model has no engine yet */
+  abstract load(choice?: EngineChoice): Promise<Engine>;
+  /** The weights as inputs of a program. */
+  abstract signature(): Record<string, InputSpec>;
+  /** Picks the model's tensors out of a program's inputs. @param masks dropout masks by module path */
+  abstract tensors(inputs: TensorMap, masks?: TensorMap): ModelTensors;
+  /** Names and shapes of what training changes. */
+  abstract trainable(): Map<string, readonly number[]>;
+  /** The store name of a trainable tensor. */
+  abstract storeName(name: string): string;
+  /** Saves as transformers (a full model) or PEFT (an adapter) does. All or nothing. */
+  abstract save_pretrained(dir: string, options?: SaveCheckpointOptions): Promise<void>;
+  /** Frees the weights and the compute worker. */
+  abstract dispose(): Promise<void>;
+}
+
+export class Qwen2ForCausalLM extends CausalLM {
+  override readonly base = this;
+  override readonly peft_config = undefined;
+  readonly checkpoint: Checkpoint;
+  readonly #choice: EngineChoice;
+  #engine: Engine | undefined;
+  #loading: Promise<Engine> | undefined;
+
+  /** @param choice where it computes; a choice given to `load` before the first use comes first */
+  constructor(checkpoint: Checkpoint, choice: EngineChoice = {}) {
+    super();
+    this.checkpoint = checkpoint;
+    this.#choice = choice;
+  }
+
+  override load(choice: EngineChoice = {}): Promise<Engine> {
+    this.#requireSameEngine(choice);
+    this.#loading ??= this.#read(createEngine({ ...this.#choice, ...definedOnly(choice) }));
+    return this.#loading;
+  }
+
+  #requireSameEngine(choice: EngineChoice): void {
+    const wanted = choice.engine;
+    if (this.#engine === undefined || wanted === undefined) return;
+    const same = typeof wanted === "string" ? wanted === this.#engine.kind : wanted === this.#engine;
+    if (!same) {
+      const got = typeof wanted === "string" ? wanted : wanted.kind;
+      throw new ConfigError("engine_fixed", `model ${this.name_or_path}: its weights are in engine "${this.#engine.kind}", got "${got}"; load the model again for another engine`);
+    }
+  }
+
+  async #read(engine: Engine): Promise<Engine> {
+    this.#engine = engine;
+    try {
+      for (const [name, entry] of this.checkpoint.tensors) await engine.load(name, entry);
+      const name = headName(this.config);
+      for (const { view, start, rows } of this.headBlocks()) await engine.view(view, name, start, rows);
+      return engine;
+    } catch (error) {
+      await engine.dispose();
+      this.#engine = undefined;
+      this.#loading = undefined;
+      throw error;
+    }
+  }
+
+  /** Views of the head's rows; none when the vocabulary is small enough for one block. */
+  headBlocks(): { view: string; start: number; rows: number }[] {
+    const rows = this.config.vocab_size;
+    if (rows <= 2 * HEAD_BLOCK_ROWS) return [];
+    const count = Math.ceil(rows / HEAD_BLOCK_ROWS);
+    return Array.from({ length: count }, (_, i) => {
+      const start = i * HEAD_BLOCK_ROWS;
+      return { view: `head.block.${i}`, start, rows: Math.min(HEAD_BLOCK_ROWS, rows - start) };
+    });
+  }
+
+  override signature(): Record<string, InputSpec> {
+    const signature: Record<string, InputSpec> = {};
+    for (const [name, shape] of parameterShapes(this.config)) signature[name] = { shape, role: "state" };
+    for (const { view, rows } of this.headBlocks()) signature[view] = { shape: [rows, this.config.hidden_size], role: "state" };
+    return signature;
+  }
+
+  override tensors(inputs: TensorMap): ModelTensors {
+    return { weights: inputs };
+  }
+
+  /** The language-model head out of a program's inputs. */
+  head(weights: TensorMap, trainable: boolean): Head {
+    const weight = weights[headName(this.config)] as tf.Tensor2D;
+    const views = this.headBlocks();
+    const blocks = views.length === 0 ? [weight] : views.map(({ view }) => weights[view] as tf.Tensor2D);
+    return { weight, blocks, trainable };
+  }
+
+  override trainable(): Map<string, readonly number[]> {
+    return parameterShapes(this.config);
+  }
+
+  override storeName(name: string): string {
+    return name;
+  }
+
+  /** Every parameter with its present numbers, in the order of the checkpoint. */
+  async *parameters(): AsyncGenerator<NamedTensor> {
+    const engine = await this.load();
+    for (const [name, shape] of parameterShapes(this.config)) yield [name, shape, (await engine.fetch(name)).data as Float32Array];
+  }
+
+  override async save_pretrained(dir: string, options: SaveCheckpointOptions = {}): Promise<void> {
+    await saveCheckpoint(dir, this.config, this.generation_config, this.parameters(), options);
+  }
+
+  override async dispose(): Promise<void> {
+    const engine = this.#engine;
+    this.#engine = undefined;
+    this.#loading = undefined;
+    await engine?.dispose();
+  }
+}
+
+function createEngine({ engine = "compiled", device, threads, backend }: EngineChoice): Engine {
+  if (engine === "eager") return new EagerEngine(backend ?? undefined);
+  if (engine === "compiled") return new CompiledEngine({ device, threads: threads ?? undefined });
+  return engine;
+}
+
+function definedOnly(choice: EngineChoice): EngineChoice {
+  return Object.fromEntries(Object.entries(choice).filter(([, value]) => value !== undefined && value !== null));
+}
+
+/** transformers' entry point. */
+export class AutoModelForCausalLM {
+  /**
+   * @param dir a folder in Hugging Face's layout
+   * @throws ModelError for a folder that is no checkpoint, or one whose tensors do not fit its config
+   */
+  static async from_pretrained(dir: string, choice: EngineChoice = {}): Promise<Qwen2ForCausalLM> {
+    return new Qwen2ForCausalLM(await openCheckpoint(dir), choice);
+  }
+}

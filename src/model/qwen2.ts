@@ -1,0 +1,81 @@
+/**
+ * Qwen2 as TensorFlow.js functions of named weights. Names and shapes are the checkpoint's; see transformers'
+ * modeling_qwen2.py. Everything here runs eagerly or traced.
+ *
+ * T tokens, D hidden, F feed-forward, H heads, K key/value heads, hd head size, V vocabulary.
+ */
+import { type TensorMap, groupedQueryAttention, rmsNorm, rotary, swiglu, tf } from "../compile/index.js";
+import type { Qwen2Config } from "./config.js";
+import { type Adapter, adapted } from "./lora.js";
+import { PROJECTIONS, type ProjectionName } from "./shapes.js";
+
+/** One sequence, or several side by side that `mask` keeps apart. */
+export interface Sequence {
+  /** Token ids, shape [T] int32. */
+  readonly ids: tf.Tensor1D;
+  /** Rotary angles of the tokens' positions, shape [T, hd/2] each. */
+  readonly cos: tf.Tensor2D;
+  readonly sin: tf.Tensor2D;
+}
+
+/** Attention of one layer: q [T, H·hd] and k, v [T, K·hd] after rotation → [T, H·hd]. */
+export type Attend = (layer: number, q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D) => tf.Tensor2D;
+
+export interface ForwardOptions {
+  readonly adapter?: Adapter;
+  /** Called with the embeddings, then with every layer's output (the last one normalised), as transformers' `hidden_states`. */
+  readonly onHidden?: (hidden: tf.Tensor2D) => void;
+}
+
+/** Plain attention under a mask [T, T], for training and prefill. */
+export function maskedAttention(config: Qwen2Config, mask: tf.Tensor2D): Attend {
+  const shape = { heads: config.num_attention_heads, kvHeads: config.num_key_value_heads };
+  return (_layer, q, k, v) => groupedQueryAttention(q, k, v, mask, shape);
+}
+
+/**
+ * The transformer without its head.
+ * @param weights every parameter by its checkpoint name
+ * @returns the normalised hidden states, shape [T, D]
+ */
+export function qwen2Hidden(config: Qwen2Config, weights: TensorMap, sequence: Sequence, attend: Attend, options: ForwardOptions = {}): tf.Tensor2D {
+  const weight = (name: string): tf.Tensor => weights[name]!;
+  let x = tf.gather(weight("model.embed_tokens.weight"), sequence.ids) as tf.Tensor2D; // [T, D]
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+    options.onHidden?.(x);
+    const prefix = `model.layers.${layer}.`;
+    const norm = (input: tf.Tensor2D, name: string): tf.Tensor2D => rmsNorm(input, weight(`${prefix}${name}.weight`) as tf.Tensor1D, config.rms_norm_eps);
+    const project = (input: tf.Tensor2D, name: ProjectionName): tf.Tensor2D => linear(weights, `${prefix}${PROJECTIONS[name]}`, input, options.adapter);
+
+    const attended = norm(x, "input_layernorm");
+    const q = rotary(project(attended, "q_proj"), sequence.cos, sequence.sin);
+    const k = rotary(project(attended, "k_proj"), sequence.cos, sequence.sin);
+    const v = project(attended, "v_proj");
+    x = tf.add(x, project(attend(layer, q, k, v), "o_proj"));
+
+    const fed = norm(x, "post_attention_layernorm");
+    const activated = swiglu(project(fed, "gate_proj"), project(fed, "up_proj")); // [T, F]
+    x = tf.add(x, project(activated, "down_proj"));
+  }
+  const normalised = rmsNorm(x, weight("model.norm.weight") as tf.Tensor1D, config.rms_norm_eps);
+  options.onHidden?.(normalised);
+  return normalised;
+}
+
+/** `x Wᵀ + b`, with the adapter's low-rank part where it has one. */
+function linear(weights: TensorMap, path: string, x: tf.Tensor2D, adapter?: Adapter): tf.Tensor2D {
+  const product: tf.Tensor2D = tf.matMul(x, weights[`${path}.weight`] as tf.Tensor2D, false, true);
+  const bias = weights[`${path}.bias`];
+  const y = bias === undefined ? product : (tf.add(product, bias) as tf.Tensor2D);
+  return adapter === undefined ? y : adapted(adapter, path, x, y);
+}
+
+/** Name of the head's weight: the embedding when it is tied. */
+export function headName(config: Qwen2Config): string {
+  return config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+}
+
+/** Logits of given hidden states, shape [N, D] → [N, V]. For sampling; training uses `headLogProbs`. */
+export function headLogits(config: Qwen2Config, weights: TensorMap, hidden: tf.Tensor2D): tf.Tensor2D {
+  return tf.matMul(hidden, weights[headName(config)] as tf.Tensor2D, false, true);
+}
