@@ -39,14 +39,23 @@ const LARGEST_READ = 1 << 30;
 export function readFileTensor(tensor: FileTensor, target?: Float32Array): Float32Array {
   const { file, dtype, shape, byteLength } = tensor;
   if (!isFloatDtype(dtype)) {
-    throw new ModelError("tensor_dtype", `${file}: a weight must be stored as ${Object.keys(FLOAT_DTYPE_BYTES).join(", ")}, got ${dtype}; convert the checkpoint`);
+    throw new ModelError(
+      "tensor_dtype",
+      `${file}: a weight must be stored as ${Object.keys(FLOAT_DTYPE_BYTES).join(", ")}, got ${dtype}; convert the checkpoint`,
+    );
   }
   const length = shape.reduce((product, size) => product * size, 1);
   if (length * FLOAT_DTYPE_BYTES[dtype] !== byteLength) {
-    throw new ModelError("tensor_size", `${file}: ${dtype} [${shape.join(", ")}] must take ${length * FLOAT_DTYPE_BYTES[dtype]} bytes, got ${byteLength}; the header is wrong`);
+    throw new ModelError(
+      "tensor_size",
+      `${file}: ${dtype} [${shape.join(", ")}] must take ${length * FLOAT_DTYPE_BYTES[dtype]} bytes, got ${byteLength}; the header is wrong`,
+    );
   }
   if (target !== undefined && target.length !== length) {
-    throw new ModelError("tensor_size", `${file}: the array for [${shape.join(", ")}] must hold ${length} numbers, got ${target.length}; pass one of that length`);
+    throw new ModelError(
+      "tensor_size",
+      `${file}: the array for [${shape.join(", ")}] must hold ${length} numbers, got ${target.length}; pass one of that length`,
+    );
   }
   requireLittleEndian();
   const values = target ?? new Float32Array(length);
@@ -159,7 +168,10 @@ function halfTable(): Uint32Array {
 
 function requireLittleEndian(): void {
   if (endianness() !== "LE") {
-    throw new ModelError("big_endian", `fileTensors: this machine must be little-endian, got ${endianness()}; checkpoints are little-endian and are not swapped here`);
+    throw new ModelError(
+      "big_endian",
+      `fileTensors: this machine must be little-endian, got ${endianness()}; checkpoints are little-endian and are not swapped here`,
+    );
   }
 }
 
@@ -181,18 +193,29 @@ function withFile(file: string, use: (descriptor: number) => void): void {
 
 function unreadable(file: string, cause: unknown): ModelError {
   const { code, message } = cause as NodeJS.ErrnoException;
-  if (code === "ENOENT") return new ModelError("file_missing", `${file}: the file must exist, got nothing there; check the path`, { cause });
-  return new ModelError("file_unreadable", `${file}: the file must be readable, got ${message}; check its permissions and the disk`, { cause });
+  if (code === "ENOENT")
+    return new ModelError("file_missing", `${file}: the file must exist, got nothing there; check the path`, { cause });
+  return new ModelError("file_unreadable", `${file}: the file must be readable, got ${message}; check its permissions and the disk`, {
+    cause,
+  });
 }
 
-function readExactly(descriptor: number, bytes: Uint8Array, tensor: Pick<FileTensor, "file" | "offset" | "byteLength">, start: number): void {
+function readExactly(
+  descriptor: number,
+  bytes: Uint8Array,
+  tensor: Pick<FileTensor, "file" | "offset" | "byteLength">,
+  start: number,
+): void {
   let done = 0;
   while (done < bytes.length) {
     const count = readSync(descriptor, bytes, done, Math.min(bytes.length - done, LARGEST_READ), tensor.offset + start + done);
     if (count === 0) {
       const needed = tensor.offset + tensor.byteLength;
       const got = tensor.offset + start + done;
-      throw new ModelError("file_truncated", `${tensor.file}: the file must have at least ${needed} bytes, got ${got}; it changed since it was opened, load it again`);
+      throw new ModelError(
+        "file_truncated",
+        `${tensor.file}: the file must have at least ${needed} bytes, got ${got}; it changed since it was opened, load it again`,
+      );
     }
     done += count;
   }
