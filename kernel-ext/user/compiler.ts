@@ -1,0 +1,170 @@
+/**
+ * tslab's converter, with what tslab fixes in place opened up. tslab hands over no options, so the TypeScript module that
+ * it requires is wrapped before tslab loads:
+ *   - module resolution "bundler", so that packages typed through `exports` are found;
+ *   - top-level await as TypeScript itself parses it (`await (x)`, `for await`), where tslab guesses from an error message;
+ *   - source maps through both of its transpilations, so that a stack frame names the line of the cell;
+ *   - packages found by `CellResolution`, typed arrays declared with the type parameter that newer declarations use;
+ *   - no file watchers below node_modules (tslab polls every declaration file four times a second).
+ */
+import { createRequire, SourceMap, type SourceMapPayload } from "node:module";
+import { dirname } from "node:path";
+import type { Converter, ConvertResult, Diagnostic } from "tslab/dist/converter.js";
+import type { CellResolution } from "./resolution.js";
+
+const require = createRequire(import.meta.url);
+
+/** What we use of TypeScript's API; the fork that tslab ships has no types of its own in this project. */
+interface TsNode {
+  kind: number;
+  awaitModifier?: unknown;
+}
+interface TsSystem {
+  readFile(path: string, encoding?: string): string | undefined;
+  fileExists(path: string): boolean;
+  directoryExists(path: string): boolean;
+  realpath(path: string): string;
+  getDirectories(path: string): string[];
+  readDirectory(path: string, ...rest: unknown[]): string[];
+  watchFile(path: string, ...rest: unknown[]): { close(): void };
+  watchDirectory(path: string, ...rest: unknown[]): { close(): void };
+}
+interface TsModule {
+  sys: TsSystem;
+  ModuleResolutionKind: { Bundler: number };
+  ScriptTarget: { Latest: number };
+  createWatchCompilerHost(files: string[], options: Record<string, unknown>, ...rest: unknown[]): unknown;
+  transpileModule(source: string, options: { compilerOptions: Record<string, unknown> }): { outputText: string; sourceMapText?: string };
+  createSourceFile(name: string, text: string, target: number): TsNode;
+  forEachChild<T>(node: TsNode, visit: (node: TsNode) => T | undefined): T | undefined;
+  isAwaitExpression(node: TsNode): boolean;
+  isForOfStatement(node: TsNode): boolean;
+  isFunctionLike(node: TsNode): boolean;
+}
+
+/** A cell that does not compile. */
+export class CellCompileError extends Error {
+  constructor(readonly diagnostics: Diagnostic[]) {
+    super(diagnostics.map((diagnostic) => diagnostic.messageText).join("\n"));
+    this.name = diagnostics.some((diagnostic) => diagnostic.code < 2000) ? "SyntaxError" : "TypeScriptError";
+  }
+}
+
+/** A position in compiled code, counted from 0 → the same in the cell, counted from 0, or undefined. */
+export type PositionMap = (line: number, column: number) => { line: number; column: number } | undefined;
+
+export interface CompiledCell extends ConvertResult {
+  position: PositionMap;
+}
+
+const INLINE_MAP = /\n?\/\/# sourceMappingURL=data:application\/json;base64,([A-Za-z0-9+/=]+)\s*$/;
+
+/** TypeScript 5.0 knows `Uint8Array` without a type parameter; declarations written by 5.7 or later say `Uint8Array<ArrayBuffer>`. */
+function modernLibrary(path: string, text: string | undefined): string | undefined {
+  if (text === undefined || !/[\\/]lib\.es[^\\/]*\.d\.ts$/.test(path)) return text;
+  return text.replace(/^interface ((?:Int8|Uint8|Uint8Clamped|Int16|Uint16|Int32|Uint32|Float32|Float64|BigInt64|BigUint64)Array) \{/gm, "interface $1<TArrayBuffer extends ArrayBufferLike = ArrayBufferLike> {");
+}
+
+export class CellCompiler {
+  readonly #ts: TsModule;
+  readonly #converter: Converter;
+  /** Maps of the last cell: TypeScript → ES module, then ES module → CommonJS. */
+  #maps: SourceMap[] = [];
+  /** Called around compilation: a half-done program would make every later cell fail, so it must not be terminated. */
+  readonly #busy: (busy: boolean) => void;
+
+  constructor(resolution: CellResolution, busy: (busy: boolean) => void) {
+    this.#busy = busy;
+    this.#ts = this.#wrapTypeScript(resolution);
+    const { createConverter } = require("tslab/dist/converter.js") as typeof import("tslab/dist/converter.js");
+    this.#converter = this.#guard(() => createConverter({ isJS: false, isBrowser: false }));
+  }
+
+  #guard<T>(work: () => T): T {
+    this.#busy(true);
+    try {
+      return work();
+    } finally {
+      this.#busy(false);
+    }
+  }
+
+  #wrapTypeScript(resolution: CellResolution): TsModule {
+    const fromTslab = createRequire(require.resolve("tslab/package.json"));
+    const path = fromTslab.resolve("@tslab/typescript-for-tslab");
+    const original = fromTslab(path) as TsModule;
+    wrapFileSystem(original.sys, resolution);
+    const wrapped = Object.defineProperties({}, Object.getOwnPropertyDescriptors(original)) as TsModule;
+    const replacements: Partial<TsModule> = {
+      createWatchCompilerHost: (files, options, ...rest) =>
+        original.createWatchCompilerHost(files, { ...options, moduleResolution: original.ModuleResolutionKind.Bundler, disableTopLevelAwait: false, inlineSourceMap: true }, ...rest),
+      transpileModule: (source, options) => {
+        const inline = INLINE_MAP.exec(source);
+        const result = original.transpileModule(source.replace(INLINE_MAP, ""), { ...options, compilerOptions: { ...options.compilerOptions, sourceMap: true } });
+        const maps = [inline === null ? undefined : Buffer.from(inline[1]!, "base64").toString("utf8"), result.sourceMapText];
+        this.#maps = maps.filter((map) => map !== undefined).map((map) => new SourceMap(JSON.parse(map) as SourceMapPayload));
+        return { outputText: result.outputText.replace(/\n?\/\/# sourceMappingURL=\S+\s*$/, "\n") };
+      },
+    };
+    // The getters of TypeScript's exports cannot be redefined in place, but a copy of them can.
+    const wrappedModule = Object.defineProperties({}, Object.fromEntries(Object.entries(Object.getOwnPropertyDescriptors(wrapped)).map(([name, descriptor]) => [name, name in replacements ? { value: replacements[name as keyof TsModule], enumerable: true } : descriptor])));
+    require.cache[path]!.exports = wrappedModule;
+    return original;
+  }
+
+  /** @throws CellCompileError with every diagnostic */
+  compile(prevDecl: string, source: string): CompiledCell {
+    const result = this.#guard(() => this.#converter.convert(prevDecl, source));
+    if (result.diagnostics.length > 0) throw new CellCompileError(result.diagnostics);
+    const [toModule, toCommonJs] = this.#maps;
+    const position: PositionMap = (line, column) => {
+      const middle = findEntry(toCommonJs, line, column);
+      const source = middle && findEntry(toModule, middle.line, middle.column);
+      // tslab puts one line before the cell to make it a module.
+      return source === undefined || source.line < 1 ? undefined : { line: source.line - 1, column: source.column };
+    };
+    return { ...result, hasToplevelAwait: result.output !== undefined && this.#hasTopLevelAwait(result.output), position };
+  }
+
+  #hasTopLevelAwait(output: string): boolean {
+    const ts = this.#ts;
+    if (!/\bawait\b/.test(output)) return false;
+    const visit = (node: TsNode): true | undefined => {
+      if (ts.isFunctionLike(node)) return undefined;
+      if (ts.isAwaitExpression(node) || (ts.isForOfStatement(node) && node.awaitModifier !== undefined)) return true;
+      return ts.forEachChild(node, visit);
+    };
+    // As a module, or `await (x)` would read as a call.
+    return ts.forEachChild(ts.createSourceFile("cell.mts", `${output}\nexport {};`, ts.ScriptTarget.Latest), visit) === true;
+  }
+
+  /** The converter that tslab's executor is given; `convert` is replaced by the caller. */
+  get converter(): Converter {
+    return this.#converter;
+  }
+
+  close(): void {
+    this.#converter.close();
+  }
+}
+
+function findEntry(map: SourceMap | undefined, line: number, column: number): { line: number; column: number } | undefined {
+  const entry = map?.findEntry(line, column) as { originalLine?: number; originalColumn?: number } | undefined;
+  return entry?.originalLine === undefined ? undefined : { line: entry.originalLine, column: entry.originalColumn ?? 0 };
+}
+
+function wrapFileSystem(sys: TsSystem, resolution: CellResolution): void {
+  const original: TsSystem = { ...sys };
+  const nothing = { close: (): void => undefined };
+  const watched = (path: string): boolean => !path.includes("/node_modules") && path.startsWith(resolution.cwd);
+  Object.assign(sys, {
+    readFile: (path, encoding) => modernLibrary(path, original.readFile(resolution.realPath(path), encoding)),
+    fileExists: (path) => original.fileExists(resolution.realPath(path)),
+    directoryExists: (path) => resolution.isVirtualParent(path) || original.directoryExists(resolution.realPath(path)),
+    realpath: (path) => (resolution.isVirtual(path) ? path : original.realpath(path)),
+    getDirectories: (path) => [...original.getDirectories(resolution.realPath(path)), ...resolution.virtualEntries(path)],
+    readDirectory: (path, ...rest) => original.readDirectory(resolution.realPath(path), ...rest),
+    watchFile: (path, ...rest) => (watched(path) ? original.watchFile(path, ...rest) : nothing),
+    watchDirectory: (path, ...rest) => (watched(path) && path !== dirname(path) ? original.watchDirectory(path, ...rest) : nothing),
+  } satisfies TsSystem);
+}
