@@ -78,10 +78,11 @@ function isInstalled(name: string): boolean {
   );
 }
 
-/** ONNX Runtime puts source paths and the failed C++ condition before what a person can use. */
+/** ONNX Runtime puts source paths and the failed C++ condition before what a person can use; the advice is in `install`. */
 function shorten(reason: string): string {
   return reason
     .replace(/^.* was false\. /s, "")
+    .replace(/^native backend: an installed package must load, got (.*); reinstall it.*$/s, "$1")
     .replaceAll(/\s+/g, " ")
     .trim();
 }

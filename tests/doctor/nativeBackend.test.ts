@@ -1,0 +1,98 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import util from "node:util";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { findNativePackages, registerNativeBackend } from "../../src/compile/nativeBackend.js";
+import { tf } from "../../src/compile/tensorflow.js";
+import { EngineError } from "../../src/errors.js";
+
+// The real packages download hundreds of megabytes; these stand-ins do what they do when loaded: call functions that Node 23 removed
+// from util, register the backend "tensorflow" and make it active.
+const TFJS = JSON.stringify(createRequire(import.meta.url).resolve("@tensorflow/tfjs"));
+const WORKS = `
+  const util = require("util");
+  if (util.isNullOrUndefined(0) || !util.isNullOrUndefined(undefined) || !util.isArray([])) throw new Error("util");
+  const tf = require(${TFJS});
+  tf.registerBackend("tensorflow", tf.findBackendFactory("cpu"), 3);
+  tf.setBackend("tensorflow");`;
+const BROKEN = `throw new Error("Cannot find module 'tfjs_binding.node'\\nRequire stack: ...")`;
+
+let folder: string;
+let root: string;
+beforeEach(() => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), "preflab-native-")));
+  root = join(folder, "package.json");
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+  if (tf.findBackendFactory("tensorflow") !== null) tf.removeBackend("tensorflow");
+});
+
+function install(name: string, code: string, manifestName = name): string {
+  const home = join(folder, "node_modules", name);
+  mkdirSync(home, { recursive: true });
+  writeFileSync(join(home, "package.json"), JSON.stringify({ name: manifestName, version: "4.22.0", main: "index.js" }));
+  writeFileSync(join(home, "index.js"), code);
+  return join(home, "package.json");
+}
+
+describe("native backends", () => {
+  test("tfjs-node is found, loaded with the functions it needs, and the active backend stays", async () => {
+    const removed = util as unknown as Record<string, unknown>;
+    const before = { isNullOrUndefined: removed["isNullOrUndefined"], isArray: removed["isArray"] };
+    delete removed["isNullOrUndefined"];
+    delete removed["isArray"];
+    try {
+      const manifest = install("@tensorflow/tfjs-node", WORKS);
+      const found = findNativePackages([root]);
+      expect(found).toEqual([{ package: "@tensorflow/tfjs-node", version: "4.22.0", manifest }]);
+      await tf.setBackend("cpu");
+      expect(registerNativeBackend(found)).toEqual({ backend: "tensorflow", package: "@tensorflow/tfjs-node", version: "4.22.0" });
+      expect(tf.getBackend()).toBe("cpu");
+      expect(tf.findBackendFactory("tensorflow")).not.toBeNull();
+    } finally {
+      Object.assign(removed, before);
+    }
+  });
+
+  test("the alias that danfojs-node's install notes make is not native", () => {
+    install("@tensorflow/tfjs-node", "", "@tensorflow/tfjs");
+    expect(findNativePackages([root])).toEqual([]);
+  });
+
+  test("nothing installed: null", () => {
+    expect(findNativePackages([root])).toEqual([]);
+    expect(registerNativeBackend([])).toBeNull();
+  });
+
+  test("the GPU package comes first, and one that cannot be loaded gives way to the next", () => {
+    install("@tensorflow/tfjs-node", WORKS);
+    install("@tensorflow/tfjs-node-gpu", BROKEN);
+    const found = findNativePackages([root]);
+    expect(found.map((native) => native.package)).toEqual(["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"]);
+    expect(registerNativeBackend(found)?.package).toBe("@tensorflow/tfjs-node");
+  });
+
+  test("installed but unusable is an error that names the package and its reason", () => {
+    install("@tensorflow/tfjs-node", BROKEN);
+    let caught: unknown;
+    try {
+      registerNativeBackend(findNativePackages([root]));
+    } catch (error) {
+      caught = error;
+    }
+    expect(caught).toBeInstanceOf(EngineError);
+    expect(caught).toMatchObject({
+      code: "native_backend",
+      message:
+        "native backend: an installed package must load, got @tensorflow/tfjs-node 4.22.0: Cannot find module 'tfjs_binding.node'; reinstall it, or choose another with backend: \"cpu\"",
+    });
+  });
+
+  test("a package that registers nothing is an error", () => {
+    install("@tensorflow/tfjs-node", "module.exports = {};");
+    expect(() => registerNativeBackend(findNativePackages([root]))).toThrow(/it registered no backend "tensorflow"/);
+  });
+});
