@@ -5,7 +5,7 @@ import { ModelError, PreflabError } from "../errors.js";
 import { finishSave, writeFolder } from "./atomicFolder.js";
 import type { NamedTensor } from "./checkpointWriter.js";
 import { readJsonObject, showJson, type Qwen2Config } from "./config.js";
-import { isOff, LORA_OPTIONS, LoraConfig, type LoraConfigInput } from "./loraConfig.js";
+import { isOff, LORA_OPTIONS, LoraConfig } from "./loraConfig.js";
 import { formatPythonJson, type JsonObject } from "./pythonJson.js";
 import { readSafetensors, type TensorEntry } from "./safetensors.js";
 import { SafetensorsWriter } from "./safetensorsWriter.js";
