@@ -36,7 +36,7 @@ export async function readJson(file: string, options: ReaderOptions): Promise<Ro
       });
       return rows;
     }
-    throw new DataError("data_malformed", `must be JSON; ${describeSyntaxError(error, text)}`, { file }, { cause: error });
+    throw new DataError("data_malformed", `must be JSON; ${describeSyntaxError(error, text)}; fetch or write it again`, { file }, { cause: error });
   }
   if (options.field !== undefined) {
     if (!isPlainObject(content) || !(options.field in content)) {
@@ -106,12 +106,16 @@ function parseLine(line: string, file: string, row: number, lineNumber: number):
   return value;
 }
 
-/** V8 gives the position as a character offset; people look for a line. */
+/** V8 tells a character offset, or shows ten characters either side of the fault; people look for a line. */
 function describeSyntaxError(error: unknown, text: string): string {
   const message = (error as Error).message;
-  const position = /at position (\d+)/.exec(message)?.[1];
-  if (position === undefined || message.includes("(line ")) return message;
-  return `${message} (line ${text.slice(0, Number(position)).split("\n").length})`;
+  const line = (position: number): string => `${message} (line ${text.slice(0, position).split("\n").length})`;
+  const position = /at position (\d+)(?! \(line)/.exec(message)?.[1];
+  if (position !== undefined) return line(Number(position));
+  if (message.includes("end of JSON input")) return line(text.length);
+  const context = /^Unexpected token .*?, \.\.\."(.*?)"(?:\.\.\.)? is not valid JSON$/su.exec(message)?.[1];
+  const found = context === undefined ? -1 : text.indexOf(context);
+  return found === -1 || text.indexOf(context!, found + 1) !== -1 ? message : line(found + 10);
 }
 
 /** The lines of a file as bytes, split at "\n" only: JSON text may contain U+2028, at which Node's readline would split. */

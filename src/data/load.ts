@@ -113,7 +113,7 @@ async function describeMissing(path: string): Promise<DataError> {
   const neighbours = await readdir(dirname(resolve(path))).catch(() => [] as string[]);
   const nearest = nearestName(basename(path), neighbours);
   const spelled = nearest === undefined ? "" : `; did you mean ${join(dirname(path), nearest)}?`;
-  const hub = /^[\w.-]+\/[\w.-]+$/.test(path) && extname(path) === ""
+  const hub = /^[\w.-]+\/[\w.-]+$/.test(path) && !READERS.has(extname(path).toLowerCase())
     ? "; if it is a Hugging Face Hub id, download its data files and pass their directory"
     : "; check the path, or pass the directory that holds the data files";
   return new DataError("data_not_found", `load_dataset: must be a file or a directory, got "${path}" (${tried}: nothing is there)${spelled}${hub}`);

@@ -1,5 +1,5 @@
 /**
- * A row as a reader yields it: column name → value. Values are text, number, boolean, bigint (integers beyond ±2^53),
+ * A row as a reader yields it: column name → value. Values are text, number, boolean, bigint (Parquet integers beyond ±2^53),
  * null (missing), arrays, plain objects, Date or Uint8Array; never undefined.
  * `any`, not `unknown`: rows are used in notebook cells (`row => row.prompt.length`), and the preference contract checks them.
  */

@@ -105,7 +105,7 @@ describe("tokenizePreferences", () => {
 
   it("names the row whose completion merges into the prompt", () => {
     // The seam lies in the middle of one token, so prompt and prompt + chosen have the same number of ids.
-    const own = { ...text("a b", "c", " d", 3), chosen: "" };
+    const own = text("a b", "c", " d", 3);
     const joined: Pick<PreTrainedTokenizer, "encode" | "eos_token" | "name_or_path"> = { eos_token: "", name_or_path: "joined", encode: () => [1, 2] };
     expect(() => tokenizePreferences([own], joined as PreTrainedTokenizer)).toThrow(
       expect.objectContaining({ name: "DataError", code: "data_empty", row: 3, message: expect.stringMatching(/pairs.jsonl row 3: chosen must have tokens after the prompt's 2, got none/) as string }),
