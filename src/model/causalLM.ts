@@ -2,6 +2,7 @@
  * A language model with its weights in an engine. The weights are read on first use; until then a model is only a folder
  * that was checked. A trained model is the same object with other numbers, as in transformers.
  */
+import { registerNativeBackend } from "../compile/nativeBackend.js";
 import { CompiledEngine, EagerEngine, type Engine, type Head, type InputSpec, type TensorMap, tf } from "../compile/index.js";
 import { ConfigError } from "../errors.js";
 import type { LoraConfig } from "./adapterFiles.js";
@@ -21,7 +22,7 @@ export interface EngineChoice {
   readonly device?: "cpu" | "webgpu" | "cuda";
   /** Threads of one operator, for `compiled`; default all cores. */
   readonly threads?: number | null;
-  /** A registered TensorFlow.js backend, for `eager`; default the active one. */
+  /** A registered TensorFlow.js backend, for `eager`; default tfjs-node-gpu or tfjs-node where installed, else the active one. */
   readonly backend?: string | null;
 }
 
@@ -62,6 +63,10 @@ export abstract class CausalLM {
   abstract trainable(): Map<string, readonly number[]>;
   /** The store name of a trainable tensor. */
   abstract storeName(name: string): string;
+  /** The files whose numbers the model has, or undefined once it was changed or when it was never saved. */
+  abstract files(): string[] | undefined;
+  /** Says that the stored numbers no longer are those of the files. */
+  abstract markChanged(): void;
   /** Saves as transformers (a full model) or PEFT (an adapter) does. All or nothing. */
   abstract save_pretrained(dir: string, options?: SaveCheckpointOptions): Promise<void>;
   /** Frees the weights and the compute worker. */
@@ -73,6 +78,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   override readonly peft_config = undefined;
   readonly checkpoint: Checkpoint;
   readonly #choice: EngineChoice;
+  #changed = false;
   #engine: Engine | undefined;
   #loading: Promise<Engine> | undefined;
 
@@ -152,6 +158,14 @@ export class Qwen2ForCausalLM extends CausalLM {
     return name;
   }
 
+  override files(): string[] | undefined {
+    return this.#changed ? undefined : [...new Set([...this.checkpoint.tensors.values()].map(({ file }) => file))];
+  }
+
+  override markChanged(): void {
+    this.#changed = true;
+  }
+
   /** Every parameter with its present numbers, in the order of the checkpoint. */
   async *parameters(): AsyncGenerator<NamedTensor> {
     const engine = await this.load();
@@ -171,7 +185,7 @@ export class Qwen2ForCausalLM extends CausalLM {
 }
 
 function createEngine({ engine = "compiled", device, threads, backend }: EngineChoice): Engine {
-  if (engine === "eager") return new EagerEngine(backend ?? undefined);
+  if (engine === "eager") return new EagerEngine(backend ?? registerNativeBackend()?.backend);
   if (engine === "compiled") return new CompiledEngine({ device, threads: threads ?? undefined });
   return engine;
 }

@@ -16,6 +16,7 @@ export class PeftModel extends CausalLM {
   readonly #source: AdapterFiles | { seed: number };
   readonly #prefix: string;
   readonly #shapes: Map<string, number[]>;
+  #changed = false;
   #loading: Promise<Engine> | undefined;
 
   /** @param source a checked adapter folder, or the seed of a fresh adapter */
@@ -78,6 +79,16 @@ export class PeftModel extends CausalLM {
     return `${this.#prefix}${name}`;
   }
 
+  override files(): string[] | undefined {
+    const base = this.base.files();
+    if (base === undefined || this.#changed || !("dir" in this.#source)) return undefined;
+    return [...base, ...new Set([...this.#source.tensors.values()].map(({ file }) => file))];
+  }
+
+  override markChanged(): void {
+    this.#changed = true;
+  }
+
   async *#adapterTensors(): AsyncGenerator<NamedTensor> {
     const engine = await this.load();
     for (const [name, shape] of this.#shapes) yield [name, shape, (await engine.fetch(this.storeName(name))).data as Float32Array];
@@ -110,6 +121,7 @@ export class PeftModel extends CausalLM {
       await merge.dispose();
     }
     await this.#forget(engine);
+    this.base.markChanged();
     return this.base;
   }
 

@@ -1,0 +1,359 @@
+/** Direct Preference Optimization, arXiv:2305.18290, with TRL's interface. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Engine } from "../compile/index.js";
+import type { Dataset } from "../data/index.js";
+import { ConfigError, EngineError } from "../errors.js";
+import { type CausalLM, type LoraConfig, PeftModel, Qwen2ForCausalLM, get_peft_model } from "../model/index.js";
+import { Random } from "../random.js";
+import { writeFileAtomic } from "../text/atomicFile.js";
+import type { PreTrainedTokenizer } from "../text/index.js";
+import { AdamW } from "./adamw.js";
+import { batchLoss } from "./batchLoss.js";
+import { saveCheckpointFolder, saveFolder } from "./checkpoints.js";
+import { DPOConfig } from "./dpoConfig.js";
+import { lossFunction } from "./losses.js";
+import { MicroBatchRunner } from "./microBatch.js";
+import { type BatchMetrics, MeanOfBatches, type PreparedPair, type ReferenceLogps, batchMetrics, scorePairs } from "./pairBatch.js";
+import { scoringProgram } from "./pairProgram.js";
+import { preparePairs } from "./preparedData.js";
+import { ProgressLine, type TrainerCallback } from "./progress.js";
+import { cachedReference } from "./referenceCache.js";
+import { type RunPlan, planRun, visitedPairs } from "./runPlan.js";
+import { type Schedule, learningRateSchedule } from "./schedule.js";
+import { type LogEntry, type TrainerState, stateJson } from "./trainerState.js";
+
+export interface DPOTrainerOptions {
+  /** The policy: trained in place, or, with `peft_config`, the frozen base of a fresh adapter. */
+  model: CausalLM;
+  /** The reference; by default the policy as it is before the first step (with a fresh adapter that is the base model). */
+  ref_model?: CausalLM;
+  args?: DPOConfig;
+  train_dataset: Dataset;
+  eval_dataset?: Dataset;
+  /** The model's tokenizer. */
+  processing_class: PreTrainedTokenizer;
+  /** Train a fresh LoRA adapter instead of all weights. */
+  peft_config?: LoraConfig;
+  callbacks?: TrainerCallback[];
+}
+
+export interface TrainOutput {
+  global_step: number;
+  /** Mean loss over all steps. */
+  training_loss: number;
+  /** False when `stop()` ended the run before its last step. */
+  finished: boolean;
+  metrics: LogEntry;
+}
+
+export class DPOTrainer {
+  readonly args: DPOConfig;
+  /** What is trained: the given model, or its adapter. */
+  readonly model: CausalLM;
+  readonly processing_class: PreTrainedTokenizer;
+  readonly state: TrainerState;
+  readonly #reference: CausalLM | undefined;
+  readonly #train: PreparedPair[];
+  readonly #eval: PreparedPair[] | undefined;
+  readonly #plan: RunPlan;
+  readonly #callbacks: TrainerCallback[];
+  readonly #references = new Map<PreparedPair, ReferenceLogps>();
+  #stopRequested = false;
+  #trained = false;
+
+  /** Tokenises the data; the model's weights are read when training starts.
+   *  @throws ConfigError, DataError */
+  constructor({ model, ref_model, args = new DPOConfig(), train_dataset, eval_dataset, processing_class, peft_config, callbacks = [] }: DPOTrainerOptions) {
+    this.args = args;
+    this.model = policyOf(model, peft_config, args);
+    this.#reference = ref_model;
+    this.processing_class = processing_class;
+    if (args.eval_strategy !== "no" && eval_dataset === undefined) {
+      throw new ConfigError("eval_dataset", `DPOTrainer: eval_strategy "${args.eval_strategy}" needs an eval_dataset, got none; pass one or set eval_strategy "no"`);
+    }
+    this.#callbacks = [...(args.disable_tqdm ? [] : [new ProgressLine()]), ...callbacks];
+    const { pairs, warnings } = preparePairs(train_dataset, processing_class, model.config, args);
+    warnings.forEach((warning) => console.log(`DPOTrainer: ${warning}`));
+    this.#train = pairs;
+    this.#eval = eval_dataset === undefined ? undefined : preparePairs(eval_dataset, processing_class, model.config, args).pairs;
+    this.#plan = planRun(pairs.length, args);
+    this.state = initialState(args, this.#plan);
+  }
+
+  /** Asks a running `train` to end after its present step; it saves a checkpoint and returns. */
+  stop(): void {
+    this.#stopRequested = true;
+  }
+
+  /**
+   * Runs the training.
+   * @throws EngineError `loss_not_finite` with step and rows; the last checkpoint stays
+   */
+  async train(): Promise<TrainOutput> {
+    if (this.#trained) throw new ConfigError("trained", "DPOTrainer: train() runs once; make a new trainer to go on from this model");
+    this.#trained = true;
+    const engine = await this.model.load(this.args);
+    const started = performance.now();
+    await this.#emit("on_train_begin");
+    await this.#computeReferences();
+    this.model.markChanged();
+    const runner = new MicroBatchRunner(engine, this.model, this.args);
+    const optimizer = await AdamW.create(engine, this.model, this.args);
+    try {
+      const totalLoss = await this.#loop(runner, optimizer, engine);
+      const seconds = (performance.now() - started) / 1000;
+      const output = this.#finish(totalLoss, seconds);
+      if (this.#stopRequested && !output.finished) await this.#save();
+      await this.save_state();
+      await this.#emit("on_train_end");
+      return output;
+    } finally {
+      await runner.dispose();
+      await optimizer.dispose();
+    }
+  }
+
+  /** @returns the sum of the steps' losses */
+  async #loop(runner: MicroBatchRunner, optimizer: AdamW, engine: Engine): Promise<number> {
+    const { args, state } = this;
+    const warmup = args.get_warmup_steps(this.#plan.totalSteps);
+    const schedule = learningRateSchedule(args.lr_scheduler_type, args.learning_rate, warmup, this.#plan.totalSteps);
+    const random = new Random(args.seed).fork("dropout");
+    const window = new LogWindow();
+    let totalLoss = 0;
+    for (let epoch = 0; state.global_step < this.#plan.totalSteps && !this.#stopRequested; epoch++) {
+      const batches = this.#plan.epoch(epoch);
+      for (let begin = 0; begin < batches.length && state.global_step < this.#plan.totalSteps && !this.#stopRequested; begin += args.gradient_accumulation_steps) {
+        const group = batches.slice(begin, begin + args.gradient_accumulation_steps);
+        const loss = await this.#step(runner, optimizer, schedule, group, random, window);
+        totalLoss += loss;
+        state.epoch = epoch + (begin + group.length) / this.#plan.microBatchesPerEpoch;
+        const epochEnds = begin + group.length === batches.length;
+        await this.#afterStep(window, engine, epochEnds);
+      }
+    }
+    return totalLoss;
+  }
+
+  async #step(runner: MicroBatchRunner, optimizer: AdamW, schedule: Schedule, group: number[][], random: Random, window: LogWindow): Promise<number> {
+    const { args, state } = this;
+    let loss = 0;
+    for (const [index, batch] of group.entries()) {
+      const pairs = batch.map((i) => this.#train[i]!);
+      const references = pairs.map((pair) => this.#references.get(pair)!);
+      const place = { of: group.length, index, random: random.fork(`step ${state.global_step} batch ${index}`) };
+      const result = await this.#named(() => runner.run(pairs, references, place));
+      loss += result.loss / group.length;
+      state.num_input_tokens_seen += pairs.reduce((sum, { layout }) => sum + layout.attended, 0);
+      window.metrics.add(batchMetrics(pairs, result.scores, references, args.beta));
+    }
+    const norm = await optimizer.gradientNorm();
+    if (!Number.isFinite(norm)) {
+      const rows = group.flat().map((i) => this.#train[i]!.origin);
+      throw new EngineError("gradient_not_finite", `DPOTrainer: step ${state.global_step + 1}: the gradient norm must be finite, got ${norm} at ${rows.join(", ")}; lower learning_rate, and check these rows`);
+    }
+    // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm.
+    const clip = args.max_grad_norm === 0 ? 1 : Math.min(1, args.max_grad_norm / (norm + 1e-6));
+    const learningRate = schedule(state.global_step);
+    await optimizer.step(learningRate, clip);
+    state.global_step++;
+    window.add(loss, norm, learningRate);
+    return loss;
+  }
+
+  async #named<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof EngineError) || error.code !== "loss_not_finite") throw error;
+      throw new EngineError(error.code, error.message.replace("DPOTrainer:", `DPOTrainer: step ${this.state.global_step + 1}:`), { cause: error });
+    }
+  }
+
+  async #afterStep(window: LogWindow, engine: Engine, epochEnds: boolean): Promise<void> {
+    const { args, state } = this;
+    const { global_step: step } = state;
+    await this.#emit("on_step_end");
+    const last = step === this.#plan.totalSteps;
+    const due = (strategy: "no" | "steps" | "epoch", every: number): boolean => (strategy === "steps" && step % every === 0) || (strategy === "epoch" && epochEnds);
+    if (step % args.logging_steps === 0 || (step === 1 && args.logging_first_step)) {
+      await this.#log({ ...window.take(), num_tokens: state.num_input_tokens_seen });
+    }
+    if (due(args.eval_strategy, args.eval_steps ?? args.logging_steps)) await this.#evaluate(engine);
+    if (due(args.save_strategy, args.save_steps) || (last && args.save_strategy !== "no")) await this.#save();
+  }
+
+  async #log(values: LogEntry): Promise<LogEntry> {
+    const entry = { ...values, epoch: this.state.epoch, step: this.state.global_step };
+    this.state.log_history.push(entry);
+    for (const callback of this.#callbacks) await callback.on_log?.(this.state, entry);
+    return entry;
+  }
+
+  async #save(): Promise<void> {
+    const folder = await saveCheckpointFolder(this.#saved(), this.state);
+    for (const callback of this.#callbacks) await callback.on_save?.(this.state, folder);
+  }
+
+  #finish(totalLoss: number, seconds: number): TrainOutput {
+    const { state, args } = this;
+    const training_loss = totalLoss / Math.max(1, state.global_step);
+    const samples = state.global_step * args.per_device_train_batch_size * args.gradient_accumulation_steps;
+    const metrics: LogEntry = {
+      train_runtime: seconds,
+      train_samples_per_second: samples / seconds,
+      train_steps_per_second: state.global_step / seconds,
+      train_loss: training_loss,
+      epoch: state.epoch,
+      step: state.global_step,
+    };
+    state.log_history.push(metrics);
+    return { global_step: state.global_step, training_loss, finished: state.global_step === this.#plan.totalSteps, metrics };
+  }
+
+  /** Loss and metrics on the evaluation pairs, with `eval_` before every name; also logged. */
+  async evaluate(): Promise<LogEntry> {
+    if (this.#eval === undefined) throw new ConfigError("eval_dataset", "DPOTrainer: evaluate needs an eval_dataset, got none");
+    const engine = await this.model.load(this.args);
+    if (!this.#references.has(this.#eval[0]!)) {
+      if (this.#trained && this.#reference === undefined) throw new ConfigError("eval_reference", "DPOTrainer: the reference for the evaluation rows was not computed before training; set eval_strategy, or call evaluate before train");
+      await this.#referenceOf(this.#eval);
+    }
+    return this.#evaluate(engine);
+  }
+
+  async #evaluate(engine: Engine): Promise<LogEntry> {
+    const { per_device_eval_batch_size: size, beta } = this.args;
+    const pairs = this.#eval!;
+    const started = performance.now();
+    const scoring = scoringProgram(engine, this.model);
+    const means = new MeanOfBatches();
+    let loss = 0;
+    try {
+      for (let begin = 0; begin < pairs.length; begin += size) {
+        const batch = pairs.slice(begin, begin + size);
+        const references = batch.map((pair) => this.#references.get(pair)!);
+        const scores = await scorePairs(scoring, batch);
+        const { loss: mean } = await batchLoss(lossFunction(this.args), beta, batch, scores, references);
+        loss += (mean * batch.length) / pairs.length;
+        means.add(batchMetrics(batch, scores, references, beta));
+      }
+    } finally {
+      await scoring.dispose();
+    }
+    const seconds = (performance.now() - started) / 1000;
+    const metrics: BatchMetrics = { loss, runtime: seconds, samples_per_second: pairs.length / seconds, ...means.take() };
+    const entry = await this.#log(Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value])));
+    for (const callback of this.#callbacks) await callback.on_evaluate?.(this.state, entry);
+    return entry;
+  }
+
+  /**
+   * Reference log-probs for every pair that the run will meet. They do not change during a run, so each is computed once;
+   * without a `ref_model` the policy itself is the reference, as long as it is untrained.
+   */
+  async #computeReferences(): Promise<void> {
+    const all = this.args.precompute_ref_log_probs;
+    const needed = all ? this.#train : visitedPairs(this.#plan, this.args).map((i) => this.#train[i]!);
+    await this.#referenceOf([...needed, ...(this.#eval ?? [])]);
+  }
+
+  async #referenceOf(pairs: PreparedPair[]): Promise<void> {
+    const model = this.#reference ?? this.model;
+    const missing = pairs.filter((pair) => !this.#references.has(pair));
+    const compute = async (): Promise<ReferenceLogps[]> => {
+      const scoring = scoringProgram(await model.load(this.args), model);
+      try {
+        let done = 0;
+        const scores = await scorePairs(scoring, missing, () => {
+          done++;
+          for (const callback of this.#callbacks) callback.on_reference?.(done, missing.length);
+        });
+        return scores.map(({ chosenLogps, rejectedLogps }) => ({ chosen: chosenLogps, rejected: rejectedLogps }));
+      } finally {
+        await scoring.dispose();
+      }
+    };
+    const references = this.args.precompute_ref_log_probs ? await cachedReference(model, missing, compute) : await compute();
+    missing.forEach((pair, i) => this.#references.set(pair, references[i]!));
+  }
+
+  /** Saves the model (with LoRA: the adapter), its tokenizer and the options. @param dir default `output_dir` */
+  async save_model(dir: string = this.args.output_dir): Promise<void> {
+    await saveFolder(dir, this.#saved());
+  }
+
+  /** Writes `trainer_state.json` (equal for equal runs) and `train_results.json` (times and rates) into `output_dir`. */
+  async save_state(): Promise<void> {
+    await mkdir(this.args.output_dir, { recursive: true });
+    await writeFileAtomic(join(this.args.output_dir, "trainer_state.json"), stateJson(this.state));
+    const results = this.state.log_history.at(-1) ?? {};
+    await writeFileAtomic(join(this.args.output_dir, "train_results.json"), `${JSON.stringify(results, null, 2)}\n`);
+  }
+
+  /** Frees the compute worker, with the weights of the model and of the reference. */
+  async dispose(): Promise<void> {
+    await this.model.base.dispose();
+    await this.#reference?.base.dispose();
+  }
+
+  #saved() {
+    return { model: this.model, tokenizer: this.processing_class, args: this.args };
+  }
+
+  async #emit(event: "on_train_begin" | "on_step_end" | "on_train_end"): Promise<void> {
+    for (const callback of this.#callbacks) await callback[event]?.(this.state);
+  }
+}
+
+/** Loss, norm and metrics since the last log entry. */
+class LogWindow {
+  readonly metrics = new MeanOfBatches();
+  #loss = 0;
+  #steps = 0;
+  #norm = 0;
+  #learningRate = 0;
+
+  add(loss: number, norm: number, learningRate: number): void {
+    this.#loss += loss;
+    this.#steps++;
+    this.#norm = norm;
+    this.#learningRate = learningRate;
+  }
+
+  take(): LogEntry {
+    const entry = { loss: this.#loss / this.#steps, grad_norm: this.#norm, learning_rate: this.#learningRate, ...this.metrics.take() };
+    this.#loss = 0;
+    this.#steps = 0;
+    return entry;
+  }
+}
+
+function policyOf(model: CausalLM, peft_config: LoraConfig | undefined, args: DPOConfig): CausalLM {
+  if (peft_config === undefined) return model;
+  if (model instanceof PeftModel) throw new ConfigError("two_adapters", "DPOTrainer: the model has an adapter already; leave out peft_config to train that one, or merge it first");
+  if (!(model instanceof Qwen2ForCausalLM)) throw new ConfigError("model_type", "DPOTrainer: peft_config needs a model from AutoModelForCausalLM");
+  return get_peft_model(model, peft_config, { seed: args.seed });
+}
+
+function initialState(args: DPOConfig, plan: RunPlan): TrainerState {
+  return {
+    best_global_step: null,
+    best_metric: null,
+    best_model_checkpoint: null,
+    epoch: 0,
+    eval_steps: args.eval_steps ?? args.logging_steps,
+    global_step: 0,
+    is_hyper_param_search: false,
+    is_local_process_zero: true,
+    is_world_process_zero: true,
+    log_history: [],
+    logging_steps: args.logging_steps,
+    max_steps: plan.totalSteps,
+    num_input_tokens_seen: 0,
+    num_train_epochs: Math.ceil(plan.totalSteps / plan.stepsPerEpoch),
+    save_steps: args.save_steps,
+    train_batch_size: args.per_device_train_batch_size,
+  };
+}

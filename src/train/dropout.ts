@@ -1,0 +1,27 @@
+/** Seeded dropout masks for an adapter's inputs. */
+import { type HostTensors, hostTensor } from "../compile/index.js";
+import type { CausalLM } from "../model/index.js";
+import type { Random } from "../random.js";
+import { maskName } from "./pairProgram.js";
+
+/** Module paths that get a mask, with the width of their input; empty without dropout. */
+export function dropoutWidths(model: CausalLM): Map<string, number> {
+  const widths = new Map<string, number>();
+  if ((model.peft_config?.lora_dropout ?? 0) === 0) return widths;
+  for (const [name, shape] of model.trainable()) {
+    if (name.endsWith(".lora_A.weight")) widths.set(name.replace("base_model.model.", "").replace(".lora_A.weight", ""), shape[1]!);
+  }
+  return widths;
+}
+
+/** A mask for every module: 1/(1−p) with probability 1−p, else 0. @param tokens rows of each mask */
+export function dropoutMasks(widths: ReadonlyMap<string, number>, tokens: number, probability: number, random: Random): HostTensors {
+  const kept = 1 / (1 - probability);
+  return Object.fromEntries(
+    [...widths].map(([path, width]) => {
+      const stream = random.fork(path);
+      const mask = Float32Array.from({ length: tokens * width }, () => (stream.uniform() < probability ? 0 : kept));
+      return [maskName(path), hostTensor(mask, [tokens, width])];
+    }),
+  );
+}

@@ -1,0 +1,109 @@
+/** Forward and backward of one micro-batch, pair by pair; the gradient stays in the engine's store. */
+import { type Engine, type HostTensor, type HostTensors, type Program, hostTensor } from "../compile/index.js";
+import { EngineError } from "../errors.js";
+import type { CausalLM } from "../model/index.js";
+import type { Random } from "../random.js";
+import { batchLoss } from "./batchLoss.js";
+import type { DPOConfig } from "./dpoConfig.js";
+import { dropoutMasks, dropoutWidths } from "./dropout.js";
+import { isPairwise, lossFunction } from "./losses.js";
+import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
+import { gradientProgram, scoringProgram } from "./pairProgram.js";
+
+export interface MicroBatchResult {
+  /** Mean over the pairs, before division by the accumulation count. */
+  readonly loss: number;
+  readonly scores: PairScores[];
+}
+
+export interface MicroBatchPlace {
+  /** Micro-batches in this optimizer step. */
+  readonly of: number;
+  /** Position among them, from 0; 0 starts the gradient anew. */
+  readonly index: number;
+  /** Random numbers of this micro-batch. */
+  readonly random: Random;
+}
+
+export class MicroBatchRunner {
+  readonly #args: DPOConfig;
+  readonly #model: CausalLM;
+  readonly #widths: Map<string, number>;
+  /** One pass with the loss inside, or with given slopes for a loss that couples the pairs of a batch. */
+  readonly #lossProgram: Program;
+  readonly #slopesProgram: Program;
+  readonly #scoring: Program;
+
+  constructor(engine: Engine, model: CausalLM, args: DPOConfig) {
+    this.#args = args;
+    this.#model = model;
+    this.#widths = args.disable_dropout ? new Map() : dropoutWidths(model);
+    this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss: lossFunction(args), beta: args.beta }, this.#widths);
+    this.#slopesProgram = gradientProgram(engine, model, { kind: "slopes" }, this.#widths);
+    this.#scoring = scoringProgram(engine, model, this.#widths);
+  }
+
+  /** @throws EngineError `loss_not_finite` naming the rows */
+  async run(pairs: readonly PreparedPair[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
+    const inputs = pairs.map((pair, i) => ({ ...pair.inputs, ...this.#masks(pair, place.random.fork(`pair ${i}`)) }));
+    const coupled = !isPairwise(this.#args) && pairs.length > 1;
+    const result = await (coupled ? this.#coupled(pairs, inputs, references, place) : this.#pairwise(pairs, inputs, references, place));
+    if (Number.isFinite(result.loss)) return result;
+    throw new EngineError(
+      "loss_not_finite",
+      `DPOTrainer: the loss must be finite, got ${result.loss} at ${pairs.map(({ origin }) => origin).join(", ")}; lower learning_rate or max_grad_norm, and check these rows`,
+    );
+  }
+
+  async #pairwise(pairs: readonly PreparedPair[], inputs: readonly HostTensors[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
+    const scores: PairScores[] = [];
+    let loss = 0;
+    for (const [i, { layout }] of pairs.entries()) {
+      const outputs = await this.#lossProgram.run({
+        ...inputs[i]!,
+        ...sumInputs(1 / (pairs.length * place.of), place.index === 0 && i === 0),
+        referenceChosen: one(references[i]!.chosen),
+        referenceRejected: one(references[i]!.rejected),
+        chosenLengths: one(layout.chosenLength),
+        rejectedLengths: one(layout.rejectedLength),
+      });
+      scores.push(pairScores(outputs));
+      loss += outputs["loss"]!.data[0]! / pairs.length;
+    }
+    return { loss, scores };
+  }
+
+  async #coupled(pairs: readonly PreparedPair[], inputs: readonly HostTensors[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
+    const scores: PairScores[] = [];
+    for (const tensors of inputs) scores.push(pairScores(await this.#scoring.run(tensors)));
+    const { loss, chosenSlopes, rejectedSlopes } = await batchLoss(lossFunction(this.#args), this.#args.beta, pairs, scores, references);
+    if (!Number.isFinite(loss)) return { loss, scores };
+    for (const [i, tensors] of inputs.entries()) {
+      await this.#slopesProgram.run({
+        ...tensors,
+        ...sumInputs(1 / place.of, place.index === 0 && i === 0),
+        chosenSlope: one(chosenSlopes[i]!),
+        rejectedSlope: one(rejectedSlopes[i]!),
+      });
+    }
+    return { loss, scores };
+  }
+
+  #masks(pair: PreparedPair, random: Random): HostTensors {
+    if (this.#widths.size === 0) return {};
+    return dropoutMasks(this.#widths, pair.bucket.tokens, this.#model.peft_config!.lora_dropout, random);
+  }
+
+  async dispose(): Promise<void> {
+    for (const program of [this.#lossProgram, this.#slopesProgram, this.#scoring]) await program.dispose();
+  }
+}
+
+function one(value: number): HostTensor {
+  return hostTensor(Float32Array.of(value), [1]);
+}
+
+/** @param weight of this pair in the sum @param first whether the sum begins here */
+function sumInputs(weight: number, first: boolean): HostTensors {
+  return { weight: hostTensor(Float32Array.of(weight), []), carry: hostTensor(Float32Array.of(first ? 0 : 1), []) };
+}

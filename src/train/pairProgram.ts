@@ -1,0 +1,148 @@
+/** The tensor functions of preference training: a pair's log-probs, and their gradient. */
+import { type Engine, type InputSpec, type Program, type TensorMap, blockMask, headLogProbs, tf, valueAndGradients } from "../compile/index.js";
+import { type CausalLM, headName, maskedAttention, qwen2Hidden } from "../model/index.js";
+import type { DPOLossFunction } from "./dpoConfig.js";
+
+/** Store name of the gradient that is being summed for a trainable tensor. */
+export function gradientName(name: string): string {
+  return `gradient/${name}`;
+}
+
+/** Name of the input that carries a module's dropout mask. */
+export function maskName(path: string): string {
+  return `mask/${path}`;
+}
+
+/** T tokens and C scored tokens are bound by each pair's bucket. */
+function pairSignature(model: CausalLM, dropoutWidths: ReadonlyMap<string, number>): Record<string, InputSpec> {
+  const half = model.config.head_dim / 2;
+  const signature: Record<string, InputSpec> = {
+    ...model.signature(),
+    ids: { shape: ["T"], dtype: "int32" },
+    cos: { shape: ["T", half] },
+    sin: { shape: ["T", half] },
+    segments: { shape: ["T"], dtype: "int32" },
+    parents: { shape: ["T"], dtype: "int32" },
+    sources: { shape: ["C"], dtype: "int32" },
+    targets: { shape: ["C"], dtype: "int32" },
+    chosen: { shape: ["C"] },
+    rejected: { shape: ["C"] },
+  };
+  for (const [path, width] of dropoutWidths) signature[maskName(path)] = { shape: ["T", width] };
+  return signature;
+}
+
+interface PairForward {
+  /** Summed over the completion, shape [1], with gradient. */
+  chosenLogps: tf.Tensor1D;
+  rejectedLogps: tf.Tensor1D;
+  /** Sums over scored tokens, for the logged means; shape [1], without gradient. */
+  sums: TensorMap;
+}
+
+function pairForward(model: CausalLM, inputs: TensorMap, masks: TensorMap | undefined, headTrainable: boolean): PairForward {
+  const { config } = model;
+  const { weights, adapter } = model.tensors(inputs, masks);
+  const { segments, parents, sources, targets, chosen, rejected } = inputs as Record<string, tf.Tensor1D>;
+  const mask = blockMask(segments!, parents!);
+  const hidden = qwen2Hidden(config, weights, inputs as never, maskedAttention(config, mask), { adapter });
+  const scored = tf.gather(hidden, sources!) as tf.Tensor2D; // [C, D]
+  const head = headLogProbs(scored, targets!, model.base.head(weights, headTrainable));
+  const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
+  return {
+    chosenLogps: total(head.logps, chosen!),
+    rejectedLogps: total(head.logps, rejected!),
+    sums: {
+      entropy: total(head.entropy, tf.add(chosen!, rejected!)),
+      correct: total(head.correct, chosen!),
+      chosenLogits: total(head.meanLogit, chosen!),
+      rejectedLogits: total(head.meanLogit, rejected!),
+    },
+  };
+}
+
+/**
+ * Log-probs and metric sums of a pair, without gradient.
+ * Outputs: chosenLogps, rejectedLogps, entropy, correct, chosenLogits, rejectedLogits, each [1].
+ * @param dropoutWidths modules that get a dropout mask, with the width of their input
+ */
+export function scoringProgram(engine: Engine, model: CausalLM, dropoutWidths: ReadonlyMap<string, number> = new Map()): Program {
+  const score = (inputs: TensorMap): TensorMap => {
+    const { chosenLogps, rejectedLogps, sums } = pairForward(model, inputs, dropoutMasksOf(inputs, dropoutWidths), false);
+    return { chosenLogps, rejectedLogps, ...sums };
+  };
+  return engine.compile(score, pairSignature(model, dropoutWidths), { name: "score a pair" });
+}
+
+function dropoutMasksOf(inputs: TensorMap, widths: ReadonlyMap<string, number>): TensorMap | undefined {
+  if (widths.size === 0) return undefined;
+  return Object.fromEntries([...widths.keys()].map((path) => [path, inputs[maskName(path)]!]));
+}
+
+/** How a pair's log-probs become the number to differentiate. */
+export type PairObjective =
+  /** The pair's own loss; needs the reference's log-probs. */
+  | { kind: "loss"; loss: DPOLossFunction; beta: number }
+  /** A linear function whose slopes are given: the second pass of a loss that couples the pairs of a batch. */
+  | { kind: "slopes" };
+
+/**
+ * Forward and backward of one pair. The gradient, times `weight`, is added to the stored sums; `carry` 0 starts them anew.
+ * Outputs as `scoringProgram`, and `loss` of the pair for kind "loss".
+ * @param dropoutWidths modules that get a dropout mask, with the width of their input
+ */
+export function gradientProgram(engine: Engine, model: CausalLM, objective: PairObjective, dropoutWidths: ReadonlyMap<string, number>): Program {
+  const trainable = model.trainable();
+  const embedding = headName(model.config);
+  const headTrainable = trainable.has(embedding);
+  const blocks = headTrainable ? model.base.headBlocks().map(({ view }) => view) : [];
+
+  const signature: Record<string, InputSpec> = { ...pairSignature(model, dropoutWidths), weight: { shape: [] }, carry: { shape: [] } };
+  const scalars = objective.kind === "loss" ? ["referenceChosen", "referenceRejected", "chosenLengths", "rejectedLengths"] : ["chosenSlope", "rejectedSlope"];
+  for (const name of scalars) signature[name] = { shape: [1] };
+  for (const [name, shape] of trainable) signature[gradientName(name)] = { shape, role: "state", store: gradientName(model.storeName(name)) };
+
+  const step = (inputs: TensorMap): TensorMap => {
+    const variables = Object.fromEntries([...trainable.keys(), ...blocks].map((name) => [name, inputs[name]!]));
+    const masks = dropoutMasksOf(inputs, dropoutWidths);
+    const { values, gradients } = valueAndGradients((current) => {
+      const pair = pairForward(model, { ...inputs, ...current }, masks, headTrainable);
+      const objectiveValue = pairObjective(objective, pair, inputs);
+      return {
+        loss: tf.sum(tf.mul(objectiveValue, inputs["weight"]!)),
+        pairLoss: objectiveValue,
+        chosenLogps: pair.chosenLogps,
+        rejectedLogps: pair.rejectedLogps,
+        ...pair.sums,
+      };
+    }, variables);
+    const { loss: _weighted, pairLoss, ...outputs } = values;
+    const results: TensorMap = { ...outputs };
+    if (objective.kind === "loss") results["loss"] = pairLoss!;
+    for (const name of trainable.keys()) {
+      let gradient = gradients[name]!;
+      // The head reads the embedding through views; their gradients are rows of its own.
+      if (name === embedding && blocks.length > 0) gradient = tf.add(gradient, tf.concat(blocks.map((view) => gradients[view] as tf.Tensor2D), 0));
+      results[gradientName(name)] = tf.add(tf.mul(inputs[gradientName(name)]!, inputs["carry"]!), gradient);
+    }
+    return results;
+  };
+  return engine.compile(step, signature, { name: "gradient of a pair" });
+}
+
+function pairObjective(objective: PairObjective, pair: PairForward, inputs: TensorMap): tf.Tensor1D {
+  const given = inputs as Record<string, tf.Tensor1D>;
+  if (objective.kind === "slopes") {
+    return tf.add(tf.mul(pair.chosenLogps, given["chosenSlope"]!), tf.mul(pair.rejectedLogps, given["rejectedSlope"]!));
+  }
+  const { referenceChosen, referenceRejected, chosenLengths, rejectedLengths } = given as Record<string, tf.Tensor1D>;
+  const logps = {
+    policyChosen: pair.chosenLogps,
+    policyRejected: pair.rejectedLogps,
+    referenceChosen: referenceChosen!,
+    referenceRejected: referenceRejected!,
+    chosenLengths: chosenLengths!,
+    rejectedLengths: rejectedLengths!,
+  };
+  return objective.loss(logps, { beta: objective.beta });
+}
