@@ -33,11 +33,16 @@ export async function readCsv(file: string, options: ReaderOptions): Promise<Row
     const row = header === undefined ? undefined : Math.max(0, Number(error["records"] ?? 0));
     throw new DataError("data_malformed", `must be CSV; ${error.message}${adviseQuotes(error.code)}`, { file, row }, { cause: error });
   }
-  if (header === undefined) throw new DataError("data_malformed", "must start with a header line of column names, got an empty file", { file });
+  if (header === undefined)
+    throw new DataError("data_malformed", "must start with a header line of column names, got an empty file", { file });
   const other = [";", "\t", "|"].find((candidate) => candidate !== delimiter && header?.[0]?.includes(candidate));
   if (header.length === 1 && other !== undefined) {
     const name = other === "\t" ? "a tab" : `"${other}"`;
-    throw new DataError("data_malformed", `the header is one column, ${JSON.stringify(header[0])}, that contains ${name}; pass { delimiter: ${JSON.stringify(other)} }`, { file });
+    throw new DataError(
+      "data_malformed",
+      `the header is one column, ${JSON.stringify(header[0])}, that contains ${name}; pass { delimiter: ${JSON.stringify(other)} }`,
+      { file },
+    );
   }
   return parseMessageRows(rows, header, file);
 }

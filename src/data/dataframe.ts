@@ -39,12 +39,16 @@ export function rowsFromDataFrame(frame: DataFrameLike, options: FromDataFrameOp
   for (const name of options.json_columns ?? []) {
     if (columns.includes(name)) continue;
     const nearest = nearestName(name, columns);
-    throw new DataError("data_columns", `from_dataframe: json_columns must be columns of the frame, got ${name}; ${nearest === undefined ? `the columns are ${columns.join(", ")}` : `did you mean ${nearest}?`}`);
+    throw new DataError(
+      "data_columns",
+      `from_dataframe: json_columns must be columns of the frame, got ${name}; ${nearest === undefined ? `the columns are ${columns.join(", ")}` : `did you mean ${nearest}?`}`,
+    );
   }
   const rows = lines.map((): Row => ({}));
   columns.forEach((name, c) => {
     const cells = lines.map((line) => (line[c] === undefined || Number.isNaN(line[c]) ? null : line[c]));
-    const values = options.json_columns?.includes(name) === true ? parseJsonColumn(cells, name, origins) : parseMessageColumn(cells, name, origins);
+    const values =
+      options.json_columns?.includes(name) === true ? parseJsonColumn(cells, name, origins) : parseMessageColumn(cells, name, origins);
     values.forEach((value, i) => (rows[i]![name] = value));
   });
   return { rows, origins };
@@ -54,7 +58,8 @@ function cellOf(value: unknown): unknown {
   if (value === undefined || value === null) return null;
   if (typeof value === "bigint") return value.toString();
   if (value instanceof Date) return value.toISOString();
-  if (typeof value === "object") return JSON.stringify(value, (_, field: unknown) => (typeof field === "bigint" ? field.toString() : field));
+  if (typeof value === "object")
+    return JSON.stringify(value, (_, field: unknown) => (typeof field === "bigint" ? field.toString() : field));
   return value;
 }
 
@@ -64,7 +69,12 @@ function parseJsonColumn(cells: readonly unknown[], name: string, origins: reado
     try {
       return JSON.parse(cell) as unknown;
     } catch (error) {
-      throw new DataError("data_malformed", `${name} must be JSON text, got ${JSON.stringify(cell.slice(0, 60))}; ${(error as Error).message}`, origins[i], { cause: error });
+      throw new DataError(
+        "data_malformed",
+        `${name} must be JSON text, got ${JSON.stringify(cell.slice(0, 60))}; ${(error as Error).message}`,
+        origins[i],
+        { cause: error },
+      );
     }
   });
 }

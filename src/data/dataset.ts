@@ -26,9 +26,13 @@ export class Dataset implements Iterable<Row> {
   static from_rows(rows: Iterable<Row>, at: { file?: string } = {}): Dataset {
     const list = [...rows];
     list.forEach((row, i) => {
-      if (!isPlainObject(row)) throw new DataError("data_malformed", `a row must be an object, got ${describeValue(row)}`, { file: at.file, row: i });
+      if (!isPlainObject(row))
+        throw new DataError("data_malformed", `a row must be an object, got ${describeValue(row)}`, { file: at.file, row: i });
     });
-    return Dataset.#build(list, list.map((_, row) => (at.file === undefined ? { row } : { file: at.file, row })));
+    return Dataset.#build(
+      list,
+      list.map((_, row) => (at.file === undefined ? { row } : { file: at.file, row })),
+    );
   }
 
   /** A data set of a danfojs DataFrame; see `to_dataframe` for how values come back.
@@ -42,14 +46,20 @@ export class Dataset implements Iterable<Row> {
   static concatenate(parts: readonly Dataset[]): Dataset {
     if (parts.length === 1) return parts[0]!;
     const columns = [...new Set(parts.flatMap((part) => part.column_names))];
-    return Dataset.#build(parts.flatMap((part) => part.#rows), parts.flatMap((part) => part.#origins), columns);
+    return Dataset.#build(
+      parts.flatMap((part) => part.#rows),
+      parts.flatMap((part) => part.#origins),
+      columns,
+    );
   }
 
   static #build(rows: readonly Row[], origins: readonly RowOrigin[], known: readonly string[] = []): Dataset {
     const names = new Set(known);
     for (const row of rows) for (const name of Object.keys(row)) names.add(name);
     const columns = [...names];
-    const complete = rows.map((row) => Object.freeze(Object.fromEntries(columns.map((name) => [name, row[name] ?? null])) as Row));
+    const complete = rows.map((row): Row =>
+      Object.freeze(Object.fromEntries(columns.map((name) => [name, (row[name] as unknown) ?? null]))),
+    );
     return new Dataset(complete, origins, columns);
   }
 
@@ -98,7 +108,10 @@ export class Dataset implements Iterable<Row> {
   select(n: number | Iterable<number>): Dataset {
     if (typeof n !== "number") return this.#take([...n].map((i) => this.#position(i)));
     if (!Number.isInteger(n) || n < 0 || n > this.length) {
-      throw new DataError("data_range", `select: n must be an integer in 0..${this.length} (the number of rows), got ${n}; write select(Math.min(n, dataset.length)) to take what is there`);
+      throw new DataError(
+        "data_range",
+        `select: n must be an integer in 0..${this.length} (the number of rows), got ${n}; write select(Math.min(n, dataset.length)) to take what is there`,
+      );
     }
     return this.#take(this.#indices().slice(0, n));
   }
@@ -111,11 +124,19 @@ export class Dataset implements Iterable<Row> {
     const rows = this.#rows.map((row, i) => {
       const fields: unknown = this.#withOrigin(i, () => change(row, i));
       if (!isPlainObject(fields)) {
-        throw new DataError("data_type", `map: the function must return an object of fields, got ${fields === undefined ? "nothing" : describeValue(fields)}`, this.#origins[i]);
+        throw new DataError(
+          "data_type",
+          `map: the function must return an object of fields, got ${fields === undefined ? "nothing" : describeValue(fields)}`,
+          this.#origins[i],
+        );
       }
       return { ...Object.fromEntries(Object.entries(row).filter(([name]) => !removed.includes(name))), ...fields };
     });
-    return Dataset.#build(rows, this.#origins, this.column_names.filter((name) => !removed.includes(name)));
+    return Dataset.#build(
+      rows,
+      this.#origins,
+      this.column_names.filter((name) => !removed.includes(name)),
+    );
   }
 
   /** The rows in random order. @param options.seed any integer, default 42; equal seeds give equal orders */
@@ -136,7 +157,10 @@ export class Dataset implements Iterable<Row> {
     }
     const testRows = isShare ? Math.ceil(test_size * this.length) : test_size;
     if (testRows < 1 || testRows >= this.length) {
-      throw new ConfigError("option_range", `train_test_split: both sides must have rows, got test_size ${test_size} of ${this.length} rows; choose another test_size`);
+      throw new ConfigError(
+        "option_range",
+        `train_test_split: both sides must have rows, got test_size ${test_size} of ${this.length} rows; choose another test_size`,
+      );
     }
     const random = new Random(checkSeed("train_test_split", options.seed)).fork("train_test_split");
     const order = shuffle ? random.shuffle(this.#indices()) : this.#indices();
@@ -148,7 +172,10 @@ export class Dataset implements Iterable<Row> {
   rename_column(from: string, to: string): Dataset {
     this.#requireColumn(from);
     if (from !== to && this.column_names.includes(to)) {
-      throw new DataError("data_columns", `rename_column: the new name must be free, got ${to}; the columns are ${this.column_names.join(", ")}`);
+      throw new DataError(
+        "data_columns",
+        `rename_column: the new name must be free, got ${to}; the columns are ${this.column_names.join(", ")}`,
+      );
     }
     const columns = this.column_names.map((name) => (name === from ? to : name));
     const rows = this.#rows.map((row) => Object.fromEntries(this.column_names.map((name, i) => [columns[i]!, row[name] as unknown])));
@@ -183,7 +210,11 @@ export class Dataset implements Iterable<Row> {
   }
 
   #take(indices: readonly number[]): Dataset {
-    return new Dataset(indices.map((i) => this.#rows[i]!), indices.map((i) => this.#origins[i]!), this.column_names);
+    return new Dataset(
+      indices.map((i) => this.#rows[i]!),
+      indices.map((i) => this.#origins[i]!),
+      this.column_names,
+    );
   }
 
   #position(i: number): number {
@@ -198,7 +229,11 @@ export class Dataset implements Iterable<Row> {
     if (this.column_names.includes(name)) return;
     const nearest = nearestName(name, this.column_names);
     const advice = nearest === undefined ? "" : `; did you mean ${nearest}?`;
-    throw new DataError("data_columns", `the column must exist, got ${name}; the columns are ${this.column_names.join(", ") || "none"}${advice}`, { file: this.#origins[0]?.file });
+    throw new DataError(
+      "data_columns",
+      `the column must exist, got ${name}; the columns are ${this.column_names.join(", ") || "none"}${advice}`,
+      { file: this.#origins[0]?.file },
+    );
   }
 
   #withOrigin<T>(i: number, call: () => T): T {

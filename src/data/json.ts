@@ -36,7 +36,12 @@ export async function readJson(file: string, options: ReaderOptions): Promise<Ro
       });
       return rows;
     }
-    throw new DataError("data_malformed", `must be JSON; ${describeSyntaxError(error, text)}; fetch or write it again`, { file }, { cause: error });
+    throw new DataError(
+      "data_malformed",
+      `must be JSON; ${describeSyntaxError(error, text)}; fetch or write it again`,
+      { file },
+      { cause: error },
+    );
   }
   if (options.field !== undefined) {
     if (!isPlainObject(content) || !(options.field in content)) {
@@ -51,7 +56,8 @@ export async function readJson(file: string, options: ReaderOptions): Promise<Ro
 function rowsOf(content: unknown, file: string): Row[] {
   if (Array.isArray(content)) {
     return content.map((row: unknown, i) => {
-      if (!isPlainObject(row)) throw new DataError("data_malformed", `a row must be an object, got ${describeValue(row)}`, { file, row: i });
+      if (!isPlainObject(row))
+        throw new DataError("data_malformed", `a row must be an object, got ${describeValue(row)}`, { file, row: i });
       return row;
     });
   }
@@ -71,7 +77,11 @@ function rowsOf(content: unknown, file: string): Row[] {
       return Array.from({ length }, (_, i) => Object.fromEntries(lists.map(([name, values]) => [name, values[i] ?? null])));
     }
     const hint = lists.length === 0 ? "write a list of objects" : `pass { field: "${lists[0]![0]}" } if the rows are there`;
-    throw new DataError("data_malformed", `must hold a list of rows, got an object with the fields ${Object.keys(content).join(", ")}; ${hint}`, { file });
+    throw new DataError(
+      "data_malformed",
+      `must hold a list of rows, got an object with the fields ${Object.keys(content).join(", ")}; ${hint}`,
+      { file },
+    );
   }
   throw new DataError("data_malformed", `must hold a list of rows, got ${describeValue(content)}; write a list of objects`, { file });
 }

@@ -35,7 +35,10 @@ export function filterByLength(options: LengthFilter): (row: Row) => boolean {
   const known = ["min", "max", "columns"];
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
-    throw new ConfigError("option_unknown", `filterByLength: options must be known, got ${name}; did you mean ${nearestName(name, known) ?? known.join(", ")}?`);
+    throw new ConfigError(
+      "option_unknown",
+      `filterByLength: options must be known, got ${name}; did you mean ${nearestName(name, known) ?? known.join(", ")}?`,
+    );
   }
   if (!(min >= 0) || !(max >= min)) {
     throw new ConfigError("option_range", `filterByLength: must have 0 <= min <= max, got min ${min} and max ${max}`);
@@ -50,7 +53,10 @@ export function filterByLength(options: LengthFilter): (row: Row) => boolean {
 function lengthOf(row: Row, column: string): number {
   if (!(column in row)) {
     const nearest = nearestName(column, Object.keys(row));
-    throw new DataError("data_columns", `filterByLength: the column must exist, got ${column}; ${nearest === undefined ? `the columns are ${Object.keys(row).join(", ")}` : `did you mean ${nearest}?`}`);
+    throw new DataError(
+      "data_columns",
+      `filterByLength: the column must exist, got ${column}; ${nearest === undefined ? `the columns are ${Object.keys(row).join(", ")}` : `did you mean ${nearest}?`}`,
+    );
   }
   const value: unknown = row[column];
   if (typeof value === "string") return characterLength(value);

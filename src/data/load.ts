@@ -1,4 +1,4 @@
-import { readdir, stat } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, relative, resolve } from "node:path";
 import { ConfigError, DataError, nearestName } from "../errors.js";
 import { Dataset } from "./dataset.js";
@@ -67,25 +67,39 @@ async function chooseFiles(path: string, split: string): Promise<string[]> {
   if (status === undefined) throw await describeMissing(path);
   if (!status.isDirectory()) {
     if (!READERS.has(extname(path).toLowerCase())) {
-      throw new DataError("data_file_type", `must be one of ${[...READERS.keys()].join(", ")}, got ${extname(path) || "no extension"}; convert or rename it`, { file: path });
+      throw new DataError(
+        "data_file_type",
+        `must be one of ${[...READERS.keys()].join(", ")}, got ${extname(path) || "no extension"}; convert or rename it`,
+        { file: path },
+      );
     }
     const own = splitOfPath(basename(path)) ?? "train";
     if (split !== own && split !== "train") {
-      throw new DataError("data_split", `must hold the split ${split}, got a file of the split ${own}; leave split out to read it`, { file: path });
+      throw new DataError("data_split", `must hold the split ${split}, got a file of the split ${own}; leave split out to read it`, {
+        file: path,
+      });
     }
     return [path];
   }
   const found = (await listFiles(path)).map((file) => ({ file, split: splitOfPath(relative(path, file)) }));
   const data = found.filter(({ file }) => READERS.has(extname(file).toLowerCase()) && !DESCRIPTION_FILES.has(basename(file)));
   if (data.length === 0) {
-    const arrow = found.some(({ file }) => file.endsWith(".arrow")) ? "; .arrow files come from save_to_disk: write them with to_parquet instead" : "";
-    throw new DataError("data_not_found", `must hold data files (${[...READERS.keys()].join(", ")}), got none among ${found.length} files${arrow}`, { file: path });
+    const arrow = found.some(({ file }) => file.endsWith(".arrow"))
+      ? "; .arrow files come from save_to_disk: write them with to_parquet instead"
+      : "";
+    throw new DataError(
+      "data_not_found",
+      `must hold data files (${[...READERS.keys()].join(", ")}), got none among ${found.length} files${arrow}`,
+      { file: path },
+    );
   }
   const told = data.some((each) => each.split !== undefined);
   const wanted = told ? data.filter((each) => each.split === split) : split === "train" ? data : [];
   if (wanted.length === 0) {
     const splits = told ? [...new Set(data.map((each) => each.split).filter((name) => name !== undefined))].sort() : ["train"];
-    throw new DataError("data_split", `must hold the split ${split}, got ${splits.join(", ")}; pass { split: "${splits[0]!}" }`, { file: path });
+    throw new DataError("data_split", `must hold the split ${split}, got ${splits.join(", ")}; pass { split: "${splits[0]!}" }`, {
+      file: path,
+    });
   }
   for (const extension of READERS.keys()) {
     const files = wanted.map((each) => each.file).filter((file) => extname(file).toLowerCase() === extension);
@@ -94,16 +108,19 @@ async function chooseFiles(path: string, split: string): Promise<string[]> {
   throw new Error("unreachable: every data file has a known extension");
 }
 
-/** All files below a directory, hidden ones left out, in order of their paths. */
-async function listFiles(directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { withFileTypes: true });
+/** All files below a directory, hidden ones left out, in order of their paths. Links are followed (the Hub's cache is made of them),
+ *  each directory once; a link that leads nowhere is left out. */
+async function listFiles(directory: string, seen = new Set<string>()): Promise<string[]> {
+  const place = await realpath(directory);
+  if (seen.has(place)) return [];
+  seen.add(place);
   const files: string[] = [];
-  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    if (entry.name.startsWith(".")) continue;
-    const path = join(directory, entry.name);
-    const isDirectory = entry.isSymbolicLink() ? (await stat(path)).isDirectory() : entry.isDirectory();
-    if (isDirectory) files.push(...(await listFiles(path)));
-    else files.push(path);
+  for (const name of (await readdir(directory)).sort()) {
+    if (name.startsWith(".")) continue;
+    const path = join(directory, name);
+    const status = await stat(path).catch(() => undefined);
+    if (status?.isDirectory() === true) files.push(...(await listFiles(path, seen)));
+    else if (status?.isFile() === true) files.push(path);
   }
   return files;
 }
@@ -113,8 +130,12 @@ async function describeMissing(path: string): Promise<DataError> {
   const neighbours = await readdir(dirname(resolve(path))).catch(() => [] as string[]);
   const nearest = nearestName(basename(path), neighbours);
   const spelled = nearest === undefined ? "" : `; did you mean ${join(dirname(path), nearest)}?`;
-  const hub = /^[\w.-]+\/[\w.-]+$/.test(path) && !READERS.has(extname(path).toLowerCase())
-    ? "; if it is a Hugging Face Hub id, download its data files and pass their directory"
-    : "; check the path, or pass the directory that holds the data files";
-  return new DataError("data_not_found", `load_dataset: must be a file or a directory, got "${path}" (${tried}: nothing is there)${spelled}${hub}`);
+  const hub =
+    /^[\w.-]+\/[\w.-]+$/.test(path) && !READERS.has(extname(path).toLowerCase())
+      ? "; if it is a Hugging Face Hub id, download its data files and pass their directory"
+      : "; check the path, or pass the directory that holds the data files";
+  return new DataError(
+    "data_not_found",
+    `load_dataset: must be a file or a directory, got "${path}" (${tried}: nothing is there)${spelled}${hub}`,
+  );
 }

@@ -13,26 +13,43 @@ export interface Message {
 export const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
 
 /** Role names of other data formats → the one to write. */
-const FOREIGN_ROLES: Readonly<Record<string, string>> = { human: "user", gpt: "assistant", bot: "assistant", model: "assistant", chatgpt: "assistant", function: "tool" };
+const FOREIGN_ROLES: Readonly<Record<string, string>> = {
+  human: "user",
+  gpt: "assistant",
+  bot: "assistant",
+  model: "assistant",
+  chatgpt: "assistant",
+  function: "tool",
+};
 
 /** Checks that `value` is a list of messages. @throws DataError `data_type`, `data_role`, `data_empty`, `data_encoding` with the row */
 export function checkMessages(value: unknown, column: string, at: RowOrigin): Message[] {
   if (!Array.isArray(value)) throw new DataError("data_type", `${column} must be a list of messages, got ${describeValue(value)}`, at);
-  if (value.length === 0) throw new DataError("data_empty", `${column} must have at least one message, got an empty list; drop the row`, at);
+  if (value.length === 0)
+    throw new DataError("data_empty", `${column} must have at least one message, got an empty list; drop the row`, at);
   return value.map((message: unknown, i) => checkMessage(message, `${column}[${i}]`, at));
 }
 
 function checkMessage(message: unknown, where: string, at: RowOrigin): Message {
-  if (!isPlainObject(message)) throw new DataError("data_type", `${where} must be a message {role, content}, got ${describeValue(message)}`, at);
+  if (!isPlainObject(message))
+    throw new DataError("data_type", `${where} must be a message {role, content}, got ${describeValue(message)}`, at);
   const { role, content } = message;
   if (role === undefined) {
     const hint = "from" in message && "value" in message ? '; rename "from" to "role" and "value" to "content" with dataset.map' : "";
-    throw new DataError("data_type", `${where} must have the fields role and content, got ${Object.keys(message).join(", ") || "no field"}${hint}`, at);
+    throw new DataError(
+      "data_type",
+      `${where} must have the fields role and content, got ${Object.keys(message).join(", ") || "no field"}${hint}`,
+      at,
+    );
   }
   if (typeof role !== "string" || !(ROLES as readonly string[]).includes(role)) {
     const nearest = typeof role === "string" ? (FOREIGN_ROLES[role.toLowerCase()] ?? nearestName(role, ROLES)) : undefined;
     const advice = nearest === undefined ? "" : `; did you mean ${nearest}?`;
-    throw new DataError("data_role", `${where}.role must be one of ${ROLES.join(", ")}, got ${typeof role === "string" ? role : describeValue(role)}${advice}`, at);
+    throw new DataError(
+      "data_role",
+      `${where}.role must be one of ${ROLES.join(", ")}, got ${typeof role === "string" ? role : describeValue(role)}${advice}`,
+      at,
+    );
   }
   if (content === null || content === undefined) {
     if (role === "assistant" && hasToolCalls(message)) return { ...message, role, content: null };
@@ -59,7 +76,11 @@ export function checkText(value: unknown, column: string, at: RowOrigin): string
   }
   const half = /\p{Surrogate}/u.exec(value);
   if (half !== null) {
-    throw new DataError("data_encoding", `${column} must be well-formed Unicode, got half a surrogate pair at character ${half.index}; a character was cut in two: repair or drop the row`, at);
+    throw new DataError(
+      "data_encoding",
+      `${column} must be well-formed Unicode, got half a surrogate pair at character ${half.index}; a character was cut in two: repair or drop the row`,
+      at,
+    );
   }
   return value;
 }
@@ -81,7 +102,11 @@ export function parseMessageColumn(cells: readonly unknown[], column: string, or
     if (cell === null) return null;
     const value = typeof cell === "string" ? tryParse(cell) : cell;
     if (!looksConversational(value)) {
-      throw new DataError("data_malformed", `${column} must hold messages as JSON text, as its first cell does, got ${JSON.stringify(cell)?.slice(0, 60) ?? "null"}`, origins[i]);
+      throw new DataError(
+        "data_malformed",
+        `${column} must hold messages as JSON text, as its first cell does, got ${JSON.stringify(cell)?.slice(0, 60) ?? "null"}`,
+        origins[i],
+      );
     }
     return value;
   });
@@ -90,7 +115,13 @@ export function parseMessageColumn(cells: readonly unknown[], column: string, or
 /** `parseMessageColumn` over every column of a table that was read from `file`. */
 export function parseMessageRows(rows: readonly Row[], columns: readonly string[], file: string): Row[] {
   const origins = rows.map((_, row) => ({ file, row }));
-  const parsed = columns.map((name) => parseMessageColumn(rows.map((row) => row[name] as unknown), name, origins));
+  const parsed = columns.map((name) =>
+    parseMessageColumn(
+      rows.map((row) => row[name] as unknown),
+      name,
+      origins,
+    ),
+  );
   return rows.map((_, i) => Object.fromEntries(columns.map((name, c) => [name, parsed[c]![i]])));
 }
 

@@ -41,7 +41,8 @@ const COLUMNS = ["prompt", "chosen", "rejected", "tools", "chat_template_kwargs"
  * @throws DataError `data_columns` when chosen or rejected is missing (names the columns found and the nearest); and as `preferenceExample`
  */
 export function preferenceExamples(dataset: Dataset): PreferenceExample[] {
-  if (dataset.length === 0) throw new DataError("data_empty", "preference data must have at least one row, got none; check the file and the filters before");
+  if (dataset.length === 0)
+    throw new DataError("data_empty", "preference data must have at least one row, got none; check the file and the filters before");
   requireColumns(dataset.column_names, dataset.origin(0).file);
   return dataset.rows().map((row, i) => preferenceExample(row, dataset.origin(i)));
 }
@@ -62,7 +63,11 @@ export function preferenceExample(row: Row, at: RowOrigin): PreferenceExample {
   const chosen: unknown = row["chosen"];
   const conversational = Array.isArray(chosen);
   if (!conversational && typeof chosen !== "string") {
-    throw new DataError("data_type", `chosen must be text or a list of messages, got ${describeValue(chosen)}; ${chosen === null ? "fill it in or drop the row" : "turn it into text with dataset.map"}`, at);
+    throw new DataError(
+      "data_type",
+      `chosen must be text or a list of messages, got ${describeValue(chosen)}; ${chosen === null ? "fill it in or drop the row" : "turn it into text with dataset.map"}`,
+      at,
+    );
   }
   const extras = { ...templateFields(row, conversational, at), ...at };
   return conversational ? conversationalExample(row, extras) : textExample(row, extras);
@@ -76,7 +81,8 @@ function requireColumns(found: readonly string[], file: string | undefined, row?
     const nearest = nearestName(name, spare);
     return nearest === undefined ? [] : [`rename_column("${nearest}", "${name}")`];
   });
-  const advice = renames.length > 0 ? `did you mean dataset.${renames.join(".")}?` : "rename the columns with dataset.rename_column(from, to)";
+  const advice =
+    renames.length > 0 ? `did you mean dataset.${renames.join(".")}?` : "rename the columns with dataset.rename_column(from, to)";
   throw new DataError(
     "data_columns",
     `preference rows need the columns chosen and rejected, and prompt unless both begin with it; got ${found.join(", ") || "no columns"} (missing: ${missing.join(", ")}); ${advice}`,
@@ -87,7 +93,8 @@ function requireColumns(found: readonly string[], file: string | undefined, row?
 function textExample(row: Row, at: PreferenceFields): TextPreference {
   const chosen = checkText(row["chosen"], "chosen", at);
   const rejected = checkSameKind(row["rejected"], "rejected", at);
-  const explicit = "prompt" in row ? { prompt: checkSameKind(row["prompt"], "prompt", at), chosen, rejected } : splitTexts(chosen, rejected, at);
+  const explicit =
+    "prompt" in row ? { prompt: checkSameKind(row["prompt"], "prompt", at), chosen, rejected } : splitTexts(chosen, rejected, at);
   if (explicit.chosen === "" && explicit.rejected === "") {
     throw new DataError("data_empty", "chosen and rejected must not both be empty, got empty text twice; drop the row", at);
   }
@@ -96,7 +103,11 @@ function textExample(row: Row, at: PreferenceFields): TextPreference {
 
 function checkSameKind(value: unknown, column: string, at: RowOrigin): string {
   if (Array.isArray(value)) {
-    throw new DataError("data_type", `${column} must be text like chosen, got a list of messages; write all of a row as text, or all as messages`, at);
+    throw new DataError(
+      "data_type",
+      `${column} must be text like chosen, got a list of messages; write all of a row as text, or all as messages`,
+      at,
+    );
   }
   return checkText(value, column, at);
 }
@@ -104,7 +115,11 @@ function checkSameKind(value: unknown, column: string, at: RowOrigin): string {
 /** Longest common beginning, counted in code points as Python counts characters. */
 function splitTexts(chosen: string, rejected: string, at: RowOrigin): { prompt: string; chosen: string; rejected: string } {
   if (chosen === "" || rejected === "") {
-    throw new DataError("data_empty", `${chosen === "" ? "chosen" : "rejected"} must not be empty when there is no prompt column, got empty text; drop the row`, at);
+    throw new DataError(
+      "data_empty",
+      `${chosen === "" ? "chosen" : "rejected"} must not be empty when there is no prompt column, got empty text; drop the row`,
+      at,
+    );
   }
   const [a, b] = [[...chosen], [...rejected]];
   const shorter = Math.min(a.length, b.length);
@@ -120,16 +135,30 @@ function splitTexts(chosen: string, rejected: string, at: RowOrigin): { prompt: 
 function conversationalExample(row: Row, at: PreferenceFields): ConversationalPreference {
   const chosen = checkMessages(row["chosen"], "chosen", at);
   if (typeof row["rejected"] === "string") {
-    throw new DataError("data_type", "rejected must be a list of messages like chosen, got text; write all of a row as text, or all as messages", at);
+    throw new DataError(
+      "data_type",
+      "rejected must be a list of messages like chosen, got text; write all of a row as text, or all as messages",
+      at,
+    );
   }
   const rejected = checkMessages(row["rejected"], "rejected", at);
   const implicit = !("prompt" in row) || (typeof row["prompt"] === "string" && chosen[0]!.role !== "assistant");
   if (!implicit && typeof row["prompt"] === "string") {
-    throw new DataError("data_type", 'prompt must be a list of messages like chosen, got text; write it as [{"role": "user", "content": ...}]', at);
+    throw new DataError(
+      "data_type",
+      'prompt must be a list of messages like chosen, got text; write it as [{"role": "user", "content": ...}]',
+      at,
+    );
   }
-  const parts = implicit ? splitConversations(chosen, rejected, at) : { prompt: checkMessages(row["prompt"], "prompt", at), chosen, rejected };
+  const parts = implicit
+    ? splitConversations(chosen, rejected, at)
+    : { prompt: checkMessages(row["prompt"], "prompt", at), chosen, rejected };
   if (parts.prompt.at(-1)!.role === "assistant") {
-    throw new DataError("data_role", "prompt must end with the turn that is answered (user or tool), got assistant; move that turn into chosen and rejected", at);
+    throw new DataError(
+      "data_role",
+      "prompt must end with the turn that is answered (user or tool), got assistant; move that turn into chosen and rejected",
+      at,
+    );
   }
   checkCompletion(parts.chosen, "chosen", at);
   checkCompletion(parts.rejected, "rejected", at);
@@ -139,21 +168,36 @@ function conversationalExample(row: Row, at: PreferenceFields): ConversationalPr
   return { ...parts, ...at };
 }
 
-function splitConversations(chosen: Message[], rejected: Message[], at: RowOrigin): { prompt: Message[]; chosen: Message[]; rejected: Message[] } {
+function splitConversations(
+  chosen: Message[],
+  rejected: Message[],
+  at: RowOrigin,
+): { prompt: Message[]; chosen: Message[]; rejected: Message[] } {
   const shorter = Math.min(chosen.length, rejected.length);
   let length = 0;
   while (length < shorter && isDeepStrictEqual(chosen[length], rejected[length])) length += 1;
   if (length === shorter) length -= 1;
   if (length === 0) {
-    throw new DataError("data_empty", "chosen and rejected must begin with the same messages when there is no prompt column, got no common message; add a prompt column", at);
+    throw new DataError(
+      "data_empty",
+      "chosen and rejected must begin with the same messages when there is no prompt column, got no common message; add a prompt column",
+      at,
+    );
   }
   return { prompt: chosen.slice(0, length), chosen: chosen.slice(length), rejected: rejected.slice(length) };
 }
 
 function checkCompletion(messages: readonly Message[], column: string, at: RowOrigin): void {
-  for (const [place, message] of [["start", messages[0]], ["end", messages.at(-1)]] as const) {
+  for (const [place, message] of [
+    ["start", messages[0]],
+    ["end", messages.at(-1)],
+  ] as const) {
     if (message!.role !== "assistant") {
-      throw new DataError("data_role", `${column} must ${place} with an assistant message, got ${message!.role}; put what comes before the answer into prompt`, at);
+      throw new DataError(
+        "data_role",
+        `${column} must ${place} with an assistant message, got ${message!.role}; put what comes before the answer into prompt`,
+        at,
+      );
     }
   }
 }
@@ -162,11 +206,17 @@ function checkCompletion(messages: readonly Message[], column: string, at: RowOr
 function templateFields(row: Row, conversational: boolean, at: RowOrigin): Pick<PreferenceFields, "tools" | "chat_template_kwargs"> {
   const tools = parseField(row, "tools", at);
   const variables = parseField(row, "chat_template_kwargs", at);
-  if (tools !== undefined && !Array.isArray(tools)) throw new DataError("data_type", `tools must be a list of tool descriptions, got ${describeValue(tools)}`, at);
-  if (variables !== undefined && !isPlainObject(variables)) throw new DataError("data_type", `chat_template_kwargs must be an object, got ${describeValue(variables)}`, at);
+  if (tools !== undefined && !Array.isArray(tools))
+    throw new DataError("data_type", `tools must be a list of tool descriptions, got ${describeValue(tools)}`, at);
+  if (variables !== undefined && !isPlainObject(variables))
+    throw new DataError("data_type", `chat_template_kwargs must be an object, got ${describeValue(variables)}`, at);
   if (!conversational && (tools !== undefined || variables !== undefined)) {
     const name = tools !== undefined ? "tools" : "chat_template_kwargs";
-    throw new DataError("data_type", `${name} needs a conversational row, because a text row has no chat template; write messages, or remove the column`, at);
+    throw new DataError(
+      "data_type",
+      `${name} needs a conversational row, because a text row has no chat template; write messages, or remove the column`,
+      at,
+    );
   }
   return { ...(tools === undefined ? {} : { tools }), ...(variables === undefined ? {} : { chat_template_kwargs: variables }) };
 }
@@ -178,6 +228,11 @@ function parseField(row: Row, column: string, at: RowOrigin): unknown {
   try {
     return JSON.parse(value) as unknown;
   } catch (error) {
-    throw new DataError("data_malformed", `${column} must be JSON, got ${JSON.stringify(value.slice(0, 60))}; ${(error as Error).message}`, at, { cause: error });
+    throw new DataError(
+      "data_malformed",
+      `${column} must be JSON, got ${JSON.stringify(value.slice(0, 60))}; ${(error as Error).message}`,
+      at,
+      { cause: error },
+    );
   }
 }

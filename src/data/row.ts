@@ -19,7 +19,8 @@ export function describeValue(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
   if (value instanceof Date) return "a date";
   if (typeof value === "object") return "an object";
-  return `a ${typeof value} (${String(value)})`;
+  if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return `a ${typeof value} (${value})`;
+  return `a ${typeof value}`;
 }
 
 /** Whether `value` is an object made of named fields (not an array, date or bytes). */

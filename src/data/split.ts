@@ -16,7 +16,10 @@ export function splitOfPath(path: string): string | undefined {
   const shard = /(?:^|[\\/])([\w.]+)-\d{5}-of-\d{5}\.\w+$/.exec(path);
   if (shard !== null) return canonicalSplit(shard[1]!);
   // The last word that names a split wins: in train/dev-notes.csv the file name is closer to the rows than the folder.
-  for (const word of path.toLowerCase().split(/[^a-z]+/).reverse()) {
+  for (const word of path
+    .toLowerCase()
+    .split(/[^a-z]+/)
+    .reverse()) {
     const split = SPLIT_WORDS.find(([, known]) => known.includes(word));
     if (split !== undefined) return split[0];
   }
@@ -45,7 +48,10 @@ interface SplitBound {
 export function parseSplit(text: string): SplitPart {
   const match = /^([A-Za-z][\w.-]*)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?$/.exec(text.trim());
   if (match === null) {
-    throw new ConfigError("split_syntax", `load_dataset: split must be a name or a part such as train[:100] or train[10%:20%], got ${JSON.stringify(text)}`);
+    throw new ConfigError(
+      "split_syntax",
+      `load_dataset: split must be a name or a part such as train[:100] or train[10%:20%], got ${JSON.stringify(text)}`,
+    );
   }
   return { name: canonicalSplit(match[1]!), from: parseBound(match[2]), to: parseBound(match[3]) };
 }

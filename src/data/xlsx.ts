@@ -16,16 +16,26 @@ export async function readXlsx(file: string, options: ReaderOptions): Promise<Ro
   try {
     sheets = await readXlsxFile(bytes, { trim: false });
   } catch (error) {
-    throw new DataError("data_malformed", `must be a whole .xlsx workbook; ${(error as Error).message}; save it again as .xlsx`, { file }, { cause: error });
+    throw new DataError(
+      "data_malformed",
+      `must be a whole .xlsx workbook; ${(error as Error).message}; save it again as .xlsx`,
+      { file },
+      { cause: error },
+    );
   }
   const wanted = options.sheet ?? 1;
   const sheet = typeof wanted === "number" ? sheets[wanted - 1] : sheets.find((candidate) => candidate.sheet === wanted);
   if (sheet === undefined) {
-    throw new DataError("data_malformed", `must have the sheet ${JSON.stringify(wanted)}, got ${sheets.map((each) => each.sheet).join(", ")}`, { file });
+    throw new DataError(
+      "data_malformed",
+      `must have the sheet ${JSON.stringify(wanted)}, got ${sheets.map((each) => each.sheet).join(", ")}`,
+      { file },
+    );
   }
   const [first, ...lines] = sheet.data.filter((line) => line.some((cell) => cell !== null));
-  if (first === undefined) throw new DataError("data_malformed", `sheet "${sheet.sheet}" must start with a line of column names, got an empty sheet`, { file });
-  const names = first.map((cell) => (cell === null ? "" : String(cell)));
+  if (first === undefined)
+    throw new DataError("data_malformed", `sheet "${sheet.sheet}" must start with a line of column names, got an empty sheet`, { file });
+  const names = first.map((cell) => (cell === null ? "" : String(cell as string | number | boolean | Date)));
   while (names.at(-1) === "" && lines.every((line) => (line[names.length - 1] ?? null) === null)) names.pop();
   checkHeader(names, file);
   const rows = lines.map((line) => Object.fromEntries(names.map((name, i) => [name, line[i] ?? null])));

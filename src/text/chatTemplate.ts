@@ -48,7 +48,10 @@ export function chooseTemplate(templates: ChatTemplates, options: ChatTemplateOp
     names.length > 0
       ? `choose one of its templates with { chat_template: "${names[0]!}" } (${names.join(", ")})`
       : "use the Instruct variant of the model, set tokenizer.chat_template, pass { chat_template }, or write the data as plain text";
-  throw new ModelError("chat_template_missing", `${where}: conversations need a chat template, got a tokenizer without ${names.length > 0 ? "a default one" : "one"}; ${advice}`);
+  throw new ModelError(
+    "chat_template_missing",
+    `${where}: conversations need a chat template, got a tokenizer without ${names.length > 0 ? "a default one" : "one"}; ${advice}`,
+  );
 }
 
 /**
@@ -56,26 +59,47 @@ export function chooseTemplate(templates: ChatTemplates, options: ChatTemplateOp
  * @param specialTokens eos_token, pad_token, …, which templates may print
  * @throws ModelError `chat_template_failed` when the template refuses the messages (`raise_exception`) or cannot be parsed
  */
-export function renderTemplate(template: string, messages: readonly Message[], options: ChatTemplateOptions, specialTokens: Readonly<Record<string, string>>): string {
+export function renderTemplate(
+  template: string,
+  messages: readonly Message[],
+  options: ChatTemplateOptions,
+  specialTokens: Readonly<Record<string, string>>,
+): string {
   for (const name of Object.keys(options)) {
     if ((OPTION_NAMES as readonly string[]).includes(name)) continue;
     const nearest = nearestName(name, OPTION_NAMES);
-    throw new ConfigError("option_unknown", `apply_chat_template: options must be known, got ${name}; ${nearest === undefined ? "give variables of the template in chat_template_kwargs" : `did you mean ${nearest}?`}`);
+    throw new ConfigError(
+      "option_unknown",
+      `apply_chat_template: options must be known, got ${name}; ${nearest === undefined ? "give variables of the template in chat_template_kwargs" : `did you mean ${nearest}?`}`,
+    );
   }
   if (options.continue_final_message !== true) return render(template, messages, options, specialTokens);
   if (options.add_generation_prompt === true) {
-    throw new ConfigError("option_conflict", "apply_chat_template: add_generation_prompt opens a new turn and continue_final_message leaves the last open; choose one");
+    throw new ConfigError(
+      "option_conflict",
+      "apply_chat_template: add_generation_prompt opens a new turn and continue_final_message leaves the last open; choose one",
+    );
   }
   const last = messages.at(-1);
-  if (typeof last?.content !== "string") throw new ModelError("chat_template_failed", "apply_chat_template: continue_final_message needs a last message with text to continue");
+  if (typeof last?.content !== "string")
+    throw new ModelError("chat_template_failed", "apply_chat_template: continue_final_message needs a last message with text to continue");
   const marked = [...messages.slice(0, -1), { ...last, content: last.content + END_MARK }];
   const text = render(template, marked, options, specialTokens);
   const end = text.lastIndexOf(END_MARK);
-  if (end === -1) throw new ModelError("chat_template_failed", "apply_chat_template: continue_final_message needs the template to print the last message whole, and it does not");
+  if (end === -1)
+    throw new ModelError(
+      "chat_template_failed",
+      "apply_chat_template: continue_final_message needs the template to print the last message whole, and it does not",
+    );
   return text.slice(0, end);
 }
 
-function render(template: string, messages: readonly Message[], options: ChatTemplateOptions, specialTokens: Readonly<Record<string, string>>): string {
+function render(
+  template: string,
+  messages: readonly Message[],
+  options: ChatTemplateOptions,
+  specialTokens: Readonly<Record<string, string>>,
+): string {
   let program = compiled.get(template);
   try {
     if (program === undefined) {
@@ -91,7 +115,9 @@ function render(template: string, messages: readonly Message[], options: ChatTem
       add_generation_prompt: options.add_generation_prompt ?? false,
     });
   } catch (error) {
-    throw new ModelError("chat_template_failed", `apply_chat_template: the chat template failed; ${(error as Error).message}`, { cause: error });
+    throw new ModelError("chat_template_failed", `apply_chat_template: the chat template failed; ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 

@@ -54,13 +54,20 @@ export interface TokenizedPreferences {
  * @throws ConfigError for a bad option; ModelError `chat_template_missing`, `eos_token_missing`; DataError `data_empty` (a completion
  *   has no token of its own), `data_template` (the chat template refuses the row), both with file and row
  */
-export function tokenizePreferences(examples: Iterable<PreferenceExample>, tokenizer: PreTrainedTokenizer, options: PreferenceTokenOptions = {}): TokenizedPreferences {
+export function tokenizePreferences(
+  examples: Iterable<PreferenceExample>,
+  tokenizer: PreTrainedTokenizer,
+  options: PreferenceTokenOptions = {},
+): TokenizedPreferences {
   const { max_length = 1024, truncation_mode = "keep_start" } = options;
   if (max_length !== null && (!Number.isInteger(max_length) || max_length < 1)) {
     throw new ConfigError("option_range", `tokenizePreferences: max_length must be an integer >= 1 or null, got ${String(max_length)}`);
   }
   if (truncation_mode !== "keep_start" && truncation_mode !== "keep_end") {
-    throw new ConfigError("option_range", `tokenizePreferences: truncation_mode must be keep_start or keep_end, got ${String(truncation_mode)}`);
+    throw new ConfigError(
+      "option_range",
+      `tokenizePreferences: truncation_mode must be keep_start or keep_end, got ${String(truncation_mode)}`,
+    );
   }
   const pairs: TokenizedPair[] = [];
   const dropped: DroppedRow[] = [];
@@ -96,7 +103,11 @@ export function tokenizePreference(example: PreferenceExample, tokenizer: PreTra
   };
   for (const side of ["chosen", "rejected"] as const) {
     if (pair[`${side}_ids`].length > 0) continue;
-    throw new DataError("data_empty", `${side} must have tokens after the prompt's ${prompt.length}, got none: prompt and ${side} merge into fewer tokens; move the cut between them (a space belongs to the completion)`, originOf(example));
+    throw new DataError(
+      "data_empty",
+      `${side} must have tokens after the prompt's ${prompt.length}, got none: prompt and ${side} merge into fewer tokens; move the cut between them (a space belongs to the completion)`,
+      originOf(example),
+    );
   }
   return pair;
 }
@@ -119,7 +130,11 @@ export interface MaskedSequence {
 function sideIds(example: PreferenceExample, tokenizer: PreTrainedTokenizer): { prompt: number[]; chosen: number[]; rejected: number[] } {
   if (!isConversational(example)) {
     const eos = tokenizer.eos_token;
-    if (eos === null) throw new ModelError("eos_token_missing", `${tokenizer.name_or_path}: plain-text rows need an end token, got a tokenizer without eos_token; set tokenizer.eos_token`);
+    if (eos === null)
+      throw new ModelError(
+        "eos_token_missing",
+        `${tokenizer.name_or_path}: plain-text rows need an end token, got a tokenizer without eos_token; set tokenizer.eos_token`,
+      );
     const close = (completion: string): string => (completion.endsWith(eos) ? completion : completion + eos);
     return {
       prompt: tokenizer.encode(example.prompt),
@@ -146,7 +161,8 @@ function truncatePair(pair: TokenizedPair, maxLength: number, mode: "keep_start"
     const room = maxLength - promptLength;
     return { ...pair, chosen_ids: pair.chosen_ids.slice(0, room), rejected_ids: pair.rejected_ids.slice(0, room) };
   }
-  const promptStart = (completion: readonly number[]): number => Math.min(promptLength, Math.max(0, promptLength + completion.length - maxLength));
+  const promptStart = (completion: readonly number[]): number =>
+    Math.min(promptLength, Math.max(0, promptLength + completion.length - maxLength));
   const starts = [promptStart(pair.chosen_ids), promptStart(pair.rejected_ids)] as const;
   const common = Math.min(...starts);
   return {
@@ -159,15 +175,25 @@ function truncatePair(pair: TokenizedPair, maxLength: number, mode: "keep_start"
   };
 }
 
-function describeProblems(pairs: readonly TokenizedPair[], dropped: readonly DroppedRow[], cut: number, maxLength: number | null): string[] {
+function describeProblems(
+  pairs: readonly TokenizedPair[],
+  dropped: readonly DroppedRow[],
+  cut: number,
+  maxLength: number | null,
+): string[] {
   const warnings: string[] = [];
   if (dropped.length > 0) {
-    warnings.push(`${dropped.length} of ${pairs.length + dropped.length} rows are dropped because their prompt alone reaches max_length ${maxLength} (${listOrigins(dropped)}); raise max_length to keep them`);
+    warnings.push(
+      `${dropped.length} of ${pairs.length + dropped.length} rows are dropped because their prompt alone reaches max_length ${maxLength} (${listOrigins(dropped)}); raise max_length to keep them`,
+    );
   }
-  if (cut > 0) warnings.push(`${cut} of ${pairs.length} pairs are cut to max_length ${maxLength}; raise max_length to train on whole answers`);
+  if (cut > 0)
+    warnings.push(`${cut} of ${pairs.length} pairs are cut to max_length ${maxLength}; raise max_length to train on whole answers`);
   const torn = pairs.filter((pair) => !pair.prompt_is_prefix_of_chosen || !pair.prompt_is_prefix_of_rejected);
   if (torn.length > 0) {
-    warnings.push(`in ${torn.length} of ${pairs.length} pairs the prompt's tokens do not begin the tokens of prompt + completion, so tokens at the seam are lost (${listOrigins(torn)}); end prompts without a space or half a word`);
+    warnings.push(
+      `in ${torn.length} of ${pairs.length} pairs the prompt's tokens do not begin the tokens of prompt + completion, so tokens at the seam are lost (${listOrigins(torn)}); end prompts without a space or half a word`,
+    );
   }
   return warnings;
 }

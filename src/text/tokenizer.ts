@@ -1,8 +1,14 @@
-import { Tokenizer } from "@huggingface/tokenizers";
 import type { Message } from "../data/messages.js";
 import { ModelError } from "../errors.js";
 import { chooseTemplate, renderTemplate, type ChatTemplateOptions } from "./chatTemplate.js";
-import { readTokenizerFiles, writeTokenizerFiles, type AddedTokenEntry, type TokenizerFiles, type TokenizerJson } from "./tokenizerFiles.js";
+import { makeTokenizer, type LibraryTokenizer } from "./libraryTokenizer.js";
+import {
+  readTokenizerFiles,
+  writeTokenizerFiles,
+  type AddedTokenEntry,
+  type TokenizerFiles,
+  type TokenizerJson,
+} from "./tokenizerFiles.js";
 
 /** Options of `encode`. */
 export interface EncodeOptions {
@@ -35,10 +41,10 @@ export class PreTrainedTokenizer {
   /** Number of tokens with added ones, Python's `len(tokenizer)`. */
   readonly length: number;
   readonly #files: TokenizerFiles;
-  readonly #tokenizer: Tokenizer;
-  readonly #addedTokens: readonly AddedTokenEntry[];
+  readonly #tokenizer: LibraryTokenizer;
+  readonly #addedTokens: AddedTokenEntry[];
   readonly #named: Partial<Record<NamedToken, string>> = {};
-  #plainText: Tokenizer | undefined;
+  #plainText: LibraryTokenizer | undefined;
 
   /** Use `AutoTokenizer.from_pretrained`. @throws ModelError `tokenizer_malformed` */
   constructor(files: TokenizerFiles, name_or_path: string) {
@@ -51,17 +57,27 @@ export class PreTrainedTokenizer {
     }
     this.#addedTokens = withNamedTokens(files.tokenizer, this.#named, name_or_path);
     try {
-      this.#tokenizer = new Tokenizer({ ...files.tokenizer, added_tokens: this.#addedTokens }, files.config);
+      this.#tokenizer = makeTokenizer({ ...files.tokenizer, added_tokens: this.#addedTokens }, files.config);
     } catch (error) {
-      throw new ModelError("tokenizer_malformed", `${name_or_path}: tokenizer.json cannot be used; ${(error as Error).message}`, { cause: error });
+      throw new ModelError("tokenizer_malformed", `${name_or_path}: tokenizer.json cannot be used; ${(error as Error).message}`, {
+        cause: error,
+      });
     }
     this.length = new Set([...Object.keys(files.tokenizer.model.vocab), ...this.#addedTokens.map((token) => token.content)]).size;
   }
 
   /** Text → ids. @throws ModelError `tokenizer_input` for what is not well-formed text */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    if (typeof text !== "string") throw new ModelError("tokenizer_input", `encode: the input must be text, got ${Array.isArray(text) ? "a list (use apply_chat_template for messages)" : typeof text}`);
-    if (/\p{Surrogate}/u.test(text)) throw new ModelError("tokenizer_input", "encode: the text must be well-formed Unicode, got half a surrogate pair; a character was cut in two");
+    if (typeof text !== "string")
+      throw new ModelError(
+        "tokenizer_input",
+        `encode: the input must be text, got ${Array.isArray(text) ? "a list (use apply_chat_template for messages)" : typeof text}`,
+      );
+    if (/\p{Surrogate}/u.test(text))
+      throw new ModelError(
+        "tokenizer_input",
+        "encode: the text must be well-formed Unicode, got half a surrogate pair; a character was cut in two",
+      );
     const tokenizer = options.split_special_tokens === true ? this.#withoutSpecialTokens() : this.#tokenizer;
     return tokenizer.encode(text, { add_special_tokens: options.add_special_tokens ?? true }).ids;
   }
@@ -156,7 +172,10 @@ export class PreTrainedTokenizer {
 
   /** Ids of all special tokens, ascending. */
   get all_special_ids(): number[] {
-    return this.#addedTokens.filter((token) => token.special).map((token) => token.id).sort((a, b) => a - b);
+    return this.#addedTokens
+      .filter((token) => token.special)
+      .map((token) => token.id)
+      .sort((a, b) => a - b);
   }
 
   /** The longest input the checkpoint states, in tokens; Infinity when it states none. */
@@ -182,17 +201,20 @@ export class PreTrainedTokenizer {
 
   #setNamed(name: NamedToken, token: string): void {
     if (this.#tokenizer.token_to_id(token) === undefined) {
-      throw new ModelError("tokenizer_input", `${name} must be a token of the vocabulary, got ${JSON.stringify(token)}; the special tokens are ${this.#addedTokens.map((each) => each.content).join(", ")}`);
+      throw new ModelError(
+        "tokenizer_input",
+        `${name} must be a token of the vocabulary, got ${JSON.stringify(token)}; the special tokens are ${this.#addedTokens.map((each) => each.content).join(", ")}`,
+      );
     }
     this.#named[name] = token;
   }
 
   /** The same tokenizer with no special tokens to recognise. It shares the vocabulary, which is the large part. */
-  #withoutSpecialTokens(): Tokenizer {
+  #withoutSpecialTokens(): LibraryTokenizer {
     if (this.#plainText === undefined) {
       const added = this.#addedTokens.filter((token) => !token.special);
       const model = { ...this.#files.tokenizer.model, vocab: {}, merges: [] };
-      this.#plainText = new Tokenizer({ ...this.#files.tokenizer, model, added_tokens: added }, this.#files.config);
+      this.#plainText = makeTokenizer({ ...this.#files.tokenizer, model, added_tokens: added }, this.#files.config);
       this.#plainText.model = this.#tokenizer.model;
     }
     return this.#plainText;
@@ -226,7 +248,10 @@ function withNamedTokens(tokenizer: TokenizerJson, named: Partial<Record<NamedTo
     }
     const id = tokenizer.model.vocab[content];
     if (id === undefined) {
-      throw new ModelError("tokenizer_malformed", `${where}: ${name} must be in the vocabulary, got ${JSON.stringify(content)}; fetch tokenizer.json and tokenizer_config.json of the same version`);
+      throw new ModelError(
+        "tokenizer_malformed",
+        `${where}: ${name} must be in the vocabulary, got ${JSON.stringify(content)}; fetch tokenizer.json and tokenizer_config.json of the same version`,
+      );
     }
     added.push({ id, content, special: true, normalized: false, single_word: false, lstrip: false, rstrip: false });
   }

@@ -48,7 +48,10 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
     const advice = slow
       ? "the directory has the older vocabulary files only: load and save it once with Python's AutoTokenizer"
       : "copy the file from the checkpoint's source";
-    throw new ModelError("tokenizer_missing", `${dir}: must hold tokenizer.json, got ${names.length === 0 ? "an empty directory" : names.join(", ")}; ${advice}`);
+    throw new ModelError(
+      "tokenizer_missing",
+      `${dir}: must hold tokenizer.json, got ${names.length === 0 ? "an empty directory" : names.join(", ")}; ${advice}`,
+    );
   }
   const tokenizerText = await readText(join(dir, "tokenizer.json"));
   const tokenizer = checkTokenizerJson(parseObject(tokenizerText, join(dir, "tokenizer.json")), join(dir, "tokenizer.json"));
@@ -90,7 +93,10 @@ export async function writeTokenizerFiles(dir: string, files: TokenizerFiles): P
 async function listDirectory(dir: string): Promise<string[]> {
   const status = await stat(dir).catch(() => undefined);
   if (status === undefined || !status.isDirectory()) {
-    throw new ModelError("tokenizer_missing", `AutoTokenizer: must be given a directory with tokenizer.json, got "${dir}", which is ${status === undefined ? "not there" : "a file"}; check the path`);
+    throw new ModelError(
+      "tokenizer_missing",
+      `AutoTokenizer: must be given a directory with tokenizer.json, got "${dir}", which is ${status === undefined ? "not there" : "a file"}; check the path`,
+    );
   }
   return (await readdir(dir)).filter((name) => !name.startsWith(".")).sort();
 }
@@ -112,7 +118,9 @@ function parseObject(text: string, file: string): Record<string, unknown> {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new ModelError("tokenizer_malformed", `${file}: must be JSON; ${(error as Error).message}; fetch the file again`, { cause: error });
+    throw new ModelError("tokenizer_malformed", `${file}: must be JSON; ${(error as Error).message}; fetch the file again`, {
+      cause: error,
+    });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ModelError("tokenizer_malformed", `${file}: must hold a JSON object, got ${Array.isArray(value) ? "a list" : String(value)}`);
@@ -123,24 +131,37 @@ function parseObject(text: string, file: string): Record<string, unknown> {
 function checkTokenizerJson(content: Record<string, unknown>, file: string): TokenizerJson {
   const model = content["model"] as TokenizerJson["model"] | undefined;
   if (typeof model !== "object" || model === null || typeof model.vocab !== "object" || model.vocab === null) {
-    throw new ModelError("tokenizer_malformed", `${file}: must have a model with a vocabulary, got the fields ${Object.keys(content).join(", ")}`);
+    throw new ModelError(
+      "tokenizer_malformed",
+      `${file}: must have a model with a vocabulary, got the fields ${Object.keys(content).join(", ")}`,
+    );
   }
   if (model.type !== undefined && model.type !== "BPE") {
-    throw new ModelError("tokenizer_malformed", `${file}: the model must be BPE (Qwen2, GPT-2, Llama 3), got ${model.type}; other tokenizers are not checked against their reference here`);
+    throw new ModelError(
+      "tokenizer_malformed",
+      `${file}: the model must be BPE (Qwen2, GPT-2, Llama 3), got ${model.type}; other tokenizers are not checked against their reference here`,
+    );
   }
-  if (!Array.isArray(model.merges)) throw new ModelError("tokenizer_malformed", `${file}: a BPE model must have a list of merges, got ${typeof model.merges}`);
+  if (!Array.isArray(model.merges))
+    throw new ModelError("tokenizer_malformed", `${file}: a BPE model must have a list of merges, got ${typeof model.merges}`);
   // The library drops text whose token is missing from the vocabulary; the Rust original refuses such a file, so refuse it too.
   const continuation = typeof model["continuing_subword_prefix"] === "string" ? model["continuing_subword_prefix"] : "";
   model.merges.forEach((merge, i) => {
     const [left, right] = typeof merge === "string" ? merge.split(" ", 2) : merge;
     for (const token of [left, right, `${left}${right?.slice(continuation.length)}`]) {
       if (token === undefined || !Object.hasOwn(model.vocab, token)) {
-        throw new ModelError("tokenizer_malformed", `${file}: merge ${i} must combine tokens of the vocabulary, got ${JSON.stringify(merge)}, which needs ${JSON.stringify(token)}; fetch the file again`);
+        throw new ModelError(
+          "tokenizer_malformed",
+          `${file}: merge ${i} must combine tokens of the vocabulary, got ${JSON.stringify(merge)}, which needs ${JSON.stringify(token)}; fetch the file again`,
+        );
       }
     }
   });
   const added = content["added_tokens"] ?? [];
-  if (!Array.isArray(added) || added.some((token: Partial<AddedTokenEntry> | null) => typeof token?.content !== "string" || !Number.isInteger(token.id))) {
+  if (
+    !Array.isArray(added) ||
+    added.some((token: Partial<AddedTokenEntry> | null) => typeof token?.content !== "string" || !Number.isInteger(token.id))
+  ) {
     throw new ModelError("tokenizer_malformed", `${file}: added_tokens must be a list of {id, content, special}`);
   }
   return { ...content, added_tokens: added as AddedTokenEntry[], model };
@@ -159,11 +180,20 @@ function addMissingTokens(tokenizer: TokenizerJson, config: TokenizerConfig): vo
 function templatesOfConfig(entry: unknown, file: string): ChatTemplates {
   if (entry === undefined || entry === null) return {};
   if (typeof entry === "string") return { default: entry };
-  if (Array.isArray(entry) && entry.every((each: { name?: unknown; template?: unknown } | null) => typeof each?.name === "string" && typeof each.template === "string")) {
+  if (
+    Array.isArray(entry) &&
+    entry.every(
+      (each: { name?: unknown; template?: unknown } | null) => typeof each?.name === "string" && typeof each.template === "string",
+    )
+  ) {
     const named = entry as { name: string; template: string }[];
     // Names become file names on saving.
     const odd = named.find(({ name }) => !/^\w[\w.-]*$/.test(name));
-    if (odd !== undefined) throw new ModelError("tokenizer_malformed", `${file}: a chat template's name must be letters, digits, "_", "-" or ".", got ${JSON.stringify(odd.name)}`);
+    if (odd !== undefined)
+      throw new ModelError(
+        "tokenizer_malformed",
+        `${file}: a chat template's name must be letters, digits, "_", "-" or ".", got ${JSON.stringify(odd.name)}`,
+      );
     return Object.fromEntries(named.map(({ name, template }) => [name, template]));
   }
   throw new ModelError("tokenizer_malformed", `${file}: chat_template must be text or a list of {name, template}`);

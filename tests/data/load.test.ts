@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { load_dataset } from "../../src/data/index.js";
@@ -26,7 +26,11 @@ describe("load_dataset of a directory", () => {
   });
 
   it("joins shards in order and keeps splits with names of their own apart", async () => {
-    const dir = await tree("shards", ["data/train_prefs-00001-of-00002.jsonl", "data/train_prefs-00000-of-00002.jsonl", "data/train_sft-00000-of-00001.jsonl"]);
+    const dir = await tree("shards", [
+      "data/train_prefs-00001-of-00002.jsonl",
+      "data/train_prefs-00000-of-00002.jsonl",
+      "data/train_sft-00000-of-00001.jsonl",
+    ]);
     const dataset = await load_dataset(dir, { split: "train_prefs" });
     expect(dataset.column("from")).toEqual(["data/train_prefs-00000-of-00002.jsonl", "data/train_prefs-00001-of-00002.jsonl"]);
     expect(dataset.origin(1)).toEqual({ file: join(dir, "data/train_prefs-00001-of-00002.jsonl"), row: 0 });
@@ -40,13 +44,29 @@ describe("load_dataset of a directory", () => {
   });
 
   it("unites the columns of files, missing values null", async () => {
-    const dir = await tree("columns", [["a.jsonl", '{"x": 1}'], ["b.jsonl", '{"y": 2}']]);
-    expect((await load_dataset(dir)).rows()).toEqual([{ x: 1, y: null }, { x: null, y: 2 }]);
+    const dir = await tree("columns", [
+      ["a.jsonl", '{"x": 1}'],
+      ["b.jsonl", '{"y": 2}'],
+    ]);
+    expect((await load_dataset(dir)).rows()).toEqual([
+      { x: 1, y: null },
+      { x: null, y: 2 },
+    ]);
+  });
+
+  it("follows links, each directory once, and skips those that lead nowhere", async () => {
+    const dir = await tree("links", ["real/blob"]);
+    await symlink(join(dir, "real/blob"), join(dir, "linked.jsonl"));
+    await symlink(dir, join(dir, "real/loop"));
+    await symlink(join(dir, "gone"), join(dir, "gone.jsonl"));
+    expect((await load_dataset(dir)).column("from")).toEqual(["real/blob"]);
   });
 
   it("says what it looked for", async () => {
     const dir = await tree("none", ["README.md", "data-00000-of-00001.arrow"]);
-    await expect(load_dataset(dir)).rejects.toThrow(/none: must hold data files \(.parquet, .jsonl, .json, .csv, .tsv, .xlsx\), got none among 2 files; .arrow files come from save_to_disk/);
+    await expect(load_dataset(dir)).rejects.toThrow(
+      /none: must hold data files \(.parquet, .jsonl, .json, .csv, .tsv, .xlsx\), got none among 2 files; .arrow files come from save_to_disk/,
+    );
   });
 });
 
@@ -55,7 +75,9 @@ describe("load_dataset of a path", () => {
     const dir = await tree("one", ["test.jsonl"]);
     expect((await load_dataset(join(dir, "test.jsonl"))).length).toBe(1);
     expect((await load_dataset(join(dir, "test.jsonl"), { split: "test" })).length).toBe(1);
-    await expect(load_dataset(join(dir, "test.jsonl"), { split: "validation" })).rejects.toThrow("must hold the split validation, got a file of the split test");
+    await expect(load_dataset(join(dir, "test.jsonl"), { split: "validation" })).rejects.toThrow(
+      "must hold the split validation, got a file of the split test",
+    );
   });
 
   it.each([
@@ -81,15 +103,23 @@ describe("load_dataset of a path", () => {
     const dir = await tree("near", ["pairs.jsonl"]);
     const loading = load_dataset(join(dir, "pair.jsonl"));
     await expect(loading).rejects.toMatchObject({ name: "DataError", code: "data_not_found" });
-    await expect(loading).rejects.toThrow(`must be a file or a directory, got "${join(dir, "pair.jsonl")}" (tried the path ${join(dir, "pair.jsonl")}: nothing is there); did you mean ${join(dir, "pairs.jsonl")}?`);
-    await expect(load_dataset("jondurbin/truthy-dpo-v0.1")).rejects.toThrow(/if it is a Hugging Face Hub id, download its data files and pass their directory/);
+    await expect(loading).rejects.toThrow(
+      `must be a file or a directory, got "${join(dir, "pair.jsonl")}" (tried the path ${join(dir, "pair.jsonl")}: nothing is there); did you mean ${join(dir, "pairs.jsonl")}?`,
+    );
+    await expect(load_dataset("jondurbin/truthy-dpo-v0.1")).rejects.toThrow(
+      /if it is a Hugging Face Hub id, download its data files and pass their directory/,
+    );
   });
 
   it("refuses unknown types and options", async () => {
     const file = await scratch.write("rows.txt", "x");
     await expect(load_dataset(file)).rejects.toThrow(/must be one of .parquet, .*, got .txt; convert or rename it/);
-    await expect(load_dataset(file, { spilt: "train" } as object)).rejects.toThrow("load_dataset: options must be known, got spilt; did you mean split?");
+    await expect(load_dataset(file, { spilt: "train" } as object)).rejects.toThrow(
+      "load_dataset: options must be known, got spilt; did you mean split?",
+    );
     const json = await scratch.write("rows.jsonl", "{}");
-    await expect(load_dataset(json, { delimiter: ";" })).rejects.toThrow(/delimiter is for .csv, .tsv files, got it with .*rows.jsonl; leave it out/);
+    await expect(load_dataset(json, { delimiter: ";" })).rejects.toThrow(
+      /delimiter is for .csv, .tsv files, got it with .*rows.jsonl; leave it out/,
+    );
   });
 });

@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { Dataset, isConversational, load_dataset, preferenceExample, preferenceExamples, type Message, type Row } from "../../src/data/index.js";
+import {
+  Dataset,
+  isConversational,
+  load_dataset,
+  preferenceExample,
+  preferenceExamples,
+  type Message,
+  type Row,
+} from "../../src/data/index.js";
 import { golden } from "./fixtures.js";
 
 const at = { file: "pairs.jsonl", row: 4 };
@@ -42,14 +50,21 @@ describe("preference examples", () => {
     expect(preferenceExample(row, at)).toEqual(expected);
     expect(preferenceExample({ prompt: "a", ...row }, at)).toEqual(expected);
     // Messages are equal by their fields, in whatever order those are written.
-    expect(preferenceExample({ ...row, rejected: [{ content: "a", role: "user" }, assistant("c"), user("d"), assistant("e")] }, at)).toMatchObject({ prompt: [user("a")] });
+    expect(
+      preferenceExample({ ...row, rejected: [{ content: "a", role: "user" }, assistant("c"), user("d"), assistant("e")] }, at),
+    ).toMatchObject({ prompt: [user("a")] });
   });
 
   it("passes tools and template variables through, as values or as JSON text", () => {
     const row = { prompt: [user("a")], chosen: [assistant("b")], rejected: [assistant("c")] };
     const extras = { tools: [{ name: "f" }], chat_template_kwargs: { enable_thinking: false } };
     expect(preferenceExample({ ...row, ...extras }, at)).toMatchObject(extras);
-    expect(preferenceExample({ ...row, tools: JSON.stringify(extras.tools), chat_template_kwargs: JSON.stringify(extras.chat_template_kwargs) }, at)).toMatchObject(extras);
+    expect(
+      preferenceExample(
+        { ...row, tools: JSON.stringify(extras.tools), chat_template_kwargs: JSON.stringify(extras.chat_template_kwargs) },
+        at,
+      ),
+    ).toMatchObject(extras);
     expect(preferenceExample({ ...row, tools: null, chat_template_kwargs: null }, at)).toEqual({ ...row, ...at });
     const calls: Message = { role: "assistant", content: null, tool_calls: [{ name: "f" }] };
     expect(preferenceExample({ ...row, prompt: [user("a"), calls, { role: "tool", content: "1" }] }, at).prompt).toHaveLength(3);
@@ -65,31 +80,104 @@ describe("preference examples", () => {
     ["null", { ...text, chosen: null }, "data_type", "chosen must be text or a list of messages, got null; fill it in or drop the row"],
     ["a number", { ...text, rejected: 7 }, "data_type", "rejected must be text, got a number (7); turn it into text with dataset.map"],
     ["a null prompt", { ...text, prompt: null }, "data_type", "prompt must be text, got null; fill it in or drop the row"],
-    ["both completions empty", { ...text, chosen: "", rejected: "" }, "data_empty", "chosen and rejected must not both be empty, got empty text twice; drop the row"],
-    ["empty text without a prompt", { chosen: "a", rejected: "" }, "data_empty", "rejected must not be empty when there is no prompt column"],
-    ["half a character", { ...text, chosen: "tea \ud83c" }, "data_encoding", "chosen must be well-formed Unicode, got half a surrogate pair at character 4"],
+    [
+      "both completions empty",
+      { ...text, chosen: "", rejected: "" },
+      "data_empty",
+      "chosen and rejected must not both be empty, got empty text twice; drop the row",
+    ],
+    [
+      "empty text without a prompt",
+      { chosen: "a", rejected: "" },
+      "data_empty",
+      "rejected must not be empty when there is no prompt column",
+    ],
+    [
+      "half a character",
+      { ...text, chosen: "tea \ud83c" },
+      "data_encoding",
+      "chosen must be well-formed Unicode, got half a surrogate pair at character 4",
+    ],
     ["text beside messages", { ...chat, rejected: "c" }, "data_type", "rejected must be a list of messages like chosen, got text"],
     ["messages beside text", { ...text, prompt: [user("a")] }, "data_type", "prompt must be text like chosen, got a list of messages"],
     ["a text prompt beside answers only", { ...chat, prompt: "a" }, "data_type", "prompt must be a list of messages like chosen, got text"],
     ["no message", { ...chat, rejected: [] }, "data_empty", "rejected must have at least one message, got an empty list; drop the row"],
     ["no prompt message", { ...chat, prompt: [] }, "data_empty", "prompt must have at least one message"],
     ["a list of texts", { ...chat, chosen: ["b"] }, "data_type", "chosen[0] must be a message {role, content}, got text"],
-    ["ShareGPT's names", { ...chat, chosen: [{ from: "gpt", value: "b" }] }, "data_type", 'chosen[0] must have the fields role and content, got from, value; rename "from" to "role"'],
-    ["a foreign role", { ...chat, prompt: [{ role: "human", content: "a" }] }, "data_role", "prompt[0].role must be one of system, developer, user, assistant, tool, got human; did you mean user?"],
-    ["a misspelt role", { ...chat, chosen: [{ role: "asistant", content: "a" }] }, "data_role", "chosen[0].role must be one of system, developer, user, assistant, tool, got asistant; did you mean assistant?"],
+    [
+      "ShareGPT's names",
+      { ...chat, chosen: [{ from: "gpt", value: "b" }] },
+      "data_type",
+      'chosen[0] must have the fields role and content, got from, value; rename "from" to "role"',
+    ],
+    [
+      "a foreign role",
+      { ...chat, prompt: [{ role: "human", content: "a" }] },
+      "data_role",
+      "prompt[0].role must be one of system, developer, user, assistant, tool, got human; did you mean user?",
+    ],
+    [
+      "a misspelt role",
+      { ...chat, chosen: [{ role: "asistant", content: "a" }] },
+      "data_role",
+      "chosen[0].role must be one of system, developer, user, assistant, tool, got asistant; did you mean assistant?",
+    ],
     ["a role that is no text", { ...chat, chosen: [{ role: 1, content: "a" }] }, "data_role", "chosen[0].role must be one of"],
-    ["no content", { ...chat, chosen: [{ role: "assistant" }] }, "data_type", "chosen[0].content must be text (only an assistant turn of tool calls may lack it), got only role"],
-    ["content in parts", { ...chat, chosen: [{ role: "assistant", content: [{ type: "text", text: "b" }] }] }, "data_type", "chosen[0].content must be text, got a list; join its text parts into one text"],
-    ["an answer by the user", { ...chat, chosen: [user("b")] }, "data_role", "chosen must start with an assistant message, got user; put what comes before the answer into prompt"],
-    ["an answer that ends with the user", { ...chat, rejected: [assistant("b"), user("c")] }, "data_role", "rejected must end with an assistant message, got user"],
-    ["a prompt that ends with the assistant", { ...chat, prompt: [user("a"), assistant("b")] }, "data_role", "prompt must end with the turn that is answered (user or tool), got assistant"],
-    ["both answers empty", { ...chat, chosen: [assistant("")], rejected: [assistant("")] }, "data_empty", "chosen and rejected must not both be empty, got messages without content"],
-    ["no common message", { chosen: [user("a"), assistant("b")], rejected: [user("x"), assistant("b")] }, "data_empty", "chosen and rejected must begin with the same messages when there is no prompt column"],
+    [
+      "no content",
+      { ...chat, chosen: [{ role: "assistant" }] },
+      "data_type",
+      "chosen[0].content must be text (only an assistant turn of tool calls may lack it), got only role",
+    ],
+    [
+      "content in parts",
+      { ...chat, chosen: [{ role: "assistant", content: [{ type: "text", text: "b" }] }] },
+      "data_type",
+      "chosen[0].content must be text, got a list; join its text parts into one text",
+    ],
+    [
+      "an answer by the user",
+      { ...chat, chosen: [user("b")] },
+      "data_role",
+      "chosen must start with an assistant message, got user; put what comes before the answer into prompt",
+    ],
+    [
+      "an answer that ends with the user",
+      { ...chat, rejected: [assistant("b"), user("c")] },
+      "data_role",
+      "rejected must end with an assistant message, got user",
+    ],
+    [
+      "a prompt that ends with the assistant",
+      { ...chat, prompt: [user("a"), assistant("b")] },
+      "data_role",
+      "prompt must end with the turn that is answered (user or tool), got assistant",
+    ],
+    [
+      "both answers empty",
+      { ...chat, chosen: [assistant("")], rejected: [assistant("")] },
+      "data_empty",
+      "chosen and rejected must not both be empty, got messages without content",
+    ],
+    [
+      "no common message",
+      { chosen: [user("a"), assistant("b")], rejected: [user("x"), assistant("b")] },
+      "data_empty",
+      "chosen and rejected must begin with the same messages when there is no prompt column",
+    ],
     ["tools that are no list", { ...chat, tools: { name: "f" } }, "data_type", "tools must be a list of tool descriptions, got an object"],
     ["tools that are no JSON", { ...chat, tools: "[f" }, "data_malformed", 'tools must be JSON, got "[f"'],
     ["tools beside text", { ...text, tools: [{ name: "f" }] }, "data_type", "tools needs a conversational row"],
   ])("refuses %s, with file and row", (_, row, code, message) => {
-    expect(() => preferenceExample(row, at)).toThrow(expect.objectContaining({ name: "DataError", code, file: "pairs.jsonl", row: 4, message: expect.stringContaining(`pairs.jsonl row 4: ${message}`) as string }));
+    expect(() => preferenceExample(row, at)).toThrow(
+      expect.objectContaining({
+        name: "DataError",
+        code,
+        file: "pairs.jsonl",
+        row: 4,
+        message: expect.stringContaining(`pairs.jsonl row 4: ${message}`) as string,
+      }),
+    );
   });
 
   it("names the columns found, those needed and the nearest", () => {
@@ -98,7 +186,9 @@ describe("preference examples", () => {
       'wrong.csv: preference rows need the columns chosen and rejected, and prompt unless both begin with it; got question, choosen, reject (missing: chosen, rejected); did you mean dataset.rename_column("choosen", "chosen").rename_column("reject", "rejected")?',
     );
     const other = Dataset.from_rows([{ instruction: "q", output: "c" }], { file: "sft.csv" });
-    expect(() => preferenceExamples(other)).toThrow(/got instruction, output \(missing: chosen, rejected\); rename the columns with dataset.rename_column\(from, to\)/);
+    expect(() => preferenceExamples(other)).toThrow(
+      /got instruction, output \(missing: chosen, rejected\); rename the columns with dataset.rename_column\(from, to\)/,
+    );
     expect(() => preferenceExamples(wrong.filter(() => false))).toThrow(expect.objectContaining({ code: "data_empty" }));
   });
 });

@@ -11,7 +11,16 @@ const scratch = useScratch();
 /** The rows that fixtures/make.py wrote. */
 const ROWS = [
   { prompt: "Is ice warm?", chosen: " No, it is cold.", rejected: " Yes.", score: 0.5, id: 7, big: 2n ** 60n + 1n, ok: true, note: null },
-  { prompt: "ما اسم هذه النبتة؟", chosen: " اسمها النعناع.", rejected: " لا أعرف 🍵.", score: -1.25, id: 8, big: 3, ok: false, note: "007" },
+  {
+    prompt: "ما اسم هذه النبتة؟",
+    chosen: " اسمها النعناع.",
+    rejected: " لا أعرف 🍵.",
+    score: -1.25,
+    id: 8,
+    big: 3,
+    ok: false,
+    note: "007",
+  },
   { prompt: 'two\nlines, "quoted"', chosen: "  spaces  ", rejected: "", score: null, id: 9, big: null, ok: null, note: "" },
 ];
 const COLUMNS = ["prompt", "chosen", "rejected", "score", "id", "big", "ok", "note"];
@@ -51,12 +60,16 @@ describe("files written by Python's datasets, pandas and openpyxl", () => {
 
   it("csv: all cells are text, an empty cell is null", async () => {
     const rows = (await load_dataset(fixture("text.csv"))).rows();
-    expect(rows).toEqual(ROWS.map(({ prompt, chosen, rejected, note }) => ({ prompt, chosen, rejected: rejected || null, note: note || null })));
+    expect(rows).toEqual(
+      ROWS.map(({ prompt, chosen, rejected, note }) => ({ prompt, chosen, rejected: rejected || null, note: note || null })),
+    );
   });
 
   it("xlsx: first sheet, spaces kept, blank lines skipped", async () => {
     const rows = (await load_dataset(fixture("book.xlsx"))).rows();
-    expect(rows).toEqual(ROWS.map(({ prompt, chosen, rejected, score, ok }) => ({ prompt, chosen, rejected: rejected || null, score, ok })));
+    expect(rows).toEqual(
+      ROWS.map(({ prompt, chosen, rejected, score, ok }) => ({ prompt, chosen, rejected: rejected || null, score, ok })),
+    );
     for (const sheet of ["other", 2]) expect((await load_dataset(fixture("book.xlsx"), { sheet })).rows()).toEqual([{ a: "007" }]);
     await expect(load_dataset(fixture("book.xlsx"), { sheet: "Pairs" })).rejects.toThrow('must have the sheet "Pairs", got pairs, other');
   });
@@ -64,8 +77,24 @@ describe("files written by Python's datasets, pandas and openpyxl", () => {
 
 describe("json", () => {
   it.each([
-    ["a list of objects", '\uFEFF[{"a": 1}, {"b": "x"}]', {}, [{ a: 1, b: null }, { a: null, b: "x" }]],
-    ["columns", '{"a": [1, 2], "b": ["x", null]}', {}, [{ a: 1, b: "x" }, { a: 2, b: null }]],
+    [
+      "a list of objects",
+      '\uFEFF[{"a": 1}, {"b": "x"}]',
+      {},
+      [
+        { a: 1, b: null },
+        { a: null, b: "x" },
+      ],
+    ],
+    [
+      "columns",
+      '{"a": [1, 2], "b": ["x", null]}',
+      {},
+      [
+        { a: 1, b: "x" },
+        { a: 2, b: null },
+      ],
+    ],
     ["JSON Lines under the name .json", '{"a": 1}\n\n{"a": 2}\n', {}, [{ a: 1 }, { a: 2 }]],
     ["rows under a field", '{"version": 1, "data": [{"a": 1}]}', { field: "data" }, [{ a: 1 }]],
   ])("reads %s", async (title, content, options, rows) => {
@@ -79,7 +108,11 @@ describe("json", () => {
     ["open", '[{"a": "a long text"},\n{"a": 3},\n', /must be JSON; .*\(line 3\); fetch or write it again/s],
     ["number", "42", /must hold a list of rows, got a number \(42\); write a list of objects/],
     ["row", "[1]", /row 0: a row must be an object, got a number \(1\)/],
-    ["nested", '{"version": 1, "data": [{"a": 1}]}', /got an object with the fields version, data; pass { field: "data" } if the rows are there/],
+    [
+      "nested",
+      '{"version": 1, "data": [{"a": 1}]}',
+      /got an object with the fields version, data; pass { field: "data" } if the rows are there/,
+    ],
     ["uneven", '{"a": [1], "b": []}', /columns must have one length, got 1 values in a and 0 in b/],
     ["lines", '{"a": 1}\n{"a": \n', /row 1: line 2 must be one JSON object/],
   ])("refuses %s", async (title, content, message) => {
@@ -89,7 +122,9 @@ describe("json", () => {
   });
 
   it("names the fields when the wanted one is missing", async () => {
-    await expect(load_dataset(await scratch.write("field.json", '{"rows": []}'), { field: "data" })).rejects.toThrow('must have the field "data", got the fields rows');
+    await expect(load_dataset(await scratch.write("field.json", '{"rows": []}'), { field: "data" })).rejects.toThrow(
+      'must have the field "data", got the fields rows',
+    );
   });
 });
 
@@ -123,7 +158,10 @@ describe("jsonl", () => {
 describe("csv", () => {
   it("tells an empty cell from empty text in quotes, and skips blank lines", async () => {
     const file = await scratch.write("empty.csv", '\uFEFFprompt,chosen\n,""\n\n"a ""b""\nc", d \n');
-    expect((await load_dataset(file)).rows()).toEqual([{ prompt: null, chosen: "" }, { prompt: 'a "b"\nc', chosen: " d " }]);
+    expect((await load_dataset(file)).rows()).toEqual([
+      { prompt: null, chosen: "" },
+      { prompt: 'a "b"\nc', chosen: " d " },
+    ]);
   });
 
   it("reads tabs for .tsv and any delimiter asked for", async () => {
@@ -135,9 +173,14 @@ describe("csv", () => {
     const cell = (value: unknown): string => `"${JSON.stringify(value).replaceAll('"', '""')}"`;
     const turns = [{ role: "user", content: "One, two?" }];
     const file = await scratch.write("chat.csv", `prompt,note\n${cell(turns)},"[1]"\n,x\n`);
-    expect((await load_dataset(file)).rows()).toEqual([{ prompt: turns, note: "[1]" }, { prompt: null, note: "x" }]);
+    expect((await load_dataset(file)).rows()).toEqual([
+      { prompt: turns, note: "[1]" },
+      { prompt: null, note: "x" },
+    ]);
     const bad = await scratch.write("chat-bad.csv", `prompt\n${cell(turns)}\nOne?\n`);
-    await expect(load_dataset(bad)).rejects.toThrow(/chat-bad.csv row 1: prompt must hold messages as JSON text, as its first cell does, got "One\?"/);
+    await expect(load_dataset(bad)).rejects.toThrow(
+      /chat-bad.csv row 1: prompt must hold messages as JSON text, as its first cell does, got "One\?"/,
+    );
   });
 
   it.each([
@@ -155,14 +198,24 @@ describe("csv", () => {
 
   it("refuses a file in an older encoding", async () => {
     const loading = load_dataset(await scratch.write("windows.csv", Buffer.from([0x61, 0x0a, 0xe3, 0xc7, 0x0a])));
-    await expect(loading).rejects.toThrow(/text must be UTF-8, got other bytes; save the file again as UTF-8 \(in a spreadsheet: "CSV UTF-8"\)/);
+    await expect(loading).rejects.toThrow(
+      /text must be UTF-8, got other bytes; save the file again as UTF-8 \(in a spreadsheet: "CSV UTF-8"\)/,
+    );
   });
 });
 
 describe("parquet", () => {
   it("reads what hyparquet-writer writes", async () => {
-    const buffer = parquetWriteBuffer({ columnData: [{ name: "a", data: ["x", "ش"] }, { name: "n", data: [1, 2], type: "INT32" }] });
-    expect((await load_dataset(await scratch.write("own.parquet", new Uint8Array(buffer)))).rows()).toEqual([{ a: "x", n: 1 }, { a: "ش", n: 2 }]);
+    const buffer = parquetWriteBuffer({
+      columnData: [
+        { name: "a", data: ["x", "ش"] },
+        { name: "n", data: [1, 2], type: "INT32" },
+      ],
+    });
+    expect((await load_dataset(await scratch.write("own.parquet", new Uint8Array(buffer)))).rows()).toEqual([
+      { a: "x", n: 1 },
+      { a: "ش", n: 2 },
+    ]);
   });
 
   it("refuses a file cut at any place", async () => {
@@ -183,7 +236,10 @@ describe("parquet", () => {
       // Half of the damage hits the footer, where the offsets and sizes are.
       const from = round % 2 === 0 ? 0 : bytes.length - 1200;
       for (let hit = 0; hit < 3; hit++) bytes[from + random.integer(bytes.length - from)] = random.integer(256);
-      const error = await load_dataset(await scratch.write("damaged.parquet", bytes)).then(() => undefined, (reason: unknown) => reason as Error);
+      const error = await load_dataset(await scratch.write("damaged.parquet", bytes)).then(
+        () => undefined,
+        (reason: unknown) => reason as Error,
+      );
       if (error === undefined) continue;
       refused += 1;
       expect(error).toMatchObject({ name: "DataError" });
@@ -197,9 +253,13 @@ describe("xlsx", () => {
     const turns = [{ role: "user", content: "One?" }];
     const bytes = await writeXlsxFile([
       ["prompt", "n", "when"],
-      [JSON.stringify(turns), 1.5, new Date(Date.UTC(2020, 0, 2))].map((value) => (value instanceof Date ? { value, type: Date, format: "yyyy-mm-dd" } : { value })),
+      [JSON.stringify(turns), 1.5, new Date(Date.UTC(2020, 0, 2))].map((value) =>
+        value instanceof Date ? { value, type: Date, format: "yyyy-mm-dd" } : { value },
+      ),
     ] as never).toBuffer();
-    expect((await load_dataset(await scratch.write("types.xlsx", bytes))).rows()).toEqual([{ prompt: turns, n: 1.5, when: new Date(Date.UTC(2020, 0, 2)) }]);
+    expect((await load_dataset(await scratch.write("types.xlsx", bytes))).rows()).toEqual([
+      { prompt: turns, n: 1.5, when: new Date(Date.UTC(2020, 0, 2)) },
+    ]);
   });
 
   it.each([
@@ -215,14 +275,26 @@ describe("xlsx", () => {
   it("refuses a file cut at any place", async () => {
     const whole = await readFile(fixture("book.xlsx"));
     for (const length of [10, 500, 2000, whole.length - 30]) {
-      await expect(load_dataset(await scratch.write("cut.xlsx", whole.subarray(0, length))), `${length} bytes`).rejects.toMatchObject({ name: "DataError", code: "data_malformed" });
+      await expect(load_dataset(await scratch.write("cut.xlsx", whole.subarray(0, length))), `${length} bytes`).rejects.toMatchObject({
+        name: "DataError",
+        code: "data_malformed",
+      });
     }
   });
 
   it("refuses an empty sheet and a column without a name", async () => {
     const empty = await writeXlsxFile([[]] as never).toBuffer();
-    await expect(load_dataset(await scratch.write("empty.xlsx", empty))).rejects.toThrow(/must start with a line of column names, got an empty sheet/);
-    const nameless = await writeXlsxFile([["a", null], [1, 2]].map((line) => line.map((value) => (value === null ? null : { value }))) as never).toBuffer();
-    await expect(load_dataset(await scratch.write("nameless.xlsx", nameless))).rejects.toThrow(/column 2 must have a name in the header line, got an empty cell/);
+    await expect(load_dataset(await scratch.write("empty.xlsx", empty))).rejects.toThrow(
+      /must start with a line of column names, got an empty sheet/,
+    );
+    const nameless = await writeXlsxFile(
+      [
+        ["a", null],
+        [1, 2],
+      ].map((line) => line.map((value) => (value === null ? null : { value }))) as never,
+    ).toBuffer();
+    await expect(load_dataset(await scratch.write("nameless.xlsx", nameless))).rejects.toThrow(
+      /column 2 must have a name in the header line, got an empty cell/,
+    );
   });
 });

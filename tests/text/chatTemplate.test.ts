@@ -7,7 +7,9 @@ interface Rendered {
   text: string;
   ids: number[];
 }
-const { cases } = readGolden<{ cases: { messages: Message[]; without_generation_prompt: Rendered; with_generation_prompt: Rendered }[] }>("chat_cases.json");
+const { cases } = readGolden<{ cases: { messages: Message[]; without_generation_prompt: Rendered; with_generation_prompt: Rendered }[] }>(
+  "chat_cases.json",
+);
 
 describe.each(["tiny-qwen2", "bf16", "policy"])("chat template of %s equals the Python reference", (name) => {
   let tokenizer: PreTrainedTokenizer;
@@ -17,12 +19,15 @@ describe.each(["tiny-qwen2", "bf16", "policy"])("chat template of %s equals the 
 
   it("covers 10 conversations", () => expect(cases).toHaveLength(10));
 
-  it.each(cases.map((each, i) => [i, each] as const))("conversation %i", (_, { messages, without_generation_prompt, with_generation_prompt }) => {
-    expect(tokenizer.apply_chat_template(messages, { tokenize: false })).toBe(without_generation_prompt.text);
-    expect(tokenizer.apply_chat_template(messages)).toEqual(without_generation_prompt.ids);
-    expect(tokenizer.apply_chat_template(messages, { tokenize: false, add_generation_prompt: true })).toBe(with_generation_prompt.text);
-    expect(tokenizer.apply_chat_template(messages, { add_generation_prompt: true })).toEqual(with_generation_prompt.ids);
-  });
+  it.each(cases.map((each, i) => [i, each] as const))(
+    "conversation %i",
+    (_, { messages, without_generation_prompt, with_generation_prompt }) => {
+      expect(tokenizer.apply_chat_template(messages, { tokenize: false })).toBe(without_generation_prompt.text);
+      expect(tokenizer.apply_chat_template(messages)).toEqual(without_generation_prompt.ids);
+      expect(tokenizer.apply_chat_template(messages, { tokenize: false, add_generation_prompt: true })).toBe(with_generation_prompt.text);
+      expect(tokenizer.apply_chat_template(messages, { add_generation_prompt: true })).toEqual(with_generation_prompt.ids);
+    },
+  );
 });
 
 describe("chat templates", () => {
@@ -42,8 +47,14 @@ describe("chat templates", () => {
   });
 
   it("gives templates the tools, special tokens and further variables", () => {
-    const chat_template = "{{ eos_token }}|{{ tools | tojson }}|{{ 'on' if enable_thinking else 'off' }}|{{ nothing }}|{{ messages | length }}";
-    const text = tokenizer.apply_chat_template(messages, { tokenize: false, chat_template, tools: [{ name: "سوق", size: 1 }], chat_template_kwargs: { enable_thinking: false } });
+    const chat_template =
+      "{{ eos_token }}|{{ tools | tojson }}|{{ 'on' if enable_thinking else 'off' }}|{{ nothing }}|{{ messages | length }}";
+    const text = tokenizer.apply_chat_template(messages, {
+      tokenize: false,
+      chat_template,
+      tools: [{ name: "سوق", size: 1 }],
+      chat_template_kwargs: { enable_thinking: false },
+    });
     // JSON with the separators of Python's json.dumps(ensure_ascii=False); an undefined variable prints nothing.
     expect(text).toBe('<|im_end|>|[{"name": "سوق", "size": 1}]|off||1');
   });
@@ -51,7 +62,9 @@ describe("chat templates", () => {
   it("says what to do without a template", async () => {
     const own = await AutoTokenizer.from_pretrained(goldenPath("tiny-qwen2"));
     own.chat_template = null;
-    expect(() => own.apply_chat_template(messages)).toThrow(/conversations need a chat template, got a tokenizer without one; use the Instruct variant of the model, set tokenizer.chat_template/);
+    expect(() => own.apply_chat_template(messages)).toThrow(
+      /conversations need a chat template, got a tokenizer without one; use the Instruct variant of the model, set tokenizer.chat_template/,
+    );
     expect(() => own.apply_chat_template(messages)).toThrow(expect.objectContaining({ name: "ModelError", code: "chat_template_missing" }));
     own.chat_template = "{{ messages[0].content }}";
     expect(own.apply_chat_template(messages, { tokenize: false })).toBe("Is ice warm?");
@@ -61,7 +74,9 @@ describe("chat templates", () => {
     expect(() => tokenizer.apply_chat_template(messages, { chat_template: "{{ raise_exception('Only one turn!') }}" })).toThrow(
       expect.objectContaining({ code: "chat_template_failed", message: expect.stringContaining("Only one turn!") as string }),
     );
-    expect(() => tokenizer.apply_chat_template(messages, { chat_template: "{% if %}" })).toThrow(expect.objectContaining({ code: "chat_template_failed" }));
+    expect(() => tokenizer.apply_chat_template(messages, { chat_template: "{% if %}" })).toThrow(
+      expect.objectContaining({ code: "chat_template_failed" }),
+    );
     expect(() => tokenizer.apply_chat_template(messages, { add_generation_promt: true } as object)).toThrow(
       "apply_chat_template: options must be known, got add_generation_promt; did you mean add_generation_prompt?",
     );

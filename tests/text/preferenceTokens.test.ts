@@ -41,12 +41,23 @@ function collate(pairs: readonly TokenizedPair[], padId: number): GoldenCase["co
   const pad = (values: readonly number[], value: number): number[] => [...values, ...Array<number>(width - values.length).fill(value)];
   return {
     input_ids: sequences.map(({ input_ids }) => pad(input_ids, padId)),
-    attention_mask: sequences.map(({ input_ids }) => pad(input_ids.map(() => 1), 0)),
+    attention_mask: sequences.map(({ input_ids }) =>
+      pad(
+        input_ids.map(() => 1),
+        0,
+      ),
+    ),
     completion_mask: sequences.map(({ completion_mask }) => pad(completion_mask, 0)),
   };
 }
 
-const names = ["tokenized_pairs", "tokenized_pairs_edge", "tokenized_pairs_conversational", "tokenized_pairs_implicit", "tokenized_pairs_implicit_text"];
+const names = [
+  "tokenized_pairs",
+  "tokenized_pairs_edge",
+  "tokenized_pairs_conversational",
+  "tokenized_pairs_implicit",
+  "tokenized_pairs_implicit_text",
+];
 const goldenCases = names.flatMap((name) => {
   const file = readGolden<GoldenFile>(`${name}.json`);
   return file.cases.map((each) => ({ title: `${name}, max_length ${each.max_length}, ${each.truncation_mode}`, file, each }));
@@ -75,7 +86,10 @@ describe("tokenised pairs equal TRL's", () => {
         expect(close(example.rejected)).toEqual(row.rejected);
       }
     }
-    const { pairs, dropped } = tokenizePreferences(examples, tokenizer, { max_length: each.max_length, truncation_mode: each.truncation_mode });
+    const { pairs, dropped } = tokenizePreferences(examples, tokenizer, {
+      max_length: each.max_length,
+      truncation_mode: each.truncation_mode,
+    });
     expect(dropped.map(({ row }) => row)).toEqual(each.dropped_rows);
     expect(pairs.length + dropped.length).toBe(examples.length);
     const collated = each.collated_rows.map((row) => pairs.find((pair) => pair.row === row)!);
@@ -84,18 +98,32 @@ describe("tokenised pairs equal TRL's", () => {
 });
 
 describe("tokenizePreferences", () => {
-  const text = (prompt: string, chosen: string, rejected: string, row = 0): PreferenceExample => ({ prompt, chosen, rejected, row, file: "pairs.jsonl" });
+  const text = (prompt: string, chosen: string, rejected: string, row = 0): PreferenceExample => ({
+    prompt,
+    chosen,
+    rejected,
+    row,
+    file: "pairs.jsonl",
+  });
 
   it("reports dropped, cut and torn rows with their place", () => {
     const long = "The moon is bright tonight and the road is easy to see.";
-    const { pairs, dropped, warnings } = tokenizePreferences([text(long, " Yes.", " No.", 4), text("Is it?", long, " No.", 5), text("The clock is ", "late", "on the wall", 9)], tokenizer, { max_length: 10 });
+    const { pairs, dropped, warnings } = tokenizePreferences(
+      [text(long, " Yes.", " No.", 4), text("Is it?", long, " No.", 5), text("The clock is ", "late", "on the wall", 9)],
+      tokenizer,
+      { max_length: 10 },
+    );
     expect(pairs.map(({ row }) => row)).toEqual([5, 9]);
     expect(pairs[0]!.prompt_ids.length + pairs[0]!.chosen_ids.length).toBe(10);
-    expect(dropped).toEqual([{ file: "pairs.jsonl", row: 4, reason: `the prompt alone has ${tokenizer.encode(long).length} tokens, max_length is 10` }]);
+    expect(dropped).toEqual([
+      { file: "pairs.jsonl", row: 4, reason: `the prompt alone has ${tokenizer.encode(long).length} tokens, max_length is 10` },
+    ]);
     expect(warnings).toHaveLength(3);
     expect(warnings[0]).toContain("1 of 3 rows are dropped because their prompt alone reaches max_length 10 (pairs.jsonl row 4)");
     expect(warnings[1]).toContain("1 of 2 pairs are cut to max_length 10");
-    expect(warnings[2]).toContain("in 1 of 2 pairs the prompt's tokens do not begin the tokens of prompt + completion, so tokens at the seam are lost (pairs.jsonl row 9)");
+    expect(warnings[2]).toContain(
+      "in 1 of 2 pairs the prompt's tokens do not begin the tokens of prompt + completion, so tokens at the seam are lost (pairs.jsonl row 9)",
+    );
   });
 
   it("cuts nothing and warns of nothing when all fits", () => {
@@ -106,17 +134,34 @@ describe("tokenizePreferences", () => {
   it("names the row whose completion merges into the prompt", () => {
     // The seam lies in the middle of one token, so prompt and prompt + chosen have the same number of ids.
     const own = text("a b", "c", " d", 3);
-    const joined: Pick<PreTrainedTokenizer, "encode" | "eos_token" | "name_or_path"> = { eos_token: "", name_or_path: "joined", encode: () => [1, 2] };
+    const joined: Pick<PreTrainedTokenizer, "encode" | "eos_token" | "name_or_path"> = {
+      eos_token: "",
+      name_or_path: "joined",
+      encode: () => [1, 2],
+    };
     expect(() => tokenizePreferences([own], joined as PreTrainedTokenizer)).toThrow(
-      expect.objectContaining({ name: "DataError", code: "data_empty", row: 3, message: expect.stringMatching(/pairs.jsonl row 3: chosen must have tokens after the prompt's 2, got none/) as string }),
+      expect.objectContaining({
+        name: "DataError",
+        code: "data_empty",
+        row: 3,
+        message: expect.stringMatching(/pairs.jsonl row 3: chosen must have tokens after the prompt's 2, got none/) as string,
+      }),
     );
   });
 
   it("names the row that the chat template refuses", async () => {
     const own = await AutoTokenizer.from_pretrained(goldenPath("tiny-qwen2"));
     own.chat_template = "{% if messages | length > 1 %}{{ raise_exception('one turn only') }}{% endif %}x";
-    const turns: PreferenceExample = { prompt: [{ role: "user", content: "a" }], chosen: [{ role: "assistant", content: "b" }], rejected: [{ role: "assistant", content: "c" }], row: 2, file: "chats.json" };
-    expect(() => tokenizePreferences([turns], own)).toThrow(expect.objectContaining({ code: "data_template", row: 2, message: expect.stringContaining("one turn only") as string }));
+    const turns: PreferenceExample = {
+      prompt: [{ role: "user", content: "a" }],
+      chosen: [{ role: "assistant", content: "b" }],
+      rejected: [{ role: "assistant", content: "c" }],
+      row: 2,
+      file: "chats.json",
+    };
+    expect(() => tokenizePreferences([turns], own)).toThrow(
+      expect.objectContaining({ code: "data_template", row: 2, message: expect.stringContaining("one turn only") as string }),
+    );
     own.chat_template = null;
     expect(() => tokenizePreferences([turns], own)).toThrow(expect.objectContaining({ code: "chat_template_missing" }));
   });
@@ -139,6 +184,8 @@ describe("tokenizePreferences", () => {
 
   it("refuses bad options", () => {
     expect(() => tokenizePreferences([], tokenizer, { max_length: 0 })).toThrow("max_length must be an integer >= 1 or null, got 0");
-    expect(() => tokenizePreferences([], tokenizer, { truncation_mode: "keep_middle" as "keep_end" })).toThrow(expect.objectContaining({ code: "option_range" }));
+    expect(() => tokenizePreferences([], tokenizer, { truncation_mode: "keep_middle" as "keep_end" })).toThrow(
+      expect.objectContaining({ code: "option_range" }),
+    );
   });
 });

@@ -53,7 +53,11 @@ describe("TextStreamer", () => {
   it("skips the prompt, leaves special tokens out, and starts anew after end()", () => {
     const shown: string[] = [];
     const seen: number[] = [];
-    const streamer = new TextStreamer(tokenizer, { skip_prompt: true, callback_function: (text) => shown.push(text), token_callback_function: (ids) => seen.push(...ids) });
+    const streamer = new TextStreamer(tokenizer, {
+      skip_prompt: true,
+      callback_function: (text) => shown.push(text),
+      token_callback_function: (ids) => seen.push(...ids),
+    });
     for (const text of ["Red 🍵", "Blue"]) {
       streamer.put(tokenizer.encode("a prompt"));
       for (const id of [...tokenizer.encode(text), 702]) streamer.put([id]);

@@ -86,7 +86,9 @@ describe("tokenizer", () => {
   });
 
   it("refuses what is not well-formed text", () => {
-    expect(() => tokenizer.encode(["a"] as unknown as string)).toThrow("encode: the input must be text, got a list (use apply_chat_template for messages)");
+    expect(() => tokenizer.encode(["a"] as unknown as string)).toThrow(
+      "encode: the input must be text, got a list (use apply_chat_template for messages)",
+    );
     expect(() => tokenizer.encode("half \ud83d")).toThrow("half a surrogate pair");
   });
 
@@ -111,7 +113,10 @@ describe("tokenizer", () => {
     const config = JSON.parse(await readFile(join(dir, "tokenizer_config.json"), "utf8")) as Record<string, unknown>;
     delete config["eos_token"];
     await writeFile(join(dir, "tokenizer_config.json"), JSON.stringify(config));
-    await writeFile(join(dir, "special_tokens_map.json"), JSON.stringify({ eos_token: { content: "<|im_end|>" }, pad_token: "<|im_start|>" }));
+    await writeFile(
+      join(dir, "special_tokens_map.json"),
+      JSON.stringify({ eos_token: { content: "<|im_end|>" }, pad_token: "<|im_start|>" }),
+    );
     const json = JSON.parse(await readFile(join(dir, "tokenizer.json"), "utf8")) as Record<string, unknown>;
     await writeFile(join(dir, "tokenizer.json"), JSON.stringify({ ...json, added_tokens: [] }));
     const own = await AutoTokenizer.from_pretrained(dir);
@@ -126,48 +131,93 @@ describe("malformed tokenizers", () => {
   const files = async (): Promise<string> => mkdtemp(join(scratch, "bad-"));
 
   it.each([
-    ["no such directory", async () => join(scratch, "absent"), "tokenizer_missing", /must be given a directory with tokenizer.json, got ".*absent", which is not there/],
+    [
+      "no such directory",
+      async () => join(scratch, "absent"),
+      "tokenizer_missing",
+      /must be given a directory with tokenizer.json, got ".*absent", which is not there/,
+    ],
     ["an empty directory", files, "tokenizer_missing", /must hold tokenizer.json, got an empty directory/],
-    ["older vocabulary files", async () => {
-      const dir = await files();
-      await writeFile(join(dir, "vocab.json"), "{}");
-      return dir;
-    }, "tokenizer_missing", /got vocab.json; the directory has the older vocabulary files only/],
-    ["broken JSON", async () => {
-      const dir = await files();
-      await writeFile(join(dir, "tokenizer.json"), '{"model": {"vocab": ');
-      return dir;
-    }, "tokenizer_malformed", /tokenizer.json: must be JSON; .*; fetch the file again/],
-    ["a list", async () => {
-      const dir = await files();
-      await writeFile(join(dir, "tokenizer.json"), "[]");
-      return dir;
-    }, "tokenizer_malformed", /must hold a JSON object, got a list/],
-    ["no vocabulary", async () => {
-      const dir = await files();
-      await writeFile(join(dir, "tokenizer.json"), '{"version": "1.0"}');
-      return dir;
-    }, "tokenizer_malformed", /must have a model with a vocabulary, got the fields version/],
-    ["another kind of model", async () => {
-      const dir = await files();
-      await writeFile(join(dir, "tokenizer.json"), '{"model": {"type": "Unigram", "vocab": []}}');
-      return dir;
-    }, "tokenizer_malformed", /the model must be BPE \(Qwen2, GPT-2, Llama 3\), got Unigram/],
-    ["a merge outside the vocabulary", async () => {
-      const dir = await files();
-      await writeFile(join(dir, "tokenizer.json"), '{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": ["a b"]}}');
-      return dir;
-    }, "tokenizer_malformed", /merge 0 must combine tokens of the vocabulary, got "a b", which needs "ab"/],
-    ["an end token outside the vocabulary", async () => {
-      const dir = await copyOf("tiny-qwen2", "wrong-eos");
-      await writeFile(join(dir, "tokenizer_config.json"), '{"eos_token": "</s>"}');
-      return dir;
-    }, "tokenizer_malformed", /eos_token must be in the vocabulary, got "<\/s>"/],
-    ["a template name that is a path", async () => {
-      const dir = await copyOf("tiny-qwen2", "odd-template");
-      await writeFile(join(dir, "tokenizer_config.json"), '{"chat_template": [{"name": "../x", "template": ""}]}');
-      return dir;
-    }, "tokenizer_malformed", /a chat template's name must be letters, digits, "_", "-" or ".", got "..\/x"/],
+    [
+      "older vocabulary files",
+      async () => {
+        const dir = await files();
+        await writeFile(join(dir, "vocab.json"), "{}");
+        return dir;
+      },
+      "tokenizer_missing",
+      /got vocab.json; the directory has the older vocabulary files only/,
+    ],
+    [
+      "broken JSON",
+      async () => {
+        const dir = await files();
+        await writeFile(join(dir, "tokenizer.json"), '{"model": {"vocab": ');
+        return dir;
+      },
+      "tokenizer_malformed",
+      /tokenizer.json: must be JSON; .*; fetch the file again/,
+    ],
+    [
+      "a list",
+      async () => {
+        const dir = await files();
+        await writeFile(join(dir, "tokenizer.json"), "[]");
+        return dir;
+      },
+      "tokenizer_malformed",
+      /must hold a JSON object, got a list/,
+    ],
+    [
+      "no vocabulary",
+      async () => {
+        const dir = await files();
+        await writeFile(join(dir, "tokenizer.json"), '{"version": "1.0"}');
+        return dir;
+      },
+      "tokenizer_malformed",
+      /must have a model with a vocabulary, got the fields version/,
+    ],
+    [
+      "another kind of model",
+      async () => {
+        const dir = await files();
+        await writeFile(join(dir, "tokenizer.json"), '{"model": {"type": "Unigram", "vocab": []}}');
+        return dir;
+      },
+      "tokenizer_malformed",
+      /the model must be BPE \(Qwen2, GPT-2, Llama 3\), got Unigram/,
+    ],
+    [
+      "a merge outside the vocabulary",
+      async () => {
+        const dir = await files();
+        await writeFile(join(dir, "tokenizer.json"), '{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": ["a b"]}}');
+        return dir;
+      },
+      "tokenizer_malformed",
+      /merge 0 must combine tokens of the vocabulary, got "a b", which needs "ab"/,
+    ],
+    [
+      "an end token outside the vocabulary",
+      async () => {
+        const dir = await copyOf("tiny-qwen2", "wrong-eos");
+        await writeFile(join(dir, "tokenizer_config.json"), '{"eos_token": "</s>"}');
+        return dir;
+      },
+      "tokenizer_malformed",
+      /eos_token must be in the vocabulary, got "<\/s>"/,
+    ],
+    [
+      "a template name that is a path",
+      async () => {
+        const dir = await copyOf("tiny-qwen2", "odd-template");
+        await writeFile(join(dir, "tokenizer_config.json"), '{"chat_template": [{"name": "../x", "template": ""}]}');
+        return dir;
+      },
+      "tokenizer_malformed",
+      /a chat template's name must be letters, digits, "_", "-" or ".", got "..\/x"/,
+    ],
   ] as const)("%s", async (_, prepare, code, message) => {
     const loading = AutoTokenizer.from_pretrained(await prepare());
     await expect(loading).rejects.toThrow(message);
@@ -203,7 +253,15 @@ describe("save_pretrained", () => {
 
   it("keeps several templates", async () => {
     const dir = await copyOf("tiny-qwen2", "several");
-    await writeFile(join(dir, "tokenizer_config.json"), JSON.stringify({ chat_template: [{ name: "default", template: "D" }, { name: "tool_use", template: "T" }] }));
+    await writeFile(
+      join(dir, "tokenizer_config.json"),
+      JSON.stringify({
+        chat_template: [
+          { name: "default", template: "D" },
+          { name: "tool_use", template: "T" },
+        ],
+      }),
+    );
     await (await AutoTokenizer.from_pretrained(dir)).save_pretrained(join(scratch, "several-saved"));
     const again = await AutoTokenizer.from_pretrained(join(scratch, "several-saved"));
     expect(again.apply_chat_template([], { tokenize: false })).toBe("D");
