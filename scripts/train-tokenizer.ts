@@ -11,12 +11,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { ConfigError } from "../src/errors.js";
-import type { Conversation } from "./corpus/index.js";
+import type { Conversation } from "./corpus/conversation.js";
+import { withSystem } from "./corpus/conversation.js";
 import { buildCorpus, corpusSeed } from "./corpus/index.js";
 import { packageRoot, pairFolders, readPairs } from "./corpus/pairs.js";
 import type { BytePairs } from "./tokenizer/bytePairs.js";
 import { trainBytePairs } from "./tokenizer/bytePairs.js";
-import { defaultSystem, qwen2Files, specialTokens } from "./tokenizer/qwen2Files.js";
+import { qwen2Files, specialTokens } from "./tokenizer/qwen2Files.js";
 
 /** Tokens in the vocabulary, special tokens included. */
 export const vocabularySize = 3072;
@@ -27,9 +28,8 @@ export function trainTokenizer(seed = corpusSeed, size = vocabularySize): BytePa
 }
 
 /** What the chat template writes between the special tokens. */
-function turnTexts({ messages }: Conversation): string[] {
-  const turns = messages[0]?.role === "system" ? messages : [{ role: "system", content: defaultSystem }, ...messages];
-  return turns.flatMap(({ role, content }) => [`${role}\n${content}`, "\n"]);
+function turnTexts(chat: Conversation): string[] {
+  return withSystem(chat).flatMap(({ role, content }) => [`${role}\n${content}`, "\n"]);
 }
 
 function pairTexts(): string[] {

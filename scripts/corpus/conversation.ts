@@ -1,5 +1,8 @@
 import type { Random } from "../../src/random.js";
 
+/** What Qwen2's chat template writes when the first message is not a system message. */
+export const defaultSystem = "You are a helpful assistant.";
+
 /** One turn. `system` occurs first or not at all; without it the chat template adds its default. */
 export interface Message {
   role: "system" | "user" | "assistant";
@@ -42,4 +45,9 @@ export function withArticle(noun: string): string {
 /** Upper case for the first letter. */
 export function capitalise(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** The turns as the chat template renders them: with the default system message where there is none. */
+export function withSystem({ messages }: Conversation): Message[] {
+  return messages[0]?.role === "system" ? messages : [{ role: "system", content: defaultSystem }, ...messages];
 }

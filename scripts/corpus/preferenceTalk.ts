@@ -1,7 +1,7 @@
 import { DataError } from "../../src/errors.js";
 import type { Random } from "../../src/random.js";
 import type { Conversation } from "./conversation.js";
-import { pick, talk } from "./conversation.js";
+import { defaultSystem, pick, talk } from "./conversation.js";
 import type { PairRow } from "./pairs.js";
 import type { Paraphrases } from "./paraphrases/index.js";
 
@@ -54,7 +54,9 @@ export function preferenceTalk(random: Random, pairs: readonly PairRow[], paraph
     return answers.map((answer, i) => {
       const index = i % 2 === 0 || questions.length === 1 ? 0 : 1 + (((i - 1) / 2) % (questions.length - 1));
       const question = questions[index]!;
-      return talk(opened(random, question), answer);
+      const chat = talk(opened(random, question), answer);
+      // One in three carries the pair's own system prompt, so that answers do not hang on the default one.
+      return pair.system === defaultSystem || i % 3 < 2 ? chat : { messages: [{ role: "system" as const, content: pair.system }, ...chat.messages] };
     });
   });
 }

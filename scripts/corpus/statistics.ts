@@ -9,16 +9,17 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { ConfigError } from "../../src/errors.js";
-import { defaultSystem } from "../tokenizer/qwen2Files.js";
 import type { Conversation } from "./conversation.js";
+import { withSystem } from "./conversation.js";
 import { buildCorpus, buildSubjects, corpusSeed } from "./index.js";
 import { packageRoot } from "./pairs.js";
 import { wordCount } from "./preferenceTalk.js";
 
 /** The text of a conversation as the chat template renders it. */
-export function renderConversation({ messages }: Conversation): string {
-  const turns = messages[0]?.role === "system" ? messages : [{ role: "system", content: defaultSystem }, ...messages];
-  return turns.map(({ role, content }) => `<|im_start|>${role}\n${content}<|im_end|>\n`).join("");
+export function renderConversation(chat: Conversation): string {
+  return withSystem(chat)
+    .map(({ role, content }) => `<|im_start|>${role}\n${content}<|im_end|>\n`)
+    .join("");
 }
 
 function main(): void {

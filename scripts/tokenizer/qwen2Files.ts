@@ -1,11 +1,9 @@
+import { defaultSystem } from "../corpus/conversation.js";
 import type { BytePairs } from "./bytePairs.js";
 import { qwen2Pattern } from "./bytePairs.js";
 
 /** The special tokens, last in the vocabulary and in this order. */
 export const specialTokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] as const;
-
-/** What Qwen2's template writes when the first message is not a system message. */
-export const defaultSystem = "You are a helpful assistant.";
 
 /** ChatML as Qwen2 renders it: a default system message, every turn closed, and the opening of the answer on request. */
 const chatTemplate = [
