@@ -185,7 +185,7 @@ export class UserProcess {
       this.#running = { id: cell, resolve, interrupted: false };
       this.#marks.set(cell, { left: 2, resolve: () => undefined });
       void life.ready.then(() => {
-        if (life.ended === undefined) this.#send(life, { type: "execute", cell, execution_count, code });
+        if (life.ended === undefined && this.#running?.id === cell) this.#send(life, { type: "execute", cell, execution_count, code });
       });
     });
   }
@@ -215,6 +215,13 @@ export class UserProcess {
     const life = this.#life;
     if (running === undefined || life === undefined) return;
     running.interrupted = true;
+    if (!life.isReady) {
+      // The cell still waits for its process to come up, so nothing of it has run.
+      this.#running = undefined;
+      const evalue = "the cell was stopped before it began";
+      running.resolve({ ename: "Interrupted", evalue, traceback: [`Interrupted: ${evalue}`] });
+      return;
+    }
     if (this.#interrupting) {
       this.#kill(life);
       return;

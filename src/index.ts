@@ -6,3 +6,4 @@ export * from "./text/index.js";
 export * from "./compile/index.js";
 export * from "./model/index.js";
 export * from "./train/index.js";
+export * from "./notebook/index.js";

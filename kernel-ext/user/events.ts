@@ -1,11 +1,8 @@
-/**
- * The way out of the user process: events in order, and everything printed as stream events of the cell that caused it.
- * A cell is an asynchronous context, so a timer or a promise that prints later still names the cell that started it.
- */
-import { AsyncLocalStorage } from "node:async_hooks";
+/** The way out of the user process: events in order, and everything printed as stream events of the cell that caused it. */
 import { writeSync } from "node:fs";
 import { StringDecoder } from "node:string_decoder";
 import { EVENT_FD, flushMark, type UserEvent } from "../channel.js";
+import { currentCell } from "./context.js";
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
@@ -23,19 +20,6 @@ function writeAll(fd: number, bytes: Buffer): void {
 
 export function sendEvent(event: UserEvent): void {
   writeAll(EVENT_FD, Buffer.from(`${JSON.stringify(event)}\n`));
-}
-
-const context = new AsyncLocalStorage<string>();
-let latestCell = "";
-
-/** The cell that the running code belongs to; for code that no cell started, the latest cell. */
-export function currentCell(): string {
-  return context.getStore() ?? latestCell;
-}
-
-export function runInCell<T>(cell: string, work: () => T): T {
-  latestCell = cell;
-  return context.run(cell, work);
 }
 
 /** Marks the end of a cell in the pipes that native code and child processes print to. */

@@ -5,11 +5,13 @@
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import { setNotebookHost } from "../../src/notebook/display.js";
+import { trackContext } from "./context.js";
 import { markNativeOutput, sendEvent, captureStreams } from "./events.js";
 import { CellRunner } from "./runner.js";
 import type { WatchdogData, WatchdogMessage } from "./watchdog.js";
 
 captureStreams();
+trackContext();
 const compiling = new SharedArrayBuffer(4);
 const watchdog = new Worker(new URL("./watchdog.js", import.meta.url), { workerData: { compiling } satisfies WatchdogData });
 const flag = new Int32Array(compiling);

@@ -6,7 +6,8 @@ import { ConfigError } from "../../src/errors.js";
 import { toMimeBundle, type NotebookHost } from "../../src/notebook/display.js";
 import type { ErrorContent, Request } from "../channel.js";
 import { CellCompiler } from "./compiler.js";
-import { currentCell, runInCell, sendEvent } from "./events.js";
+import { currentCell, forgetContext, runInCell } from "./context.js";
+import { sendEvent } from "./events.js";
 import { CellResolution } from "./resolution.js";
 import { CellInterrupted, cellFileName, Tracebacks } from "./traceback.js";
 
@@ -106,6 +107,8 @@ export class CellRunner {
   }
 
   async #run(code: string, cell: RunningCell): Promise<void> {
+    // A turn of its own: when the watchdog cuts off a loop, every frame of the turn dies without a word, and that must not include our caller's.
+    await new Promise((resolve) => setImmediate(resolve));
     await this.#executor.execute(code);
     if (cell.thrown !== undefined) throw cell.thrown.error;
     while (cell.pending.size > 0) await Promise.all(cell.pending);
@@ -132,6 +135,7 @@ export class CellRunner {
 
   /** The watchdog has cut off the JavaScript that blocked the main thread: its promises will never settle. */
   abandon(): void {
+    forgetContext();
     this.#running?.abort.abort(new CellInterrupted());
     this.#running?.end(new CellInterrupted());
   }

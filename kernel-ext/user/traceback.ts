@@ -8,6 +8,7 @@ export class CellInterrupted extends Error {
   override readonly name = "Interrupted";
   constructor() {
     super("the cell was stopped by the interrupt button; variables are kept");
+    this.stack = `${this.name}: ${this.message}`; // the frames would be ours, not the cell's
   }
 }
 

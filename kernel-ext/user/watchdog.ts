@@ -19,15 +19,19 @@ export interface WatchdogData {
 const COMPILE_POLL_MS = 20;
 const compiling = new Int32Array((workerData as WatchdogData).compiling);
 const main = parentPort!;
-const session = new Session();
-session.connectToMainThread();
 
 function terminate(): void {
   if (Atomics.load(compiling, 0) !== 0) {
     setTimeout(terminate, COMPILE_POLL_MS);
     return;
   }
-  session.post("Runtime.terminateExecution", () => main.postMessage({ type: "terminated" } satisfies WatchdogMessage));
+  // Connected only for this: with an open session Node waits for "the debugger" when a cell calls process.exit().
+  const session = new Session();
+  session.connectToMainThread();
+  session.post("Runtime.terminateExecution", () => {
+    main.postMessage({ type: "terminated" } satisfies WatchdogMessage);
+    session.disconnect();
+  });
 }
 
 const reader = new LineReader<Request>((request) => {

@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Dealer, Subscriber } from "zeromq";
+import type { Dealer, Subscriber } from "zeromq";
 import { EngineError } from "../errors.js";
 import { address, decodeMessage, encodeMessage, newHeader, type Channel, type ConnectionInfo, type Message } from "./wire.js";
 
@@ -20,6 +20,14 @@ export interface KernelStart {
   env?: Record<string, string>;
   /** How long the kernel may take to answer. Default 60,000. */
   startTimeoutMs?: number;
+}
+
+export interface RequestOptions {
+  onMessage?: MessageListener;
+  /** Called with the request's msg_id before any answer can come. */
+  onSent?: (msg_id: string) => void;
+  /** Default: no limit. */
+  timeoutMs?: number;
 }
 
 export type MessageListener = (message: Message, channel: Channel) => void;
@@ -48,20 +56,21 @@ export class KernelClient {
   readonly #directory: string;
   readonly #session = randomUUID();
   readonly #dealers: Record<"shell" | "control" | "stdin", Dealer>;
-  readonly #iopub = new Subscriber({ linger: 0, receiveHighWaterMark: 0 });
+  readonly #iopub: Subscriber;
   readonly #listeners = new Set<MessageListener>();
   readonly #sends: Record<string, Promise<void>> = {};
   #stderr = "";
   #exit: string | undefined;
   readonly #exited: Promise<string>;
 
-  private constructor(process: ChildProcess, connection: ConnectionInfo, directory: string) {
+  private constructor(zeromq: typeof import("zeromq"), process: ChildProcess, connection: ConnectionInfo, directory: string) {
     this.process = process;
     this.connection = connection;
     this.#directory = directory;
     const options = { linger: 0, sendHighWaterMark: 0, receiveHighWaterMark: 0, routingId: this.#session };
     // One routing id for all three: the kernel answers on stdin to the identity that asked on shell.
-    this.#dealers = { shell: new Dealer(options), control: new Dealer(options), stdin: new Dealer(options) };
+    this.#dealers = { shell: new zeromq.Dealer(options), control: new zeromq.Dealer(options), stdin: new zeromq.Dealer(options) };
+    this.#iopub = new zeromq.Subscriber({ linger: 0, receiveHighWaterMark: 0 });
     process.stderr?.setEncoding("utf8").on("data", (text: string) => (this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT)));
     process.stdout?.resume();
     this.#exited = new Promise((resolve) => {
@@ -81,7 +90,8 @@ export class KernelClient {
     if (executable === undefined) throw new EngineError("kernel_command", "kernel: the command must name a program, got an empty list; leave it out for Preflab's own kernel");
     // Detached: ctrl-C in the terminal reaches this process alone, which then decides what becomes of the kernel.
     const child = spawn(executable, args, { cwd: start.cwd, detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, JPY_PARENT_PID: String(process.pid), ...start.env } });
-    const client = new KernelClient(child, connection, directory);
+    // Loaded here, not with the package: cells import the package too, and have no use for a second set of sockets.
+    const client = new KernelClient(await import("zeromq"), child, connection, directory);
     try {
       await client.#connect(start.startTimeoutMs ?? START_TIMEOUT_MS);
     } catch (error) {
@@ -150,7 +160,7 @@ export class KernelClient {
   }
 
   /** Sends a request and waits for its reply *and* for the kernel to be idle again, passing every message between to `onMessage`. */
-  request(channel: "shell" | "control", msg_type: string, content: Record<string, unknown>, options: { onMessage?: MessageListener; timeoutMs?: number } = {}): Promise<Message> {
+  request(channel: "shell" | "control", msg_type: string, content: Record<string, unknown>, options: RequestOptions = {}): Promise<Message> {
     return new Promise((resolve, reject) => {
       let reply: Message | undefined;
       let idle = false;
@@ -160,7 +170,6 @@ export class KernelClient {
         stop();
         settle();
       };
-      // Messages may arrive before send() has returned the id to us only in theory: the socket is read in a later turn.
       const stop = this.listen((message, from) => {
         if (message.parent_header.msg_id !== id) return;
         options.onMessage?.(message, from);
@@ -170,11 +179,18 @@ export class KernelClient {
         if (answer !== undefined && idle) finish(() => resolve(answer));
       });
       const id: string = this.send(channel, msg_type, content);
+      options.onSent?.(id);
       void this.#exited.then((how) => finish(() => reject(new EngineError("kernel_died", `kernel: must live until it has answered ${msg_type}, got: it ${how}; ${this.#stderr.trim()}`))));
       if (options.timeoutMs !== undefined) {
         timer = setTimeout(() => finish(() => reject(new EngineError("kernel_timeout", `kernel: must answer ${msg_type} within ${options.timeoutMs} ms, got silence; raise the limit or make the work smaller`))), options.timeoutMs);
       }
     });
+  }
+
+  /** Runs code as a cell and waits for its end; errors are in the reply, not thrown. */
+  execute(code: string, onSent?: (msg_id: string) => void): Promise<Message> {
+    const content = { code, silent: false, store_history: true, user_expressions: {}, allow_stdin: false, stop_on_error: true };
+    return this.request("shell", "execute_request", content, onSent === undefined ? {} : { onSent });
   }
 
   async interrupt(): Promise<void> {
