@@ -1,12 +1,15 @@
 import { DataError, nearestName } from "../errors.js";
 import { describeValue, isPlainObject, type Row, type RowOrigin } from "./row.js";
 
-/** One turn of a conversation. Other fields (`name`, `tool_calls`, …) reach the chat template as they are. */
+/** One turn of a conversation. Fields beyond these reach the chat template as they are. */
 export interface Message {
   role: string;
   /** Null only for an assistant turn that consists of tool calls. */
   content: string | null;
-  [field: string]: unknown;
+  /** The speaker's or the tool's name, for templates that print it. */
+  name?: string | null;
+  /** Tools that an assistant turn calls. */
+  tool_calls?: readonly unknown[] | null;
 }
 
 /** Roles that chat templates know. */
@@ -64,8 +67,8 @@ function checkMessage(message: unknown, where: string, at: RowOrigin): Message {
 }
 
 /** Whether a message calls tools. */
-export function hasToolCalls(message: Record<string, unknown>): boolean {
-  return Array.isArray(message["tool_calls"]) && message["tool_calls"].length > 0;
+export function hasToolCalls(message: { tool_calls?: unknown }): boolean {
+  return Array.isArray(message.tool_calls) && message.tool_calls.length > 0;
 }
 
 /** Checks that `value` is well-formed text. @throws DataError `data_type`; `data_encoding` for half a surrogate pair, which has no UTF-8 */

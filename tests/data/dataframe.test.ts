@@ -1,5 +1,3 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { Dataset, load_dataset, preferenceExamples } from "../../src/data/index.js";
 import { golden } from "./fixtures.js";
@@ -75,18 +73,5 @@ describe("DataFrame", () => {
     expect(frame.columns).toEqual(["a", "b"]);
     expect(Dataset.from_dataframe(frame).column_names).toEqual(["a", "b"]);
     expect(Dataset.from_dataframe(frame).length).toBe(0);
-  });
-
-  it("does not load danfojs before it is needed", async () => {
-    const script = `
-      const { Dataset } = await import(${JSON.stringify(new URL("../../dist/src/data/index.js", import.meta.url).href)});
-      const { createRequire } = await import("node:module");
-      const loaded = () => Object.keys(createRequire(import.meta.url).cache).some((name) => name.includes("danfojs-node"));
-      const before = loaded();
-      await Dataset.from_rows([{ a: 1 }]).to_dataframe();
-      console.log(JSON.stringify([before, loaded()]));`;
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
-    expect(JSON.parse(stdout)).toEqual([false, true]);
-    expect(stderr).toBe("");
   });
 });
