@@ -28,30 +28,33 @@ const OPTIONS = defineOptions("make-random-checkpoint", {
   tokenizer: { type: "string", default: null, nullable: true, placeholder: "DIR", help: "A folder whose tokenizer files are copied" },
 });
 
-export type RandomCheckpointOptions = OptionValues<typeof OPTIONS.entries>;
+type RandomCheckpointOptions = OptionValues<typeof OPTIONS.entries>;
 
 /** Files that belong to a tokenizer in Hugging Face's layout. */
 const TOKENIZER_FILE =
   /^(tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$|^(merges\.txt|chat_template\.(jinja|json))$/;
 
-/** Writes the checkpoint. @returns its config @throws ModelError for an unknown shape, ConfigError for a folder without a tokenizer */
-export async function makeRandomCheckpoint(options: RandomCheckpointOptions): Promise<Qwen2Config> {
-  const config = configOf(options);
+/** The config of the published shape, with the vocabulary wished for. @throws ModelError `unknown_shape` */
+export function randomCheckpointConfig({ shape, vocab }: Pick<RandomCheckpointOptions, "shape" | "vocab">): Qwen2Config {
+  const config = publishedConfig(shape);
+  if (vocab === null) return config;
+  // The published special tokens are the last ones of their vocabulary; a smaller one has its last token in their place.
+  const within = (id: number) => Math.min(id, vocab - 1);
+  return publishedConfig(shape, {
+    vocab_size: vocab,
+    bos_token_id: within(config.bos_token_id!),
+    eos_token_id: within(config.eos_token_id[0]!),
+  });
+}
+
+/** Draws and writes the weights. @throws ConfigError `tokenizer_missing` for a folder without a tokenizer */
+export async function writeRandomCheckpoint(config: Qwen2Config, options: Omit<RandomCheckpointOptions, "shape" | "vocab">): Promise<void> {
   await saveCheckpoint(options.output, config, defaultGenerationConfig(config), drawTensors(config, options.seed), {
     dtype: options.dtype === "bf16" ? "bfloat16" : "float32",
     alsoWrite: async (folder) => {
       if (options.tokenizer !== null) await copyTokenizer(options.tokenizer, folder);
     },
   });
-  return config;
-}
-
-function configOf({ shape, vocab }: RandomCheckpointOptions): Qwen2Config {
-  if (vocab === null) return publishedConfig(shape);
-  const { bos_token_id, eos_token_id } = publishedConfig(shape);
-  // The published special tokens are the last ones of their vocabulary; a smaller one has its last token in their place.
-  const within = (id: number) => Math.min(id, vocab - 1);
-  return publishedConfig(shape, { vocab_size: vocab, bos_token_id: within(bos_token_id!), eos_token_id: within(eos_token_id[0]!) });
 }
 
 /** Each tensor has a random stream of its own, so its numbers do not depend on the others. */
@@ -88,7 +91,8 @@ async function main(argv: readonly string[]): Promise<number> {
       throw new ConfigError("unknown_argument", `${where}: every value must follow a flag, got ${positionals[0]}`);
     const options = OPTIONS.resolve(values, { where, prefix: "--" });
     const start = performance.now();
-    const config = await makeRandomCheckpoint(options);
+    const config = randomCheckpointConfig(options);
+    await writeRandomCheckpoint(config, options);
     const seconds = (performance.now() - start) / 1000;
     const parameters = countParameters(config);
     const gigabytes = (parameters * (options.dtype === "bf16" ? 2 : 4)) / 1e9;

@@ -71,6 +71,10 @@ export async function openAdapter(dir: string, model: Qwen2Config): Promise<Adap
   return { dir, config, tensors: new Map([...expected.keys()].map((name) => [name, found.get(name)!])) };
 }
 
+/** Values of PEFT's init_lora_weights that draw A and B at random and leave the base model as it is. */
+const STARTS_BESIDE_THE_BASE: readonly unknown[] = [true, false, "gaussian", "orthogonal"];
+const PLAIN = new LoraConfig().toJson();
+
 /** Reads and checks `dir/adapter_config.json`. @throws ModelError `adapter_missing`, `adapter_config`, `config_json` */
 export function readAdapterConfig(dir: string): LoraConfig {
   const file = join(dir, ADAPTER_CONFIG_FILE);
@@ -97,10 +101,12 @@ export function parseAdapterConfig(raw: JsonObject, where: string): LoraConfig {
       `${where}: target_modules must be a list of names or "all-linear", got the pattern ${showJson(raw.target_modules)}, which is not supported; write the names out`,
     );
   }
+  // How the matrices started no longer matters, unless the start has also changed the base model (PiSSA, OLoRA, …).
+  const settled = { ...raw };
+  if (STARTS_BESIDE_THE_BASE.includes(raw.init_lora_weights)) settled.init_lora_weights = true;
+  if (raw.task_type === null) delete settled.task_type;
   // A later PEFT may add keys: as long as they are off, they change nothing.
-  const offered = Object.entries(raw).filter(
-    ([key, value]) => LORA_OPTIONS.specs.has(key) || !isOff(value) || key in new LoraConfig().toJson(),
-  );
+  const offered = Object.entries(settled).filter(([key, value]) => LORA_OPTIONS.specs.has(key) || !isOff(value) || key in PLAIN);
   try {
     return new LoraConfig(Object.fromEntries(offered));
   } catch (cause) {

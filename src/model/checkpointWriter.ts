@@ -55,12 +55,22 @@ export async function saveCheckpoint(
   );
 }
 
-/** Fills files in order, as huggingface_hub's `split_torch_state_dict_into_shards`: a tensor larger than the limit gets its own. */
+/** Orders parameters as transformers 5 shards them: part by part of the name, layer numbers by value. */
+function compareNames(a: string, b: string): number {
+  const [left, right] = [a.split("."), b.split(".")];
+  const at = left.findIndex((part, i) => part !== right[i]);
+  const [x, y] = [left[at], right[at]];
+  if (x === undefined || y === undefined) return left.length - right.length;
+  const difference = Number(x) - Number(y);
+  return Number.isNaN(difference) ? (x < y ? -1 : 1) : difference;
+}
+
+/** Fills files in the order of names, as huggingface_hub's `split_torch_state_dict_into_shards`: a tensor larger than the limit gets its own. */
 function planShards(plans: readonly TensorPlan[], maxShardBytes: number): Map<string, TensorPlan[]> {
   const shards: TensorPlan[][] = [];
   let current: TensorPlan[] = [];
   let bytes = 0;
-  for (const plan of plans) {
+  for (const plan of [...plans].sort((a, b) => compareNames(a.name, b.name))) {
     const size = tensorBytes(plan);
     if (size > maxShardBytes) {
       shards.push([plan]);
