@@ -21,9 +21,9 @@ import { buildCorpus, type Conversation, corpusSeed } from "./corpus/index.js";
 import { packageRoot } from "./corpus/pairs.js";
 
 /** Tokens of a packed sequence, and the scored ones among them (about half are answers). */
-const TOKENS = 512;
-const SCORED = 384;
-const SEQUENCES_PER_STEP = 4;
+const TOKENS = 256;
+const SCORED = 192;
+const SEQUENCES_PER_STEP = 6;
 
 interface Text {
   readonly ids: number[];

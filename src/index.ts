@@ -7,3 +7,4 @@ export * from "./compile/index.js";
 export * from "./model/index.js";
 export * from "./train/index.js";
 export * from "./notebook/index.js";
+export * from "./generate/index.js";
