@@ -32,19 +32,21 @@ export interface WriteFolderOptions {
 
 /** Writes a set of files into `target`, all or nothing. Other files of an existing target stay. Missing parent folders are made.
  *  @param write puts the files into the folder it is given; when it throws, nothing has happened
- *  @throws ModelError `folder_is_file` when the target is a file; whatever `write` throws; the system's own errors (disk full, no permission) */
+ *  @throws ModelError `folder_is_file` when the target is a file, `save_failed` when the disk is full or the place not writable; whatever else `write` throws */
 export async function writeFolder(
   target: string,
   write: (folder: string) => Promise<void>,
   options: WriteFolderOptions = {},
 ): Promise<void> {
   const place = await resolveTarget(target);
-  if (!existsSync(place)) return writeNewFolder(place, write, options);
-  await finishSave(place);
-  await removeLeftovers(place, `.${SAVING}-`);
-  const staging = join(place, `.${SAVING}-${ownTag()}`);
-  await fillStaging(staging, write);
-  await commit(place, staging, options);
+  try {
+    if (existsSync(place)) await writeExistingFolder(place, write, options);
+    else await writeNewFolder(place, write, options);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause;
+    const message = `${target}: the place to save to must be writable, got ${(cause as Error).message}; what was there before is whole, make room or choose another folder`;
+    throw new ModelError("save_failed", message, { cause });
+  }
 }
 
 /** Completes a save into `folder` that was interrupted after it counted. Does nothing otherwise, also when there is no such folder.
@@ -76,6 +78,14 @@ async function moveIntoPlace(folder: string, pending: string): Promise<void> {
   await syncFolder(folder);
   await rm(join(pending, OBSOLETE), { force: true });
   await rmdir(pending).catch(ignoreMissing(undefined));
+}
+
+async function writeExistingFolder(place: string, write: (folder: string) => Promise<void>, options: WriteFolderOptions): Promise<void> {
+  await finishSave(place);
+  await removeLeftovers(place, `.${SAVING}-`);
+  const staging = join(place, `.${SAVING}-${ownTag()}`);
+  await fillStaging(staging, write);
+  await commit(place, staging, options);
 }
 
 async function writeNewFolder(place: string, write: (folder: string) => Promise<void>, options: WriteFolderOptions): Promise<void> {

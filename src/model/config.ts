@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError } from "../errors.js";
+import { nestingDepth } from "./jsonStructure.js";
 import type { Json, JsonObject } from "./pythonJson.js";
 
 /**
@@ -41,6 +42,8 @@ const CONFIG_DTYPES: readonly string[] = ["float32", "float16", "bfloat16"];
 
 /** A guard against a damaged file: the deepest published Qwen2 has 80. */
 const MOST_LAYERS = 1024;
+/** Showing a value in a message is recursive: a hostile file must not end in a stack overflow. */
+const DEEPEST_CONFIG = 64;
 
 /** Reads and checks `dir/config.json`.
  *  @throws ModelError `config_missing`, `config_json`, `config_value`, `config_unsupported` */
@@ -123,6 +126,12 @@ export function readJsonObject(file: string): JsonObject | undefined {
       "file_unreadable",
       `${file}: the file must be readable, got ${(cause as Error).message}; check its permissions and the disk`,
       { cause },
+    );
+  }
+  if (nestingDepth(text, DEEPEST_CONFIG) > DEEPEST_CONFIG) {
+    throw new ModelError(
+      "config_json",
+      `${file}: the file must nest at most ${DEEPEST_CONFIG} levels deep, got more; repair it or fetch it again`,
     );
   }
   let value: unknown;

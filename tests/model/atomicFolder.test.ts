@@ -84,6 +84,24 @@ describe("saving", () => {
     expect(readdirSync(parent())).toEqual(["saved"]);
   });
 
+  test("a full disk or a place that cannot be written", async () => {
+    await writeFolder(dir, put({ a: "1" }));
+    const full = async () => {
+      throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC", syscall: "write" });
+    };
+    await expect(writeFolder(dir, full)).rejects.toMatchObject({
+      name: "ModelError",
+      code: "save_failed",
+      message: `${dir}: the place to save to must be writable, got ENOSPC: no space left on device, write; what was there before is whole, make room or choose another folder`,
+    });
+    expect(contents()).toEqual({ a: "1" });
+    const below = join(dir, "a", "b");
+    await expect(writeFolder(below, put({ c: "1" }))).rejects.toMatchObject({
+      code: "save_failed",
+      message: expect.stringContaining("got EEXIST") as string,
+    });
+  });
+
   test("a file copied without write permission", async () => {
     await writeFolder(dir, async (folder) => {
       writeFileSync(join(folder, "a"), "1");

@@ -143,6 +143,8 @@ describe("config.json", () => {
     expect(() => readConfig(dir)).toThrow(`${file}: the file must be JSON, got an error at: `);
     writeFileSync(file, "[1, 2]");
     expect(() => readConfig(dir)).toThrow(`${file}: the file must hold a JSON object, got [1,2]; repair it or fetch it again`);
+    writeFileSync(file, `{"hidden_size": ${"[".repeat(100_000)}${"]".repeat(100_000)}}`);
+    expect(() => readConfig(dir)).toThrow(`${file}: the file must nest at most 64 levels deep, got more; repair it or fetch it again`);
     rmSync(file);
   });
 
