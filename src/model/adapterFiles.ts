@@ -12,7 +12,7 @@ import { SafetensorsWriter } from "./safetensorsWriter.js";
 import { PROJECTION_NAMES, PROJECTIONS, projectionShapes } from "./shapes.js";
 import { requireTensors } from "./tensorInventory.js";
 
-export { LORA_OPTIONS, LoraConfig, type LoraConfigInput } from "./loraConfig.js";
+export { LoraConfig } from "./loraConfig.js";
 
 /** Names PEFT gives to the files of an adapter. */
 export const ADAPTER_CONFIG_FILE = "adapter_config.json";
