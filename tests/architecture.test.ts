@@ -106,7 +106,8 @@ function impureUses({ syntax }: SourceFile): number {
 
 /** The files that may, and why. */
 const IMPURE: Record<string, string> = {
-  "src/compile/trace.ts": "replaces Math.random during a trace, so that a traced function that calls it is an error",
+  "src/compile/traceGuards.ts": "replaces Math.random during a trace, so that a traced function that calls it is an error",
+  "src/notebook/client.ts": "a deadline for a kernel's reply",
   "src/notebook/wire.ts": "a Jupyter message header carries its date",
 };
 

@@ -40,7 +40,8 @@ function helpText(spec: OptionSpec): string {
 }
 
 function plainDefault(value: unknown): string {
-  return Array.isArray(value) ? (value.length === 0 ? "none" : value.map(String).join(" ")) : String(value);
+  if (Array.isArray(value)) return value.length === 0 ? "none" : value.map(plainDefault).join(" ");
+  return typeof value === "string" ? value : describeValue(value);
 }
 
 function placeholder(spec: OptionSpec): string {

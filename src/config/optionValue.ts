@@ -34,6 +34,7 @@ export function describeRule(spec: OptionSpec): string {
 /** A value as it is shown in a message: quoted strings, short lists. */
 export function describeValue(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3) return value.toExponential();
   if (typeof value === "number" || typeof value === "boolean" || value === null || value === undefined) return String(value);
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return `function ${value.name === "" ? "(anonymous)" : value.name}`;

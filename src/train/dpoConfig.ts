@@ -32,7 +32,7 @@ export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
   precompute_ref_log_probs: {
     type: "boolean",
     default: false,
-    help: "Compute the reference log-probs of all rows before training instead of at each step",
+    help: "Compute the reference log-probs of all rows and keep them in the cache for later runs; otherwise those of the rows that the run visits",
   },
   disable_dropout: {
     type: "boolean",

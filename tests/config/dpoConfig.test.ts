@@ -75,7 +75,7 @@ describe("DPOConfig", () => {
   test.each([
     [{ beta: -0.1 }, "option_range", "DPOConfig: beta must be > 0, got -0.1; the default is 0.1"],
     [{ beta: "0.1" }, "option_type", 'DPOConfig: beta must be a number > 0, got "0.1"; the default is 0.1'],
-    [{ learning_rate: NaN }, "option_type", "DPOConfig: learning_rate must be a number >= 0, got NaN; the default is 0.000001"],
+    [{ learning_rate: NaN }, "option_type", "DPOConfig: learning_rate must be a number >= 0, got NaN; the default is 1e-6"],
     [
       { per_device_train_batch_size: 1.5 },
       "option_type",

@@ -29,7 +29,12 @@ function program(name: string, code: string): string {
 describe("the product", () => {
   test("the check sees a wrong element, a wrong length and NaN", () => {
     // [1, 2; 3, 4] × [5, 6; 7, 8] by hand.
-    const product = { a: Float32Array.of(1, 2, 3, 4), b: Float32Array.of(5, 6, 7, 8), shapeA: [2, 2] as [number, number], shapeB: [2, 2] as [number, number] };
+    const product = {
+      a: Float32Array.of(1, 2, 3, 4),
+      b: Float32Array.of(5, 6, 7, 8),
+      shapeA: [2, 2] as [number, number],
+      shapeB: [2, 2] as [number, number],
+    };
     expect(largestError(product, [19, 22, 43, 50])).toBe(0);
     expect(largestError(product, [19, 22, 43, 50.5])).toBe(0.5);
     expect(largestError(product, [19, 22, 43])).toBe(Infinity);
@@ -55,23 +60,33 @@ describe("tries in child processes", () => {
 
   test("a crash is reported with its signal", async () => {
     const crash = program("crash", 'process.kill(process.pid, "SIGSEGV"); setTimeout(() => {}, 10000);');
-    expect(await tryBackends(only, { program: crash })).toMatchObject([{ status: "fails", reason: "its process crashed with SIGSEGV", install: expect.any(String) }]);
+    expect(await tryBackends(only, { program: crash })).toMatchObject([
+      { status: "fails", reason: "its process crashed with SIGSEGV", install: expect.any(String) },
+    ]);
   });
 
   test("an abort is reported with the last line it wrote", async () => {
     const abort = program("abort", 'console.error("terminate called\\nno adapter"); process.exitCode = 3;');
-    expect(await tryBackends(only, { program: abort })).toMatchObject([{ status: "fails", reason: "its process ended with code 3: no adapter" }]);
+    expect(await tryBackends(only, { program: abort })).toMatchObject([
+      { status: "fails", reason: "its process ended with code 3: no adapter" },
+    ]);
   });
 
   test("a hang ends at the time limit", async () => {
     const hang = program("hang", "for (;;) {}");
-    expect(await tryBackends(only, { program: hang, timeoutMs: 300 })).toMatchObject([{ status: "fails", reason: "no answer within 0.3 s" }]);
+    expect(await tryBackends(only, { program: hang, timeoutMs: 300 })).toMatchObject([
+      { status: "fails", reason: "no answer within 0.3 s" },
+    ]);
   });
 
   test("a missing package is absent and nothing is started", async () => {
     const absent = { ...backend("tfjs-wasm"), packages: ["@preflab/no-such-package"] };
     const [found] = await tryBackends([absent], { program: join(folder, "no-such-program.cjs") });
-    expect(found).toMatchObject({ status: "absent", reason: "@preflab/no-such-package not installed", install: expect.stringContaining("npm install") });
+    expect(found).toMatchObject({
+      status: "absent",
+      reason: "@preflab/no-such-package not installed",
+      install: expect.stringContaining("npm install"),
+    });
   });
 });
 
@@ -108,7 +123,11 @@ describe("what else the machine has", () => {
     };
     spec("python3", ["python3", "-m", "ipykernel"]);
     const environment = { HOME: folder, PATH: folder, JUPYTER_PATH: data };
-    expect(await findJupyter(environment)).toEqual({ version: null, kernelspecs: [], install: [expect.stringContaining("jupyterlab"), expect.stringContaining("preflab kernel install")] });
+    expect(await findJupyter(environment)).toEqual({
+      version: null,
+      kernelspecs: [],
+      install: [expect.stringContaining("jupyterlab"), expect.stringContaining("preflab kernel install")],
+    });
     spec("ts", ["node", "/opt/node_modules/preflab/dist/kernel-ext/main.js", "{connection_file}"]);
     expect((await findJupyter(environment)).kernelspecs).toEqual([join(data, "kernels", "ts")]);
   });
@@ -126,7 +145,9 @@ describe("what else the machine has", () => {
       jupyter: { version: "5.7.2", kernelspecs: ["/k/preflab"], install: [] },
       hub: { source: "HF_TOKEN", install: [] },
     });
-    expect(text).toContain("  Alpha  ok     12.5 GFLOP/s  device: a\n  Beta   FAILS                no adapter\n  Gamma  -                    gamma not installed");
+    expect(text).toContain(
+      "  Alpha  ok     12.5 GFLOP/s  device: a\n  Beta   FAILS                no adapter\n  Gamma  -                    gamma not installed",
+    );
     expect(text).toContain("16.0 GiB, 8.0 GiB free");
     expect(text.slice(text.indexOf("To get what is missing"))).toBe("To get what is missing\n  Beta: a driver\n  Gamma: npm install gamma");
   });

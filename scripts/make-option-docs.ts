@@ -1,0 +1,5 @@
+/** Writes docs/options.md from the options tables. */
+import { writeFileSync } from "node:fs";
+import { formatOptionDocs } from "../src/cli/optionDocs.js";
+
+writeFileSync("docs/options.md", formatOptionDocs());
