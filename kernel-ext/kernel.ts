@@ -10,9 +10,9 @@ import { KernelSockets } from "./sockets.js";
 import { UserProcess, type OutputEvent, type Patience } from "./userProcess.js";
 import type { ConnectionInfo, Message, MessageHeader } from "../src/notebook/wire.js";
 
-/** Text that arrives within this time becomes one message: 20,000 lines are a few hundred messages, and still look live. */
-const STREAM_MERGE_MS = 20;
-const STREAM_MERGE_LENGTH = 65_536;
+/** Text that arrives within this time becomes one message: a flood becomes a few messages, and a slow cell still looks live. */
+const STREAM_MERGE_MS = 100;
+const STREAM_MERGE_LENGTH = 1_000_000;
 const HISTORY_LENGTH = 1_000;
 
 type RequestChannel = "shell" | "control";

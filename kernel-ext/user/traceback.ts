@@ -84,7 +84,8 @@ export class Tracebacks {
         frame ??= codeFrame(cell.source, at.line, at.column);
         return `${file}:${at.line + 1}:${at.column + 1}`;
       });
-      shown.push(mapped);
+      // Functions of earlier cells are called on tslab's table of variables, which is a Proxy.
+      shown.push(mapped.replace(/^(\s+at (?:async )?)Proxy\./, "$1"));
     }
     return frame === undefined ? shown : [...shown, "", ...frame];
   }

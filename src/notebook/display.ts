@@ -46,9 +46,9 @@ interface TensorLike {
 
 /** danfojs and TensorFlow.js may be loaded twice in one process, so their values are told by shape and not by class. */
 function frameKind(value: object): "DataFrame" | "Series" | undefined {
-  const frame = value as Partial<FrameLike> & { $data?: unknown; $index?: unknown };
-  if (!("$data" in value) || !("$index" in value) || !Array.isArray(frame.columns) || !Array.isArray(frame.shape)) return undefined;
-  return frame.shape.length === 1 ? "Series" : "DataFrame";
+  const frame = value as Partial<FrameLike> & { $isSeries?: unknown };
+  if (typeof frame.$isSeries !== "boolean" || !Array.isArray(frame.columns) || !Array.isArray(frame.shape)) return undefined;
+  return frame.$isSeries ? "Series" : "DataFrame";
 }
 
 function isTensor(value: object): boolean {

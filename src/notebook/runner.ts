@@ -102,6 +102,8 @@ export async function runNotebook(path: string, options: RunNotebookOptions = {}
   let executed = 0;
   try {
     const info = await client.request("shell", "kernel_info_request", {}, { timeoutMs: INTERRUPT_GRACE_MS });
+    // Answered when cells can run, so that a time limit does not count the kernel's start.
+    await client.request("shell", "is_complete_request", { code: "1" });
     notebook.metadata = { ...notebook.metadata, language_info: (info.content.language_info ?? {}) as Record<string, unknown> };
     for (const [at, { cell, index }] of code.entries()) {
       const place = { number: at + 1, total: code.length };
