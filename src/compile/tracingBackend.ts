@@ -11,6 +11,7 @@ import { EngineError } from "../errors.js";
 import { type DType, Graph, type TypedArray, type Value, isConstant, sizeOf } from "./graph.js";
 import { filled } from "./onnxModel.js";
 import { tf } from "./tensorflow.js";
+import { currentReader } from "./traceGuards.js";
 
 export const TRACING_BACKEND = "preflab-trace";
 
@@ -20,22 +21,44 @@ type BackendValues = Float32Array | Int32Array | Uint8Array | Uint8Array[];
 
 export class TracingBackend extends tf.KernelBackend {
   graph = new Graph();
+  /** What an asynchronous read came upon; the trace fails with it when the function returns. */
+  failure: EngineError | undefined;
   #values = new Map<object, Value>();
-  #references = new Map<object, number>();
+  /** Concrete tensors of other backends; tensors of several shapes and types may share one data id. */
+  #baked = new Map<object, Map<string, Value>>();
 
   /** Starts a new graph; symbolic tensors of an earlier trace become unusable. */
   begin(): Graph {
-    this.graph = new Graph();
-    this.#values = new Map();
-    this.#references = new Map();
+    this.end();
     return this.graph;
   }
 
-  symbol(dataId: object): Value {
-    const value = this.#values.get(dataId);
-    if (value === undefined) {
-      throw new EngineError("stale_tensor", "compile: a tensor of an earlier trace was used; pass it as an input instead of keeping it");
+  /** Lets go of the graph and its constants. */
+  end(): void {
+    this.graph = new Graph();
+    this.failure = undefined;
+    this.#values = new Map();
+    this.#baked = new Map();
+  }
+
+  /** The graph value that a tensor stands for. A concrete tensor of another backend is baked in; it stays as it is. */
+  symbol(tensor: tf.TensorInfo): Value {
+    return this.#values.get(tensor.dataId) ?? this.#bake(tensor);
+  }
+
+  #bake({ dataId, shape, dtype }: tf.TensorInfo): Value {
+    const source = tf.engine().state.tensorInfo.get(dataId)?.backend;
+    if (source === undefined || source === this) {
+      throw new EngineError(
+        "stale_tensor",
+        "compile: a tensor that was disposed, or that belongs to an earlier trace, was used; pass it as an input instead of keeping it",
+      );
     }
+    let ofData = this.#baked.get(dataId);
+    if (ofData === undefined) this.#baked.set(dataId, (ofData = new Map<string, Value>()));
+    const key = `${dtype}[${shape.join(",")}]`;
+    let value = ofData.get(key);
+    if (value === undefined) ofData.set(key, (value = this.#constant(readAtOnce(source, dataId, key), shape, dtype)));
     return value;
   }
 
@@ -43,7 +66,6 @@ export class TracingBackend extends tf.KernelBackend {
   tensorInfo(value: Value): tf.TensorInfo {
     const dataId = {};
     this.#values.set(dataId, value);
-    this.#references.set(dataId, 1);
     return { dataId, shape: [...value.shape], dtype: tfType(value.dtype) };
   }
 
@@ -52,52 +74,49 @@ export class TracingBackend extends tf.KernelBackend {
     return info.dataId;
   }
 
-  /** Called when a concrete tensor of another backend is used inside the traced function: it is baked in. */
-  override move(dataId: object, values: BackendValues, shape: number[], dtype: tf.DataType, refCount: number): void {
-    this.#values.set(dataId, this.#constant(values, shape, dtype));
-    this.#references.set(dataId, refCount);
-  }
-
-  #constant(values: BackendValues, shape: number[], dtype: tf.DataType): Value {
+  #constant(values: BackendValues, shape: readonly number[], dtype: tf.DataType): Value {
     const type = graphType(dtype);
     // TensorFlow.js may hand over a plain number[] for small tensors, whatever its own types say.
-    const array = values instanceof Float32Array || values instanceof Int32Array || values instanceof Uint8Array ? values : (values as unknown as number[]);
-    return this.graph.constant(typedArray(array as ArrayLike<number>, type), type, shape);
+    const array =
+      values instanceof Float32Array || values instanceof Int32Array || values instanceof Uint8Array
+        ? values
+        : (values as unknown as number[]);
+    return this.graph.constant(typedArray(array, type), type, shape);
   }
 
   override readSync(dataId: object): BackendValues {
-    const value = this.symbol(dataId);
-    if (!isConstant(value)) {
-      const origin = value.producer === undefined ? `input "${value.name}"` : `the result of ${value.producer.opType}`;
-      throw new EngineError(
-        "traced_read",
-        `compile: dataSync/data/array cannot read ${origin} while tracing, it has no value yet; ` +
-          "keep the computation in tensor operations (tf.where instead of if), or return it as an output and read that after run()",
-      );
-    }
-    return (value.data ?? filled(value.uniform!, value.dtype, sizeOf(value.shape))) as BackendValues;
+    const value = this.#values.get(dataId);
+    if (value !== undefined && isConstant(value))
+      return (value.data ?? filled(value.uniform!, value.dtype, sizeOf(value.shape))) as BackendValues;
+    const origin =
+      value === undefined
+        ? "a tensor of an earlier trace"
+        : value.producer === undefined
+          ? `input "${value.name}"`
+          : `the result of ${value.producer.opType}`;
+    throw new EngineError(
+      "traced_read",
+      `compile: ${currentReader()} cannot read ${origin}, it has no value while tracing; ` +
+        "keep the computation in tensor operations (tf.where instead of if), or return it as an output and read that after run()",
+    );
   }
 
+  /** Never settles if there is nothing to read: a rejection that nobody awaits would end the process, so the trace itself fails. */
   override read(dataId: object): Promise<BackendValues> {
-    return new Promise((resolve) => resolve(this.readSync(dataId)));
+    try {
+      return Promise.resolve(this.readSync(dataId));
+    } catch (error) {
+      this.failure ??= error as EngineError;
+      return new Promise(() => undefined);
+    }
   }
 
-  override incRef(dataId: object): void {
-    this.#references.set(dataId, this.refCount(dataId) + 1);
+  override incRef(): void {}
+  override refCount(): number {
+    return 1;
   }
-  decRef(dataId: object): void {
-    this.#references.set(dataId, Math.max(0, this.refCount(dataId) - 1));
-  }
-  override refCount(dataId: object): number {
-    return this.#references.get(dataId) ?? 0;
-  }
-
-  override disposeData(dataId: object, force = false): boolean {
-    if (!this.#values.has(dataId)) return true;
-    this.decRef(dataId);
-    if (!force && this.refCount(dataId) > 0) return false;
-    this.#values.delete(dataId);
-    this.#references.delete(dataId);
+  /** The value stays until the trace ends: it costs nothing, and custom gradients may read what TensorFlow.js has let go. */
+  override disposeData(): boolean {
     return true;
   }
 
@@ -117,7 +136,16 @@ export class TracingBackend extends tf.KernelBackend {
     return false;
   }
   override dispose(): void {
-    this.begin();
+    this.end();
+  }
+}
+
+function readAtOnce(source: tf.KernelBackend, dataId: object, what: string): BackendValues {
+  try {
+    return source.readSync(dataId);
+  } catch (error) {
+    const message = `compile: a tensor ${what} from outside the function cannot be read at once on its backend (${(error as Error).message}); pass it as an input`;
+    throw new EngineError("baked_read", message, { cause: error });
   }
 }
 

@@ -20,6 +20,6 @@ export interface OnnxOp {
 export function onnxOp(op: OnnxOp, eager: () => tf.Tensor[]): tf.Tensor[] {
   const trace = currentTrace();
   if (trace === undefined) return eager();
-  const inputs = op.inputs.map((input) => (input instanceof tf.Tensor ? trace.symbol(input.dataId) : trace.graph.int64s(input)));
+  const inputs = op.inputs.map((input) => (input instanceof tf.Tensor ? trace.symbol(input) : trace.graph.int64s(input)));
   return tfTensors(trace, trace.graph.ops(op.opType, inputs, op.outputs, op.attributes, op.domain));
 }
