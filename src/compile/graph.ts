@@ -48,7 +48,10 @@ export class Graph {
   /** A constant with its own data; equal small constants are stored once. */
   constant(data: TypedArray, dtype: DType, shape: readonly number[]): Value {
     if (data.length !== sizeOf(shape)) {
-      throw new EngineError("constant_size", `Graph.constant: shape [${shape.join(",")}] needs ${sizeOf(shape)} elements, got ${data.length}`);
+      throw new EngineError(
+        "constant_size",
+        `Graph.constant: shape [${shape.join(",")}] needs ${sizeOf(shape)} elements, got ${data.length}`,
+      );
     }
     const uniform = uniformOf(data);
     if (uniform !== undefined) return this.fill(uniform, dtype, shape);
@@ -82,8 +85,16 @@ export class Graph {
     return this.ops(opType, inputs, [output], attributes, domain)[0]!;
   }
 
-  /** Adds a node with several outputs. */
-  ops(opType: string, inputs: readonly (Value | null)[], outputs: readonly Output[], attributes: Attributes = {}, domain: Node["domain"] = ""): Value[] {
+  /** Adds a node with several outputs, unless none of them has elements. */
+  ops(
+    opType: string,
+    inputs: readonly (Value | null)[],
+    outputs: readonly Output[],
+    attributes: Attributes = {},
+    domain: Node["domain"] = "",
+  ): Value[] {
+    // Results without elements need no computing; not every operator of ONNX Runtime takes tensors without elements.
+    if (outputs.every(({ shape }) => sizeOf(shape) === 0)) return outputs.map(({ dtype, shape }) => this.fill(0, dtype, [...shape]));
     const node: Node = { opType, domain, inputs, outputs: [], attributes };
     for (const { dtype, shape } of outputs) node.outputs.push({ name: this.#name(opType), dtype, shape: [...shape], producer: node });
     this.nodes.push(node);

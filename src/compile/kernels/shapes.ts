@@ -1,4 +1,4 @@
-/** Shape arithmetic shared by the kernels. TensorFlow.js hands some axes over unnormalised (`Concat`, `SplitV`). */
+/** Shapes and types shared by the kernels. TensorFlow.js hands some axes over unnormalised (`Concat`, `SplitV`). */
 import { EngineError } from "../../errors.js";
 import { type DType, type Graph, type Value, isConstant, sameShape, sizeOf } from "../graph.js";
 
@@ -42,10 +42,23 @@ export function cast(graph: Graph, value: Value, dtype: DType): Value {
   return graph.op("Cast", [value], { dtype, shape: value.shape }, { to });
 }
 
-function castNumber(value: number, dtype: DType): number {
-  if (dtype === "float32") return value;
+/**
+ * To int32 as JavaScript's typed arrays do it: the fraction is cut off, and NaN and the infinities become 0, where a
+ * processor's own conversion gives its smallest number. Beyond ±2^31 the result is 0 (TensorFlow.js: modulo 2^32).
+ */
+export function truncate(graph: Graph, value: Value): Value {
+  if (value.dtype !== "float32" || value.uniform !== undefined) return cast(graph, value, "int32");
+  const { shape } = value;
+  const magnitude = graph.op("Abs", [value], { dtype: "float32", shape });
+  const fits = graph.op("LessOrEqual", [magnitude, graph.scalar(2 ** 31)], { dtype: "bool", shape });
+  return cast(graph, graph.op("Where", [fits, value, graph.scalar(0)], { dtype: "float32", shape }), "int32");
+}
+
+/** A number under another type, as assigning it to a JavaScript typed array converts it. */
+export function castNumber(value: number, dtype: DType): number {
+  if (dtype === "float32") return Math.fround(value);
   if (dtype === "bool") return value === 0 ? 0 : 1;
-  return Math.trunc(value);
+  return value | 0;
 }
 
 /** Broadcasts to `shape`. */
@@ -53,6 +66,12 @@ export function expand(graph: Graph, value: Value, shape: readonly number[]): Va
   if (sameShape(value.shape, shape)) return value;
   if (value.uniform !== undefined) return graph.fill(value.uniform, value.dtype, shape);
   return graph.op("Expand", [value, graph.int64s(shape)], { dtype: value.dtype, shape });
+}
+
+/** A constant of one repeated number as an array, for the operators that read the shape of this input. */
+export function materialise(graph: Graph, value: Value): Value {
+  if (value.uniform === undefined || value.shape.length === 0) return value;
+  return graph.op("Expand", [graph.fill(value.uniform, value.dtype, []), graph.int64s(value.shape)], value);
 }
 
 /** The same number as a rank-0 constant, when that broadcasts to the same result. */
@@ -83,12 +102,42 @@ export function slice(graph: Graph, value: Value, begin: readonly number[], size
 
 /** A constant of consecutive int32 numbers `start, start+1, …`. */
 export function iota(graph: Graph, length: number, shape: readonly number[] = [length], start = 0): Value {
-  return graph.constant(Int32Array.from({ length }, (_, i) => start + i), "int32", shape);
+  return graph.constant(
+    Int32Array.from({ length }, (_, i) => start + i),
+    "int32",
+    shape,
+  );
 }
 
-export function requireConstant(value: Value, where: string): Value {
-  if (isConstant(value)) return value;
-  throw new EngineError("dynamic_argument", `compile: ${where} must be known while tracing, got a traced value; use a plain number or array`);
+/** 0, step, 2·step, … as a column: where the rows of a flattened matrix begin. */
+export function constantOffsets(graph: Graph, rows: number, step: number): Value {
+  return graph.constant(
+    Int32Array.from({ length: rows }, (_, i) => i * step),
+    "int32",
+    [rows, 1],
+  );
+}
+
+/** The larger of two types, as TensorFlow.js orders them: bool, int32, float32. */
+export function widerType(a: DType, b: DType): DType {
+  const order: DType[] = ["bool", "int32", "float32"];
+  return order.indexOf(a) > order.indexOf(b) ? a : b;
+}
+
+/** bool as int32; other types as they are. */
+export function asNumber(graph: Graph, value: Value): Value {
+  return value.dtype === "bool" ? cast(graph, value, "int32") : value;
+}
+
+/** Numbers of a constant. @throws EngineError `dynamic_argument` if the value is traced */
+export function constantNumbers(value: Value, where: string): number[] {
+  if (!isConstant(value)) {
+    throw new EngineError(
+      "dynamic_argument",
+      `compile: ${where} must be known while tracing, got a traced value; use a plain number or array`,
+    );
+  }
+  return value.data === undefined ? new Array<number>(sizeOf(value.shape)).fill(value.uniform!) : [...value.data].map(Number);
 }
 
 export { sizeOf };
