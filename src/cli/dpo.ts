@@ -51,12 +51,15 @@ export const dpo: Command = {
     }
 
     return async () => {
-      const [{ AutoTokenizer }, { AutoModelForCausalLM, LoraConfig }, { load_dataset }, { DPOTrainer }] = await Promise.all([
-        import("../text/index.js"),
-        import("../model/index.js"),
-        import("../data/index.js"),
-        import("../train/index.js"),
-      ]);
+      const [{ AutoTokenizer }, { AutoModelForCausalLM, LoraConfig }, { load_dataset }, { DPOTrainer }, { registerBackend }] =
+        await Promise.all([
+          import("../text/index.js"),
+          import("../model/index.js"),
+          import("../data/index.js"),
+          import("../train/index.js"),
+          import("../compile/installedBackends.js"),
+        ]);
+      if (args.backend !== null) await registerBackend(args.backend);
       const processing_class = await AutoTokenizer.from_pretrained(input.model_name_or_path);
       const train_dataset = await load_dataset(input.dataset_name, { split: input.dataset_train_split });
       const eval_dataset =

@@ -67,13 +67,13 @@ export function registerNativeBackend(installed: readonly InstalledNative[] = fi
 
 function loadNative(native: InstalledNative): void {
   restoreUtilFunctions();
-  const active = tf.engine().backendName;
+  const active = tf.engine().backendName as string | undefined;
   createRequire(native.manifest)(native.package);
   if (tf.findBackendFactory("tensorflow") === null) {
     throw new EngineError("native_backend", `it registered no backend "tensorflow" with TensorFlow.js ${tf.version.tfjs}`);
   }
   // The package makes itself the active backend when it is loaded.
-  if (active !== "" && active !== tf.engine().backendName) void tf.setBackend(active);
+  if (active && active !== tf.engine().backendName) void tf.setBackend(active);
 }
 
 /** tfjs-node 4.22 calls two functions that Node 23 took out of `util`. */

@@ -73,7 +73,7 @@ export const BACKENDS: readonly Backend[] = [
     runtime: "tfjs",
     name: "webgpu",
     packages: ["webgpu", "@tensorflow/tfjs-backend-webgpu"],
-    choose: 'engine: "eager", backend: "webgpu", after registering it',
+    choose: 'engine: "eager", backend: "webgpu"',
     install: `npm install webgpu @tensorflow/tfjs-backend-webgpu@${TFJS}, and a GPU driver as for ONNX Runtime WebGPU`,
   },
   {
@@ -82,7 +82,7 @@ export const BACKENDS: readonly Backend[] = [
     runtime: "tfjs",
     name: "wasm",
     packages: ["@tensorflow/tfjs-backend-wasm"],
-    choose: 'engine: "eager", backend: "wasm", after registering it',
+    choose: 'engine: "eager", backend: "wasm"',
     install: `npm install @tensorflow/tfjs-backend-wasm@${TFJS}`,
   },
   {

@@ -43,7 +43,7 @@ export function formatDiagnosis({ preflab, machine, backends, jupyter, hub }: Di
     found.title,
     marks[found.status],
     found.speed === undefined ? "" : `${found.speed} GFLOP/s`,
-    found.choose ?? found.reason ?? "",
+    [found.choose ?? found.reason ?? "", ...(found.limit === undefined ? [] : [found.limit])].join("; "),
   ]);
   const advice = [
     ...(machine.nodeIsSupported ? [] : [`Node: install ${machine.nodeNeeded}`]),

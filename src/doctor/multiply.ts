@@ -1,23 +1,26 @@
 /** One matrix product on each kind of backend. This code runs in a child process: a native backend may crash or hang. */
-import { createRequire } from "node:module";
 import { Graph } from "../compile/graph.js";
-import { findNativePackages, packageRoots, registerNativeBackend } from "../compile/nativeBackend.js";
+import { registerBackend } from "../compile/installedBackends.js";
+import { findNativePackages, registerNativeBackend } from "../compile/nativeBackend.js";
 import { encodeOnnxModel } from "../compile/onnxModel.js";
 import { tf } from "../compile/tensorflow.js";
-import { EngineError } from "../errors.js";
 import type { Backend } from "./backends.js";
 import type { Product } from "./product.js";
 
-export type Multiply = (product: Product) => Promise<ArrayLike<number>>;
+export interface OpenBackend {
+  readonly multiply: (product: Product) => Promise<ArrayLike<number>>;
+  /** What it cannot do although it multiplies, or undefined. */
+  readonly limit: () => string | undefined;
+}
 
 /** Opens the backend. @throws whatever the backend throws when it is not there or does not work */
-export async function openBackend(backend: Backend): Promise<Multiply> {
+export async function openBackend(backend: Backend): Promise<OpenBackend> {
   return backend.runtime === "onnxruntime" ? openProvider(backend.name) : openTfjs(backend);
 }
 
-async function openProvider(provider: string): Promise<Multiply> {
+async function openProvider(provider: string): Promise<OpenBackend> {
   const ort = (await import("onnxruntime-node")).default;
-  return async ({ a, b, shapeA, shapeB }) => {
+  const multiply = async ({ a, b, shapeA, shapeB }: Product): Promise<Float32Array> => {
     const graph = new Graph();
     const inputs = [graph.input("a", "float32", shapeA), graph.input("b", "float32", shapeB)];
     const result = graph.op("MatMul", inputs, { dtype: "float32", shape: [shapeA[0], shapeB[1]] });
@@ -33,39 +36,32 @@ async function openProvider(provider: string): Promise<Multiply> {
     await session.release();
     return values;
   };
+  return { multiply, limit: () => undefined };
 }
 
-async function openTfjs(backend: Backend): Promise<Multiply> {
-  if (backend.name === "tensorflow")
-    registerNativeBackend(findNativePackages().filter((found) => backend.packages.includes(found.package)));
-  if (backend.name === "webgpu") {
-    const { create, globals } = requireInstalled("webgpu") as { create: (options: string[]) => unknown; globals: object };
-    Object.assign(globalThis, globals);
-    const navigator = (globalThis as { navigator?: object }).navigator ?? {};
-    Object.defineProperty(navigator, "gpu", { value: create([]), configurable: true });
-    Object.defineProperty(globalThis, "navigator", { value: navigator, configurable: true });
-  }
-  if (backend.name === "webgpu" || backend.name === "wasm") requireInstalled(backend.packages.at(-1)!);
-  if (!(await tf.setBackend(backend.name)))
-    throw new EngineError("backend_init", `TensorFlow.js could not start its backend "${backend.name}"`);
-  await tf.ready();
-  return async ({ a, b, shapeA, shapeB }) => {
+async function openTfjs({ name, packages }: Backend): Promise<OpenBackend> {
+  if (name === "tensorflow") registerNativeBackend(findNativePackages().filter((found) => packages.includes(found.package)));
+  await registerBackend(name);
+  await tf.setBackend(name);
+  const multiply = async ({ a, b, shapeA, shapeB }: Product): Promise<ArrayLike<number>> => {
     const result = tf.tidy(() => tf.matMul(tf.tensor2d(a, shapeA), tf.tensor2d(b, shapeB)));
     const values = await result.data();
     result.dispose();
     return values;
   };
+  return { multiply, limit: trainingLimit };
 }
 
-function requireInstalled(name: string): unknown {
-  for (const root of packageRoots()) {
-    const require = createRequire(root);
-    try {
-      require.resolve(name);
-    } catch {
-      continue;
-    }
-    return require(name);
+/** Not every TensorFlow.js backend has the kernels of a backward pass; an embedding's gradient is the one that is missing first. */
+function trainingLimit(): string | undefined {
+  try {
+    tf.tidy(() =>
+      tf
+        .grad((table: tf.Tensor) => tf.sum(tf.gather(table, tf.tensor1d([1, 0, 1], "int32"))))(tf.ones([2, 3]))
+        .dataSync(),
+    );
+    return undefined;
+  } catch (error) {
+    return `no training: ${(error as Error).message}`;
   }
-  throw new EngineError("not_installed", `${name} is not installed`);
 }

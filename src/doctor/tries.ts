@@ -15,6 +15,8 @@ export interface Finding {
   speed?: number;
   /** Why it does not work. */
   reason?: string;
+  /** What it cannot do although it works. */
+  limit?: string;
   /** How a run chooses it; only when it works. */
   choose?: string;
   /** What to install or set up; only when it does not work. */
@@ -41,7 +43,14 @@ async function tryBackend(backend: Backend, options: TryOptions): Promise<Findin
   if (missing.length > 0) return { id, title, status: "absent", reason: `${missing.join(" and ")} not installed`, install };
   const outcome = await runChild(backend, options);
   return outcome.works
-    ? { id, title, status: "works", speed: Math.round(outcome.speed * 10) / 10, choose }
+    ? {
+        id,
+        title,
+        status: "works",
+        speed: Math.round(outcome.speed * 10) / 10,
+        ...(outcome.limit === undefined ? {} : { limit: outcome.limit }),
+        choose,
+      }
     : { id, title, status: "fails", reason: shorten(outcome.reason), install };
 }
 
@@ -82,6 +91,7 @@ function isInstalled(name: string): boolean {
 function shorten(reason: string): string {
   return reason
     .replace(/^.* was false\. /s, "")
+    .replace(/; preflab doctor lists .*$/s, "")
     .replace(/^native backend: an installed package must load, got (.*); reinstall it.*$/s, "$1")
     .replaceAll(/\s+/g, " ")
     .trim();

@@ -3,8 +3,9 @@ import { BACKENDS } from "./backends.js";
 import { openBackend } from "./multiply.js";
 import { largestError, makeProduct } from "./product.js";
 
-/** What a try found. `speed` in GFLOP/s of a [512, 512] × [512, 512] product, best of three. */
-export type Outcome = { works: true; speed: number } | { works: false; reason: string };
+/** What a try found. `speed` in GFLOP/s of a [512, 512] × [512, 512] product, best of three; `limit` is what it cannot do
+ *  although it multiplies. */
+export type Outcome = { works: true; speed: number; limit?: string } | { works: false; reason: string };
 
 /** Whole numbers of this size are exact in every precision, so that any real difference is larger. */
 const TOLERANCE = 1e-3;
@@ -14,7 +15,7 @@ async function attempt(id: string): Promise<Outcome> {
   const backend = BACKENDS.find((candidate) => candidate.id === id);
   if (backend === undefined) return { works: false, reason: `unknown backend ${id}` };
   try {
-    const multiply = await openBackend(backend);
+    const { multiply, limit } = await openBackend(backend);
     const product = makeProduct();
     const error = largestError(product, await multiply(product));
     if (!(error <= TOLERANCE)) return { works: false, reason: `its product is wrong: largest difference ${error} from plain arithmetic` };
@@ -25,7 +26,7 @@ async function attempt(id: string): Promise<Outcome> {
       await multiply(large);
       fastest = Math.min(fastest, performance.now() - start);
     }
-    return { works: true, speed: (2 * SIZE ** 3) / (fastest * 1e6) };
+    return { works: true, speed: (2 * SIZE ** 3) / (fastest * 1e6), limit: limit() };
   } catch (error) {
     return { works: false, reason: error instanceof Error ? error.message : String(error) };
   }

@@ -43,8 +43,9 @@ describe("the product", () => {
 
   test.each(["onnxruntime-cpu", "tfjs-cpu"])("%s computes it", async (id) => {
     const product = makeProduct();
-    const multiply = await openBackend(backend(id));
+    const { multiply, limit } = await openBackend(backend(id));
     expect(largestError(product, await multiply(product))).toBe(0);
+    expect(limit()).toBeUndefined();
   });
 });
 
@@ -134,7 +135,7 @@ describe("what else the machine has", () => {
 
   test("the report names every backend, and says what to install for what is missing only", () => {
     const backends: Finding[] = [
-      { id: "a", title: "Alpha", status: "works", speed: 12.5, choose: "device: a" },
+      { id: "a", title: "Alpha", status: "works", speed: 12.5, choose: "device: a", limit: "no training: no kernel" },
       { id: "b", title: "Beta", status: "fails", reason: "no adapter", install: "a driver" },
       { id: "c", title: "Gamma", status: "absent", reason: "gamma not installed", install: "npm install gamma" },
     ];
@@ -146,7 +147,7 @@ describe("what else the machine has", () => {
       hub: { source: "HF_TOKEN", install: [] },
     });
     expect(text).toContain(
-      "  Alpha  ok     12.5 GFLOP/s  device: a\n  Beta   FAILS                no adapter\n  Gamma  -                    gamma not installed",
+      "  Alpha  ok     12.5 GFLOP/s  device: a; no training: no kernel\n  Beta   FAILS                no adapter\n  Gamma  -                    gamma not installed",
     );
     expect(text).toContain("16.0 GiB, 8.0 GiB free");
     expect(text.slice(text.indexOf("To get what is missing"))).toBe("To get what is missing\n  Beta: a driver\n  Gamma: npm install gamma");

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import util from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { registerBackend } from "../../src/compile/installedBackends.js";
 import { findNativePackages, registerNativeBackend } from "../../src/compile/nativeBackend.js";
 import { tf } from "../../src/compile/tensorflow.js";
 import { EngineError } from "../../src/errors.js";
@@ -94,5 +95,57 @@ describe("native backends", () => {
   test("a package that registers nothing is an error", () => {
     install("@tensorflow/tfjs-node", "module.exports = {};");
     expect(() => registerNativeBackend(findNativePackages([root]))).toThrow(/it registered no backend "tensorflow"/);
+  });
+});
+
+describe("backends by name", () => {
+  const home = process.cwd();
+  beforeEach(() => process.chdir(folder));
+  afterEach(() => {
+    process.chdir(home);
+    if (tf.findBackendFactory("wasm") !== null) tf.removeBackend("wasm");
+  });
+
+  test("wasm is loaded from the working folder's packages and started; the active backend stays", async () => {
+    install("@tensorflow/tfjs-backend-wasm", `const tf = require(${TFJS}); tf.registerBackend("wasm", tf.findBackendFactory("cpu"));`);
+    await tf.setBackend("cpu");
+    await registerBackend("wasm");
+    expect(tf.getBackend()).toBe("cpu");
+    expect(await tf.setBackend("wasm")).toBe(true);
+    await tf.setBackend("cpu");
+  });
+
+  test.each<[string, string, string | RegExp]>([
+    [
+      "wasm",
+      "no_backend",
+      'TensorFlow.js: backend "wasm" needs the package @tensorflow/tfjs-backend-wasm, got none; npm install @tensorflow/tfjs-backend-wasm@4.22.0',
+    ],
+    ["webgpu", "no_backend", 'TensorFlow.js: backend "webgpu" needs the package webgpu, got none; npm install webgpu'],
+    [
+      "tensorflow",
+      "no_backend",
+      'TensorFlow.js: backend "tensorflow" needs the package @tensorflow/tfjs-node, got none; npm install @tensorflow/tfjs-node@4.22.0',
+    ],
+    ["cuda", "no_backend", /^TensorFlow\.js: backend must be one of .*tensorflow, wasm, webgpu, or registered before, got "cuda"$/],
+  ])("%s without its package", async (name, code, message) => {
+    const failure = await registerBackend(name).then(
+      () => undefined,
+      (error: EngineError) => error,
+    );
+    expect(failure).toBeInstanceOf(EngineError);
+    expect(failure!.code).toBe(code);
+    if (message instanceof RegExp) expect(failure!.message).toMatch(message);
+    else expect(failure!.message).toBe(message);
+  });
+
+  test("a backend that cannot start is an error, and the active one stays", async () => {
+    install(
+      "@tensorflow/tfjs-backend-wasm",
+      `const tf = require(${TFJS}); tf.registerBackend("wasm", () => { throw new Error("no simd"); });`,
+    );
+    await tf.setBackend("cpu");
+    await expect(registerBackend("wasm")).rejects.toMatchObject({ code: "backend_start" });
+    expect(tf.getBackend()).toBe("cpu");
   });
 });
