@@ -32,6 +32,9 @@ export interface ModelTensors {
   readonly adapter?: Adapter;
 }
 
+/** Store name of the mean of the head's rows. */
+export const HEAD_MEAN = "head.mean";
+
 /** Rows of one block of the language-model head. 8,192 rows of logits for 160 tokens are 5 MB: they stay in the cache. */
 const HEAD_BLOCK_ROWS = 8192;
 
@@ -142,12 +145,23 @@ export class Qwen2ForCausalLM extends CausalLM {
     return { weights: inputs };
   }
 
-  /** The language-model head out of a program's inputs. */
+  /** The language-model head out of a program's inputs. A frozen head may come with the mean of its rows, `HEAD_MEAN`. */
   head(weights: TensorMap, trainable: boolean): Head {
     const weight = weights[headName(this.config)] as tf.Tensor2D;
     const views = this.headBlocks();
     const blocks = views.length === 0 ? [weight] : views.map(({ view }) => weights[view] as tf.Tensor2D);
-    return { weight, blocks, trainable };
+    const mean = trainable ? undefined : (weights[HEAD_MEAN] as tf.Tensor1D | undefined);
+    return { weight, blocks, mean, trainable };
+  }
+
+  /** Stores the mean of the head's rows as it is now, for programs that list `HEAD_MEAN` among their inputs. */
+  async storeHeadMean(): Promise<void> {
+    const engine = await this.load();
+    const name = headName(this.config);
+    const { vocab_size, hidden_size } = this.config;
+    const mean = engine.compile(({ weight }) => ({ mean: tf.mean(weight!, 0) }), { weight: { shape: [vocab_size, hidden_size], role: "state", store: name } }, { name: "mean of the head" });
+    await mean.run({}, { keep: { mean: HEAD_MEAN } });
+    await mean.dispose();
   }
 
   override trainable(): Map<string, readonly number[]> {

@@ -1,6 +1,6 @@
 /** Checkpoints, Qwen2 and its adapters. */
 export { openAdapter, readAdapterConfig, saveAdapter } from "./adapterFiles.js";
-export { AutoModelForCausalLM, CausalLM, type EngineChoice, type ModelTensors, Qwen2ForCausalLM } from "./causalLM.js";
+export { AutoModelForCausalLM, CausalLM, type EngineChoice, HEAD_MEAN, type ModelTensors, Qwen2ForCausalLM } from "./causalLM.js";
 export { type Checkpoint, openCheckpoint } from "./checkpoint.js";
 export { type NamedTensor, type SaveCheckpointOptions, saveCheckpoint } from "./checkpointWriter.js";
 export { type Qwen2Config, readConfig } from "./config.js";

@@ -1,7 +1,8 @@
 /** Checkpoints of a run: `checkpoint-STEP` folders, each whole or absent. */
-import { readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, statfs, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { ConfigError } from "../errors.js";
 import type { CausalLM } from "../model/index.js";
 import type { PreTrainedTokenizer } from "../text/index.js";
 import type { DPOConfig } from "./dpoConfig.js";
@@ -11,6 +12,33 @@ export interface Saved {
   readonly model: CausalLM;
   readonly tokenizer: PreTrainedTokenizer;
   readonly args: DPOConfig;
+}
+
+/**
+ * Refuses a place that could not take what is trained: better before a run than after it.
+ * @throws ConfigError `output_dir`
+ */
+export async function requirePlace({ model, args: { output_dir } }: Saved): Promise<void> {
+  const refuse = (got: string, cause?: unknown): never => {
+    throw new ConfigError("output_dir", `DPOTrainer: output_dir must be a folder that can be written to, got ${output_dir}: ${got}; choose another place`, { cause });
+  };
+  let free = Infinity;
+  try {
+    await mkdir(output_dir, { recursive: true });
+    const probe = join(output_dir, `.preflab-probe-${process.pid}`);
+    await writeFile(probe, "");
+    await rm(probe);
+    const { bavail, bsize } = await statfs(output_dir);
+    free = bavail * bsize;
+  } catch (error) {
+    refuse((error as Error).message, error);
+  }
+  const needed = [...model.trainable().values()].reduce((bytes, shape) => bytes + 4 * shape.reduce((product, size) => product * size, 1), 0);
+  if (free < needed) refuse(`${megabytes(free)} free where one checkpoint takes ${megabytes(needed)}`);
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 /** Model or adapter, tokenizer and options in one all-or-nothing save; the state too when it is given. */
@@ -33,10 +61,19 @@ export async function saveCheckpointFolder(saved: Saved, state: TrainerState): P
   return folder;
 }
 
-/** Only steps up to the present one count: folders of an earlier, longer run into the same place are left alone. */
+/**
+ * Only steps up to the present one count: folders of an earlier, longer run into the same place are left alone.
+ * A folder is renamed before it is deleted, so that a kill leaves no `checkpoint-STEP` with files missing.
+ */
 async function removeOldest(output_dir: string, keep: number, step: number): Promise<void> {
   const steps = (await checkpointSteps(output_dir)).filter((saved) => saved <= step);
-  for (const old of steps.slice(0, Math.max(0, steps.length - keep))) await rm(join(output_dir, `checkpoint-${old}`), { recursive: true });
+  for (const old of steps.slice(0, Math.max(0, steps.length - keep))) {
+    const doomed = join(output_dir, `.checkpoint-${old}.deleting`);
+    await rm(doomed, { recursive: true, force: true });
+    await rename(join(output_dir, `checkpoint-${old}`), doomed);
+  }
+  const doomed = (await readdir(output_dir)).filter((name) => /^\.checkpoint-\d+\.deleting$/.test(name));
+  for (const name of doomed) await rm(join(output_dir, name), { recursive: true });
 }
 
 /** The steps of the checkpoints in a folder, rising. */

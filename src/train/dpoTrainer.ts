@@ -9,19 +9,19 @@ import { Random } from "../random.js";
 import { writeFileAtomic } from "../text/atomicFile.js";
 import type { PreTrainedTokenizer } from "../text/index.js";
 import { AdamW } from "./adamw.js";
-import { batchLoss } from "./batchLoss.js";
-import { saveCheckpointFolder, saveFolder } from "./checkpoints.js";
+import { batchLoss, tryLoss } from "./batchLoss.js";
+import { requirePlace, saveCheckpointFolder, saveFolder } from "./checkpoints.js";
 import { DPOConfig } from "./dpoConfig.js";
-import { lossFunction } from "./losses.js";
+import { isPairwise, lossFunction } from "./losses.js";
 import { MicroBatchRunner } from "./microBatch.js";
-import { type BatchMetrics, MeanOfBatches, type PreparedPair, type ReferenceLogps, batchMetrics, scorePairs } from "./pairBatch.js";
-import { scoringProgram } from "./pairProgram.js";
+import { type BatchMetrics, MeanOfBatches, type PreparedPair, type ReferenceLogps, batchMetrics, scorePairs, scoreReference } from "./pairBatch.js";
+import { headIsFrozen, scoringProgram } from "./pairProgram.js";
 import { preparePairs } from "./preparedData.js";
 import { ProgressLine, type TrainerCallback } from "./progress.js";
 import { cachedReference } from "./referenceCache.js";
 import { type RunPlan, planRun, visitedPairs } from "./runPlan.js";
 import { type Schedule, learningRateSchedule } from "./schedule.js";
-import { type LogEntry, type TrainerState, stateJson } from "./trainerState.js";
+import { type LogEntry, type TrainerState, initialState, stateJson } from "./trainerState.js";
 
 export interface DPOTrainerOptions {
   /** The policy: trained in place, or, with `peft_config`, the frozen base of a fresh adapter. */
@@ -47,6 +47,12 @@ export interface TrainOutput {
   metrics: LogEntry;
 }
 
+/** Models that a trainer is working on: two at once would sum into the same gradient. */
+const inTraining = new WeakSet<CausalLM>();
+
+/** Ends the work before the first step when `stop` is called. */
+class Stopped extends Error {}
+
 export class DPOTrainer {
   readonly args: DPOConfig;
   /** What is trained: the given model, or its adapter. */
@@ -60,6 +66,8 @@ export class DPOTrainer {
   readonly #callbacks: TrainerCallback[];
   readonly #references = new Map<PreparedPair, ReferenceLogps>();
   #stopRequested = false;
+  #pairsSeen = 0;
+  #savedStep = -1;
   #trained = false;
 
   /** Tokenises the data; the model's weights are read when training starts.
@@ -67,17 +75,22 @@ export class DPOTrainer {
   constructor({ model, ref_model, args = new DPOConfig(), train_dataset, eval_dataset, processing_class, peft_config, callbacks = [] }: DPOTrainerOptions) {
     this.args = args;
     this.model = policyOf(model, peft_config, args);
-    this.#reference = ref_model;
+    // A fresh adapter starts as its base model, which also has the files that the reference cache is keyed by.
+    this.#reference = ref_model ?? (peft_config === undefined ? undefined : model);
     this.processing_class = processing_class;
     if (args.eval_strategy !== "no" && eval_dataset === undefined) {
       throw new ConfigError("eval_dataset", `DPOTrainer: eval_strategy "${args.eval_strategy}" needs an eval_dataset, got none; pass one or set eval_strategy "no"`);
     }
     this.#callbacks = [...(args.disable_tqdm ? [] : [new ProgressLine()]), ...callbacks];
-    const { pairs, warnings } = preparePairs(train_dataset, processing_class, model.config, args);
-    warnings.forEach((warning) => console.log(`DPOTrainer: ${warning}`));
-    this.#train = pairs;
-    this.#eval = eval_dataset === undefined ? undefined : preparePairs(eval_dataset, processing_class, model.config, args).pairs;
-    this.#plan = planRun(pairs.length, args);
+    const vocabulary = Math.min(model.config.vocab_size, ref_model?.config.vocab_size ?? Infinity);
+    const prepare = (dataset: Dataset, name: string): PreparedPair[] => {
+      const { pairs, warnings } = preparePairs(dataset, processing_class, vocabulary, args, name);
+      warnings.forEach((warning) => console.log(`DPOTrainer: ${name}: ${warning}`));
+      return pairs;
+    };
+    this.#train = prepare(train_dataset, "train_dataset");
+    this.#eval = eval_dataset === undefined ? undefined : prepare(eval_dataset, "eval_dataset");
+    this.#plan = planRun(this.#train.length, args);
     this.state = initialState(args, this.#plan);
   }
 
@@ -89,22 +102,36 @@ export class DPOTrainer {
   /**
    * Runs the training.
    * @throws EngineError `loss_not_finite` with step and rows; the last checkpoint stays
+   * @throws ConfigError `output_dir` before any work if nothing could be saved there
    */
   async train(): Promise<TrainOutput> {
     if (this.#trained) throw new ConfigError("trained", "DPOTrainer: train() runs once; make a new trainer to go on from this model");
-    this.#trained = true;
+    if (inTraining.has(this.model)) throw new ConfigError("in_training", "DPOTrainer: this model is being trained; wait for that train() to end");
+    inTraining.add(this.model);
+    try {
+      return await this.#run();
+    } finally {
+      inTraining.delete(this.model);
+    }
+  }
+
+  async #run(): Promise<TrainOutput> {
+    await requirePlace(this.#saved());
     const engine = await this.model.load(this.args);
     const started = performance.now();
     await this.#emit("on_train_begin");
+    const { args } = this;
+    if (!isPairwise(args)) await tryLoss(lossFunction(args), args.beta, args.per_device_train_batch_size, engine);
     await this.#computeReferences();
+    this.#trained = true;
     this.model.markChanged();
-    const runner = new MicroBatchRunner(engine, this.model, this.args);
+    const runner = await MicroBatchRunner.create(engine, this.model, this.args);
     const optimizer = await AdamW.create(engine, this.model, this.args);
     try {
       const totalLoss = await this.#loop(runner, optimizer, engine);
       const seconds = (performance.now() - started) / 1000;
       const output = this.#finish(totalLoss, seconds);
-      if (this.#stopRequested && !output.finished) await this.#save();
+      if (!output.finished && this.#savedStep !== output.global_step) await this.#save();
       await this.save_state();
       await this.#emit("on_train_end");
       return output;
@@ -129,7 +156,8 @@ export class DPOTrainer {
         const loss = await this.#step(runner, optimizer, schedule, group, random, window);
         totalLoss += loss;
         state.epoch = epoch + (begin + group.length) / this.#plan.microBatchesPerEpoch;
-        const epochEnds = begin + group.length === batches.length;
+        // transformers ends the epoch when the run ends.
+        const epochEnds = begin + group.length === batches.length || state.global_step === this.#plan.totalSteps;
         await this.#afterStep(window, engine, epochEnds);
       }
     }
@@ -145,6 +173,7 @@ export class DPOTrainer {
       const place = { of: group.length, index, random: random.fork(`step ${state.global_step} batch ${index}`) };
       const result = await this.#named(() => runner.run(pairs, references, place));
       loss += result.loss / group.length;
+      this.#pairsSeen += pairs.length;
       state.num_input_tokens_seen += pairs.reduce((sum, { layout }) => sum + layout.attended, 0);
       window.metrics.add(batchMetrics(pairs, result.scores, references, args.beta));
     }
@@ -193,16 +222,16 @@ export class DPOTrainer {
 
   async #save(): Promise<void> {
     const folder = await saveCheckpointFolder(this.#saved(), this.state);
+    this.#savedStep = this.state.global_step;
     for (const callback of this.#callbacks) await callback.on_save?.(this.state, folder);
   }
 
   #finish(totalLoss: number, seconds: number): TrainOutput {
-    const { state, args } = this;
+    const { state } = this;
     const training_loss = totalLoss / Math.max(1, state.global_step);
-    const samples = state.global_step * args.per_device_train_batch_size * args.gradient_accumulation_steps;
     const metrics: LogEntry = {
       train_runtime: seconds,
-      train_samples_per_second: samples / seconds,
+      train_samples_per_second: this.#pairsSeen / seconds,
       train_steps_per_second: state.global_step / seconds,
       train_loss: training_loss,
       epoch: state.epoch,
@@ -227,6 +256,7 @@ export class DPOTrainer {
     const { per_device_eval_batch_size: size, beta } = this.args;
     const pairs = this.#eval!;
     const started = performance.now();
+    if (headIsFrozen(this.model)) await this.model.base.storeHeadMean();
     const scoring = scoringProgram(engine, this.model);
     const means = new MeanOfBatches();
     let loss = 0;
@@ -234,7 +264,7 @@ export class DPOTrainer {
       for (let begin = 0; begin < pairs.length; begin += size) {
         const batch = pairs.slice(begin, begin + size);
         const references = batch.map((pair) => this.#references.get(pair)!);
-        const scores = await scorePairs(scoring, batch);
+        const scores = await scorePairs(scoring, batch, this.model.config);
         const { loss: mean } = await batchLoss(lossFunction(this.args), beta, batch, scores, references);
         loss += (mean * batch.length) / pairs.length;
         means.add(batchMetrics(batch, scores, references, beta));
@@ -243,7 +273,9 @@ export class DPOTrainer {
       await scoring.dispose();
     }
     const seconds = (performance.now() - started) / 1000;
-    const metrics: BatchMetrics = { loss, runtime: seconds, samples_per_second: pairs.length / seconds, ...means.take() };
+    const batches = Math.ceil(pairs.length / size);
+    const speed = { runtime: seconds, samples_per_second: pairs.length / seconds, steps_per_second: batches / seconds };
+    const metrics: BatchMetrics = { loss, ...speed, ...means.take(), num_tokens: this.state.num_input_tokens_seen };
     const entry = await this.#log(Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`eval_${name}`, value])));
     for (const callback of this.#callbacks) await callback.on_evaluate?.(this.state, entry);
     return entry;
@@ -256,21 +288,31 @@ export class DPOTrainer {
   async #computeReferences(): Promise<void> {
     const all = this.args.precompute_ref_log_probs;
     const needed = all ? this.#train : visitedPairs(this.#plan, this.args).map((i) => this.#train[i]!);
-    await this.#referenceOf([...needed, ...(this.#eval ?? [])]);
+    const goOn = (): void => {
+      if (this.#stopRequested) throw new Stopped();
+    };
+    try {
+      await this.#referenceOf([...needed, ...(this.#eval ?? [])], goOn);
+    } catch (error) {
+      if (!(error instanceof Stopped)) throw error;
+    }
   }
 
-  async #referenceOf(pairs: PreparedPair[]): Promise<void> {
+  /** @param goOn called after every pair; what it throws ends the work */
+  async #referenceOf(pairs: PreparedPair[], goOn: () => void = () => undefined): Promise<void> {
     const model = this.#reference ?? this.model;
     const missing = pairs.filter((pair) => !this.#references.has(pair));
     const compute = async (): Promise<ReferenceLogps[]> => {
-      const scoring = scoringProgram(await model.load(this.args), model);
+      const scoring = scoringProgram(await model.load(this.args), model, { metrics: false });
       try {
         let done = 0;
-        const scores = await scorePairs(scoring, missing, () => {
+        const references = await scoreReference(scoring, missing, model.config, () => {
           done++;
           for (const callback of this.#callbacks) callback.on_reference?.(done, missing.length);
+          goOn();
         });
-        return scores.map(({ chosenLogps, rejectedLogps }) => ({ chosen: chosenLogps, rejected: rejectedLogps }));
+        requireFinite(references, missing);
+        return references;
       } finally {
         await scoring.dispose();
       }
@@ -288,7 +330,7 @@ export class DPOTrainer {
   async save_state(): Promise<void> {
     await mkdir(this.args.output_dir, { recursive: true });
     await writeFileAtomic(join(this.args.output_dir, "trainer_state.json"), stateJson(this.state));
-    const results = this.state.log_history.at(-1) ?? {};
+    const results = this.state.log_history.findLast((entry) => entry["train_runtime"] !== undefined) ?? {};
     await writeFileAtomic(join(this.args.output_dir, "train_results.json"), `${JSON.stringify(results, null, 2)}\n`);
   }
 
@@ -305,6 +347,15 @@ export class DPOTrainer {
   async #emit(event: "on_train_begin" | "on_step_end" | "on_train_end"): Promise<void> {
     for (const callback of this.#callbacks) await callback[event]?.(this.state);
   }
+}
+
+/** A NaN in the reference would show as a loss that is not finite, and send the user to the wrong place. */
+function requireFinite(references: readonly ReferenceLogps[], pairs: readonly PreparedPair[]): void {
+  references.forEach(({ chosen, rejected }, i) => {
+    if (Number.isFinite(chosen) && Number.isFinite(rejected)) return;
+    const got = `${chosen} for chosen and ${rejected} for rejected at ${pairs[i]!.origin}`;
+    throw new EngineError("reference_not_finite", `DPOTrainer: the reference's log-probs must be finite, got ${got}; the model has NaN or infinite weights: load it again from whole files`);
+  });
 }
 
 /** Loss, norm and metrics since the last log entry. */
@@ -335,25 +386,4 @@ function policyOf(model: CausalLM, peft_config: LoraConfig | undefined, args: DP
   if (model instanceof PeftModel) throw new ConfigError("two_adapters", "DPOTrainer: the model has an adapter already; leave out peft_config to train that one, or merge it first");
   if (!(model instanceof Qwen2ForCausalLM)) throw new ConfigError("model_type", "DPOTrainer: peft_config needs a model from AutoModelForCausalLM");
   return get_peft_model(model, peft_config, { seed: args.seed });
-}
-
-function initialState(args: DPOConfig, plan: RunPlan): TrainerState {
-  return {
-    best_global_step: null,
-    best_metric: null,
-    best_model_checkpoint: null,
-    epoch: 0,
-    eval_steps: args.eval_steps ?? args.logging_steps,
-    global_step: 0,
-    is_hyper_param_search: false,
-    is_local_process_zero: true,
-    is_world_process_zero: true,
-    log_history: [],
-    logging_steps: args.logging_steps,
-    max_steps: plan.totalSteps,
-    num_input_tokens_seen: 0,
-    num_train_epochs: Math.ceil(plan.totalSteps / plan.stepsPerEpoch),
-    save_steps: args.save_steps,
-    train_batch_size: args.per_device_train_batch_size,
-  };
 }

@@ -20,7 +20,8 @@ export function dropoutMasks(widths: ReadonlyMap<string, number>, tokens: number
   return Object.fromEntries(
     [...widths].map(([path, width]) => {
       const stream = random.fork(path);
-      const mask = Float32Array.from({ length: tokens * width }, () => (stream.uniform() < probability ? 0 : kept));
+      const mask = new Float32Array(tokens * width);
+      for (let i = 0; i < mask.length; i++) mask[i] = stream.uniform() < probability ? 0 : kept;
       return [maskName(path), hostTensor(mask, [tokens, width])];
     }),
   );

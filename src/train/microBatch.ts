@@ -8,7 +8,8 @@ import type { DPOConfig } from "./dpoConfig.js";
 import { dropoutMasks, dropoutWidths } from "./dropout.js";
 import { isPairwise, lossFunction } from "./losses.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
-import { gradientProgram, scoringProgram } from "./pairProgram.js";
+import { pairInputs } from "./pairLayout.js";
+import { gradientProgram, headIsFrozen, scoringProgram } from "./pairProgram.js";
 
 export interface MicroBatchResult {
   /** Mean over the pairs, before division by the accumulation count. */
@@ -34,19 +35,26 @@ export class MicroBatchRunner {
   readonly #slopesProgram: Program;
   readonly #scoring: Program;
 
-  constructor(engine: Engine, model: CausalLM, args: DPOConfig) {
+  private constructor(engine: Engine, model: CausalLM, args: DPOConfig) {
     this.#args = args;
     this.#model = model;
     this.#widths = args.disable_dropout ? new Map() : dropoutWidths(model);
     this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss: lossFunction(args), beta: args.beta }, this.#widths);
     this.#slopesProgram = gradientProgram(engine, model, { kind: "slopes" }, this.#widths);
-    this.#scoring = scoringProgram(engine, model, this.#widths);
+    this.#scoring = scoringProgram(engine, model, { metrics: true, dropoutWidths: this.#widths });
+  }
+
+  /** Compiles nothing yet: programs are made for each size when it is first met. */
+  static async create(engine: Engine, model: CausalLM, args: DPOConfig): Promise<MicroBatchRunner> {
+    if (headIsFrozen(model)) await model.base.storeHeadMean();
+    return new MicroBatchRunner(engine, model, args);
   }
 
   /** @throws EngineError `loss_not_finite` naming the rows */
   async run(pairs: readonly PreparedPair[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
-    const inputs = pairs.map((pair, i) => ({ ...pair.inputs, ...this.#masks(pair, place.random.fork(`pair ${i}`)) }));
-    const coupled = !isPairwise(this.#args) && pairs.length > 1;
+    const inputs = pairs.map((pair, i) => ({ ...pairInputs(pair.layout, pair.bucket, this.#model.config), ...this.#masks(pair, place.random.fork(`pair ${i}`)) }));
+    // Decided by the configured size: a last, smaller batch must not be the first to trace a user's function.
+    const coupled = !isPairwise(this.#args) && this.#args.per_device_train_batch_size > 1;
     const result = await (coupled ? this.#coupled(pairs, inputs, references, place) : this.#pairwise(pairs, inputs, references, place));
     if (Number.isFinite(result.loss)) return result;
     throw new EngineError(

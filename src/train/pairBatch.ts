@@ -1,12 +1,12 @@
 /** Runs the pairs of a micro-batch through a model and gathers what TRL logs. */
 import type { HostTensors, Program } from "../compile/index.js";
-import { type Bucket, type PairLayout } from "./pairLayout.js";
+import type { Qwen2Config } from "../model/index.js";
+import { type Bucket, type PairLayout, pairInputs } from "./pairLayout.js";
 
-/** A pair that is ready to run. */
+/** A pair that is ready to run. Its program inputs are made when it runs: those of all pairs at once would fill the memory. */
 export interface PreparedPair {
   readonly layout: PairLayout;
   readonly bucket: Bucket;
-  readonly inputs: HostTensors;
   /** For errors: file and row. */
   readonly origin: string;
 }
@@ -38,14 +38,22 @@ export function pairScores(outputs: HostTensors): PairScores {
   };
 }
 
-/** Scores pairs without gradient, e.g. for the reference. */
-export async function scorePairs(program: Program, pairs: readonly PreparedPair[], onPair?: () => void): Promise<PairScores[]> {
+/** Scores pairs without gradient. @param config of the program's model */
+export async function scorePairs(program: Program, pairs: readonly PreparedPair[], config: Qwen2Config): Promise<PairScores[]> {
   const scores: PairScores[] = [];
-  for (const { inputs } of pairs) {
-    scores.push(pairScores(await program.run(inputs)));
-    onPair?.();
-  }
+  for (const { layout, bucket } of pairs) scores.push(pairScores(await program.run(pairInputs(layout, bucket, config))));
   return scores;
+}
+
+/** The reference's log-probs of pairs. @param program made without metrics */
+export async function scoreReference(program: Program, pairs: readonly PreparedPair[], config: Qwen2Config, onPair: () => void): Promise<ReferenceLogps[]> {
+  const references: ReferenceLogps[] = [];
+  for (const { layout, bucket } of pairs) {
+    const { chosenLogps, rejectedLogps } = await program.run(pairInputs(layout, bucket, config));
+    references.push({ chosen: chosenLogps!.data[0]!, rejected: rejectedLogps!.data[0]! });
+    onPair();
+  }
+  return references;
 }
 
 /** The values TRL logs for one micro-batch, by its names. `rewards/*` are beta · (policy − reference). */
@@ -60,10 +68,10 @@ export function batchMetrics(pairs: readonly PreparedPair[], scores: readonly Pa
   const chosenReward = (score: PairScores, i: number): number => beta * (score.chosenLogps - references[i]!.chosen);
   const rejectedReward = (score: PairScores, i: number): number => beta * (score.rejectedLogps - references[i]!.rejected);
   return {
-    entropy: sum(({ entropy }) => entropy) / allTokens,
-    "logits/chosen": sum(({ chosenLogits }) => chosenLogits) / chosenTokens,
-    "logits/rejected": sum(({ rejectedLogits }) => rejectedLogits) / rejectedTokens,
-    mean_token_accuracy: sum(({ correct }) => correct) / chosenTokens,
+    entropy: perToken(sum(({ entropy }) => entropy), allTokens),
+    "logits/chosen": perToken(sum(({ chosenLogits }) => chosenLogits), chosenTokens),
+    "logits/rejected": perToken(sum(({ rejectedLogits }) => rejectedLogits), rejectedTokens),
+    mean_token_accuracy: perToken(sum(({ correct }) => correct), chosenTokens),
     "rewards/chosen": mean(chosenReward),
     "rewards/rejected": mean(rejectedReward),
     // Strictly greater: a tie counts as wrong.
@@ -72,6 +80,11 @@ export function batchMetrics(pairs: readonly PreparedPair[], scores: readonly Pa
     "logps/chosen": mean(({ chosenLogps }) => chosenLogps),
     "logps/rejected": mean(({ rejectedLogps }) => rejectedLogps),
   };
+}
+
+/** 0 when no token is scored, as TRL logs it: a prompt is empty and the completion one token. */
+function perToken(sum: number, tokens: number): number {
+  return tokens === 0 ? 0 : sum / tokens;
 }
 
 /** Plain means of micro-batch values, as TRL averages them between two log entries. */

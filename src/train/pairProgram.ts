@@ -1,6 +1,7 @@
 /** The tensor functions of preference training: a pair's log-probs, and their gradient. */
 import { type Engine, type InputSpec, type Program, type TensorMap, blockMask, headLogProbs, tf, valueAndGradients } from "../compile/index.js";
-import { type CausalLM, headName, maskedAttention, qwen2Hidden } from "../model/index.js";
+import { type CausalLM, HEAD_MEAN, headName, maskedAttention, qwen2Hidden } from "../model/index.js";
+import { requireOneAPair } from "./batchLoss.js";
 import type { DPOLossFunction } from "./dpoConfig.js";
 
 /** Store name of the gradient that is being summed for a trainable tensor. */
@@ -13,11 +14,17 @@ export function maskName(path: string): string {
   return `mask/${path}`;
 }
 
+/** Then its mean is computed once (`storeHeadMean`) instead of in every run. */
+export function headIsFrozen(model: CausalLM): boolean {
+  return !model.trainable().has(headName(model.config));
+}
+
 /** T tokens and C scored tokens are bound by each pair's bucket. */
-function pairSignature(model: CausalLM, dropoutWidths: ReadonlyMap<string, number>): Record<string, InputSpec> {
+function pairSignature(model: CausalLM, dropoutWidths: ReadonlyMap<string, number>, metrics: boolean): Record<string, InputSpec> {
   const half = model.config.head_dim / 2;
   const signature: Record<string, InputSpec> = {
     ...model.signature(),
+    ...(metrics && headIsFrozen(model) ? { [HEAD_MEAN]: { shape: [model.config.hidden_size], role: "state" as const } } : {}),
     ids: { shape: ["T"], dtype: "int32" },
     cos: { shape: ["T", half] },
     sin: { shape: ["T", half] },
@@ -61,17 +68,24 @@ function pairForward(model: CausalLM, inputs: TensorMap, masks: TensorMap | unde
   };
 }
 
+/** What `scoringProgram` computes beside the log-probs. */
+export interface ScoringOptions {
+  /** Also the sums for the logged means, which cost as much again in the head; default true. */
+  readonly metrics?: boolean;
+  /** Modules that get a dropout mask, with the width of their input. */
+  readonly dropoutWidths?: ReadonlyMap<string, number>;
+}
+
 /**
  * Log-probs and metric sums of a pair, without gradient.
- * Outputs: chosenLogps, rejectedLogps, entropy, correct, chosenLogits, rejectedLogits, each [1].
- * @param dropoutWidths modules that get a dropout mask, with the width of their input
+ * Outputs: chosenLogps, rejectedLogps and, with metrics, entropy, correct, chosenLogits, rejectedLogits, each [1].
  */
-export function scoringProgram(engine: Engine, model: CausalLM, dropoutWidths: ReadonlyMap<string, number> = new Map()): Program {
+export function scoringProgram(engine: Engine, model: CausalLM, { metrics = true, dropoutWidths = new Map() }: ScoringOptions = {}): Program {
   const score = (inputs: TensorMap): TensorMap => {
     const { chosenLogps, rejectedLogps, sums } = pairForward(model, inputs, dropoutMasksOf(inputs, dropoutWidths), false);
-    return { chosenLogps, rejectedLogps, ...sums };
+    return { chosenLogps, rejectedLogps, ...(metrics ? sums : {}) };
   };
-  return engine.compile(score, pairSignature(model, dropoutWidths), { name: "score a pair" });
+  return engine.compile(score, pairSignature(model, dropoutWidths, metrics), { name: "score a pair" });
 }
 
 function dropoutMasksOf(inputs: TensorMap, widths: ReadonlyMap<string, number>): TensorMap | undefined {
@@ -94,10 +108,10 @@ export type PairObjective =
 export function gradientProgram(engine: Engine, model: CausalLM, objective: PairObjective, dropoutWidths: ReadonlyMap<string, number>): Program {
   const trainable = model.trainable();
   const embedding = headName(model.config);
-  const headTrainable = trainable.has(embedding);
+  const headTrainable = !headIsFrozen(model);
   const blocks = headTrainable ? model.base.headBlocks().map(({ view }) => view) : [];
 
-  const signature: Record<string, InputSpec> = { ...pairSignature(model, dropoutWidths), weight: { shape: [] }, carry: { shape: [] } };
+  const signature: Record<string, InputSpec> = { ...pairSignature(model, dropoutWidths, true), weight: { shape: [] }, carry: { shape: [] } };
   const scalars = objective.kind === "loss" ? ["referenceChosen", "referenceRejected", "chosenLengths", "rejectedLengths"] : ["chosenSlope", "rejectedSlope"];
   for (const name of scalars) signature[name] = { shape: [1] };
   for (const [name, shape] of trainable) signature[gradientName(name)] = { shape, role: "state", store: gradientName(model.storeName(name)) };
@@ -144,5 +158,7 @@ function pairObjective(objective: PairObjective, pair: PairForward, inputs: Tens
     chosenLengths: chosenLengths!,
     rejectedLengths: rejectedLengths!,
   };
-  return objective.loss(logps, { beta: objective.beta });
+  const values = objective.loss(logps, { beta: objective.beta });
+  requireOneAPair(values, 1);
+  return values;
 }

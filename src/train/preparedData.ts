@@ -1,12 +1,11 @@
 /** Rows → pairs that are ready to run. */
 import { type Dataset, preferenceExamples } from "../data/index.js";
 import { ConfigError, DataError } from "../errors.js";
-import type { Qwen2Config } from "../model/index.js";
 import { type PreTrainedTokenizer, tokenizePreferences } from "../text/index.js";
 import { bucketOf, chooseBuckets } from "./buckets.js";
 import type { DPOOptions } from "./dpoConfig.js";
 import type { PreparedPair } from "./pairBatch.js";
-import { layoutPair, pairInputs } from "./pairLayout.js";
+import { layoutPair } from "./pairLayout.js";
 
 export interface PreparedData {
   readonly pairs: PreparedPair[];
@@ -15,26 +14,26 @@ export interface PreparedData {
 }
 
 /**
+ * @param vocabulary rows of the model's embedding @param name of the data set, for errors
  * @throws DataError for rows that break the contract, or when no row is left
  * @throws ConfigError `vocabulary` if the tokenizer makes ids that the model does not have
  */
-export function preparePairs(dataset: Dataset, tokenizer: PreTrainedTokenizer, config: Qwen2Config, options: DPOOptions): PreparedData {
+export function preparePairs(dataset: Dataset, tokenizer: PreTrainedTokenizer, vocabulary: number, options: DPOOptions, name: string): PreparedData {
   const { max_length, truncation_mode, max_buckets } = options;
   const { pairs, dropped, warnings } = tokenizePreferences(preferenceExamples(dataset), tokenizer, { max_length, truncation_mode });
   if (pairs.length === 0) {
     const why = dropped.length === 0 ? "the data set is empty" : `all ${dropped.length} rows were dropped, the first because ${dropped[0]!.reason}`;
-    throw new DataError("no_rows", `DPOTrainer: training needs at least one pair, but ${why}; check the filter and max_length`);
+    throw new DataError("no_rows", `DPOTrainer: ${name} needs at least one pair, but ${why}; check the filter and max_length`);
   }
   const layouts = pairs.map(layoutPair);
   const buckets = chooseBuckets(layouts, max_buckets);
   const prepared = layouts.map((layout, i) => {
     const origin = [pairs[i]!.file, `row ${pairs[i]!.row}`].filter((part) => part !== undefined).join(" ");
-    const unknown = layout.ids.find((id) => id >= config.vocab_size);
+    const unknown = layout.ids.find((id) => id >= vocabulary);
     if (unknown !== undefined) {
-      throw new ConfigError("vocabulary", `${origin}: token ids must be below the model's vocab_size ${config.vocab_size}, got ${unknown}; the tokenizer belongs to another model`);
+      throw new ConfigError("vocabulary", `${origin}: token ids must be below the model's vocab_size ${vocabulary}, got ${unknown}; the tokenizer belongs to another model`);
     }
-    const bucket = bucketOf(buckets, layout);
-    return { layout, bucket, inputs: pairInputs(layout, bucket, config), origin };
+    return { layout, bucket: bucketOf(buckets, layout), origin };
   });
   return { pairs: prepared, warnings };
 }

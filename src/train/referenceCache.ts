@@ -25,15 +25,33 @@ export async function cachedReference(model: CausalLM, pairs: readonly PreparedP
   const files = model.files();
   if (files === undefined) return compute();
   const hash = createHash("sha256");
+  // The same weights mean another function under another rope_theta or lora_alpha.
+  const { raw: _raw, ...config } = model.config;
+  hash.update(JSON.stringify([config, model.peft_config?.scaling ?? null]));
   for (const file of files) await hashFile(hash, file);
   for (const { layout } of pairs) hash.update(JSON.stringify([layout.ids, layout.positions, layout.segments, layout.targets]));
   const folder = referenceCacheFolder();
   const path = join(folder, `${hash.digest("hex")}.json`);
-  if (existsSync(path)) return JSON.parse(await readFile(path, "utf8")) as ReferenceLogps[];
+  const cached = existsSync(path) ? parseEntry(await readFile(path, "utf8"), pairs.length) : undefined;
+  if (cached !== undefined) return cached;
   const references = await compute();
-  await mkdir(folder, { recursive: true });
-  await writeFileAtomic(path, JSON.stringify(references));
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeFileAtomic(path, JSON.stringify(references));
+  } catch (error) {
+    console.warn(`DPOTrainer: the reference log-probs are not cached: ${(error as Error).message}; set PREFLAB_CACHE to a folder that can be written to`);
+  }
   return references;
+}
+
+/** A damaged entry counts as absent. */
+function parseEntry(text: string, pairs: number): ReferenceLogps[] | undefined {
+  try {
+    const entry = JSON.parse(text) as ReferenceLogps[];
+    return entry.length === pairs && entry.every(({ chosen, rejected }) => Number.isFinite(chosen) && Number.isFinite(rejected)) ? entry : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function hashFile(hash: Hash, file: string): Promise<void> {

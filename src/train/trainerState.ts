@@ -1,4 +1,6 @@
 /** The state of a run in the format of transformers' trainer_state.json. */
+import type { DPOOptions } from "./dpoConfig.js";
+import type { RunPlan } from "./runPlan.js";
 
 /** One entry of the log: the logged values, `epoch` and `step`. */
 export type LogEntry = Record<string, number>;
@@ -20,6 +22,27 @@ export interface TrainerState {
   num_train_epochs: number;
   save_steps: number;
   train_batch_size: number;
+}
+
+export function initialState(args: DPOOptions, plan: RunPlan): TrainerState {
+  return {
+    best_global_step: null,
+    best_metric: null,
+    best_model_checkpoint: null,
+    epoch: 0,
+    eval_steps: args.eval_steps ?? args.logging_steps,
+    global_step: 0,
+    is_hyper_param_search: false,
+    is_local_process_zero: true,
+    is_world_process_zero: true,
+    log_history: [],
+    logging_steps: args.logging_steps,
+    max_steps: plan.totalSteps,
+    num_input_tokens_seen: 0,
+    num_train_epochs: Math.ceil(plan.totalSteps / plan.stepsPerEpoch),
+    save_steps: args.save_steps,
+    train_batch_size: args.per_device_train_batch_size,
+  };
 }
 
 /** Values that differ between two equal runs; kept out of trainer_state.json, so that its bytes are the same. */

@@ -1,4 +1,5 @@
 import { tf } from "../tensorflow.js";
+import { onnxOp } from "./onnxOp.js";
 
 /** The language-model head: `weight` whole, and the same rows as `blocks` (views, so that no block is copied out of it). */
 export interface Head {
@@ -6,7 +7,7 @@ export interface Head {
   readonly weight: tf.Tensor2D;
   /** shapes [V_b, D], together the rows of `weight` in order */
   readonly blocks: readonly tf.Tensor2D[];
-  /** shape [D], the mean of the rows; computed here when absent */
+  /** shape [D], the mean of the rows; computed here when absent, which reads the whole head once more */
   readonly mean?: tf.Tensor1D;
   /** Whether gradients of the head are wanted; they cost a second pass over the vocabulary. */
   readonly trainable: boolean;
@@ -74,10 +75,10 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): OverBlock
     const [rows] = block.shape;
     const logits = tf.matMul(h, block, false, true); // [C, V_b]
     const softmax = tf.softmax(logits);
-    const maximum = tf.max(logits, -1, true); // [C, 1]
+    const maximum = rowMaximum(logits); // [C, 1]
     maxima.push(maximum);
     // The largest probability of a block is 1/Σexp(logit − max), which gives the block's sum without another pass.
-    logSums.push(tf.sub(maximum, tf.log(tf.max(softmax, -1, true))));
+    logSums.push(tf.sub(maximum, tf.log(rowMaximum(softmax))));
     shares.push(tf.matMul(softmax, block));
     const local = tf.sub(targets, tf.scalar(start, "int32"));
     const inside = tf.logicalAnd(tf.greaterEqual(local, tf.scalar(0, "int32")), tf.less(local, tf.scalar(rows, "int32")));
@@ -99,6 +100,13 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): OverBlock
     expected,
     top: tf.cast(tf.greaterEqual(targetLogit!, top), "float32"),
   };
+}
+
+/** One pass over the block: traced `tf.max` looks for NaN too, and here a NaN shows in the softmax anyway. */
+function rowMaximum(x: tf.Tensor): tf.Tensor2D {
+  const rows = x.shape[0]!;
+  const [y] = onnxOp({ opType: "ReduceMax", inputs: [x, [1]], outputs: [{ dtype: "float32", shape: [rows, 1] }], attributes: { keepdims: 1 } }, () => [tf.max(x, -1, true)]);
+  return y as tf.Tensor2D;
 }
 
 /** dh = dy·(W[target] − U); dW = Σ_C dy·(onehot(target) − softmax) h, with the softmax computed anew block by block. */
