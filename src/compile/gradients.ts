@@ -1,3 +1,4 @@
+import { EngineError } from "../errors.js";
 import { tf } from "./tensorflow.js";
 import type { TensorMap } from "./tracingBackend.js";
 
@@ -12,20 +13,35 @@ export interface ValueAndGradients {
  * `tf.valueAndGrads` for functions that return more than the loss.
  * @param fn returns named tensors, one of them the scalar `loss`
  * @param variables what to differentiate for
+ * @throws EngineError `no_gradient` if the loss depends on none of the variables
  */
 export function valueAndGradients(fn: (variables: TensorMap) => TensorMap & { loss: tf.Tensor }, variables: TensorMap): ValueAndGradients {
   const names = Object.keys(variables);
   let kept: TensorMap = {};
-  const { value, grads } = tf.valueAndGrads((...tensors: tf.Tensor[]) => {
-    const { loss, ...rest } = fn(Object.fromEntries(names.map((name, i) => [name, tensors[i]!])));
+  const forward = (): tf.Tensor => {
+    const { loss, ...rest } = fn(variables);
     // Values that leave by the side would be freed with the scope of the differentiation.
     kept = Object.fromEntries(Object.entries(rest).map(([name, tensor]) => [name, tf.keep(tf.clone(tensor))]));
-    return loss as tf.Scalar;
-  })(names.map((name) => variables[name]!));
+    return loss;
+  };
+  // tf.valueAndGrads itself refuses a variable that the loss does not use.
+  const { value, grads } = tf.engine().gradients(
+    forward,
+    names.map((name) => variables[name]!),
+    undefined,
+    true,
+  );
   const values: TensorMap = { loss: value };
   for (const [name, tensor] of Object.entries(kept)) {
     values[name] = tf.clone(tensor);
     tensor.dispose();
   }
-  return { values, gradients: Object.fromEntries(names.map((name, i) => [name, grads[i]!])) };
+  const found: readonly (tf.Tensor | undefined)[] = grads;
+  if (found.every((gradient) => gradient === undefined)) {
+    throw new EngineError(
+      "no_gradient",
+      `valueAndGradients: the loss must depend on one of ${names.join(", ")}, got one that depends on none; build it from tensor operations on them`,
+    );
+  }
+  return { values, gradients: Object.fromEntries(names.map((name, i) => [name, found[i] ?? tf.zeros(variables[name]!.shape)])) };
 }
