@@ -146,9 +146,13 @@ function activeBackend(): string {
   return engine.backendName;
 }
 
-/** TensorFlow.js reports a missing kernel or gradient as a plain Error. */
+/** Names the function in errors that did not know it. TensorFlow.js reports a missing kernel or gradient as a plain Error. */
 function explained(error: unknown, where: string): unknown {
-  if (error instanceof EngineError || !(error instanceof Error)) return error;
+  if (error instanceof EngineError)
+    return error.message.startsWith("compile: ")
+      ? new EngineError(error.code, error.message.replace("compile", where), { cause: error })
+      : error;
+  if (!(error instanceof Error)) return error;
   const kernel = /Kernel '(\w+)' not registered for backend/.exec(error.message)?.[1];
   if (kernel !== undefined) {
     const message = `${where}: ${kernel} cannot be traced; build it from other tf operations, use engine "eager", or compute it outside and pass it as an input`;

@@ -6,7 +6,7 @@ import { broadcastShapes, castNumber, constantNumbers, iota } from "./shapes.js"
 
 defineKernel("Fill", (call) => {
   const { shape, value, dtype = "float32" } = call.attributes as { shape: number[]; value: number | string; dtype?: DType };
-  if (typeof value === "string") throw new EngineError("tensor_type", "compile: tensors are float32, int32 or bool, got string");
+  if (typeof value === "string") throw new EngineError("tensor_type", "tensors are float32, int32 or bool, got string");
   return call.graph.fill(castNumber(value, dtype), dtype, shape);
 });
 

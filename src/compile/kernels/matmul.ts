@@ -16,7 +16,7 @@ function matmul(graph: Graph, a: Value, b: Value, transposeA = false, transposeB
   if (inner !== innerB) {
     throw new EngineError(
       "matmul_shape",
-      `compile: matMul of [${a.shape.join(",")}] and [${b.shape.join(",")}] (transpose ${transposeA}, ${transposeB}): inner sizes ${inner} and ${innerB} differ`,
+      `matMul of [${a.shape.join(",")}] and [${b.shape.join(",")}] (transpose ${transposeA}, ${transposeB}): inner sizes ${inner} and ${innerB} differ`,
     );
   }
   const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));
@@ -72,7 +72,7 @@ defineKernel("Einsum", ({ graph, list, attributes }) => {
   const equation = (attributes["equation"] as string).replaceAll(" ", "");
   const [left, right] = equation.split("->");
   if (right === undefined)
-    throw new EngineError("einsum_equation", `compile: tf.einsum needs an arrow, got "${equation}"; write the result's letters after ->`);
+    throw new EngineError("einsum_equation", `tf.einsum needs an arrow, got "${equation}"; write the result's letters after ->`);
   const sizes = new Map<string, number>();
   left!.split(",").forEach((term, i) => [...term].forEach((letter, axis) => sizes.set(letter, list[i]!.shape[axis]!)));
   const shape = [...right].map((letter) => sizes.get(letter)!);

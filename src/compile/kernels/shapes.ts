@@ -5,7 +5,7 @@ import { type DType, type Graph, type Value, isConstant, sameShape, sizeOf } fro
 export function axisOf(axis: number, rank: number): number {
   const normal = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(normal) || normal < 0 || normal >= rank) {
-    throw new EngineError("axis_range", `compile: axis must be in [-${rank}, ${rank}), got ${axis}`);
+    throw new EngineError("axis_range", `axis must be in [-${rank}, ${rank}), got ${axis}`);
   }
   return normal;
 }
@@ -21,7 +21,7 @@ export function broadcastShapes(a: readonly number[], b: readonly number[]): num
     const x = a[i - rank + a.length] ?? 1;
     const y = b[i - rank + b.length] ?? 1;
     if (x !== y && x !== 1 && y !== 1) {
-      throw new EngineError("broadcast", `compile: shapes [${a.join(",")}] and [${b.join(",")}] do not broadcast`);
+      throw new EngineError("broadcast", `shapes [${a.join(",")}] and [${b.join(",")}] do not broadcast`);
     }
     return x === 1 ? y : x;
   });
@@ -132,10 +132,7 @@ export function asNumber(graph: Graph, value: Value): Value {
 /** Numbers of a constant. @throws EngineError `dynamic_argument` if the value is traced */
 export function constantNumbers(value: Value, where: string): number[] {
   if (!isConstant(value)) {
-    throw new EngineError(
-      "dynamic_argument",
-      `compile: ${where} must be known while tracing, got a traced value; use a plain number or array`,
-    );
+    throw new EngineError("dynamic_argument", `${where} must be known while tracing, got a traced value; use a plain number or array`);
   }
   return value.data === undefined ? new Array<number>(sizeOf(value.shape)).fill(value.uniform!) : [...value.data].map(Number);
 }
