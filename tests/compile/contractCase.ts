@@ -107,7 +107,7 @@ function weightedSum(result: Result): tf.Scalar {
 }
 
 /** The function with its gradients beside its outputs. */
-function withGradients({ fn, gradientOf }: ContractCase): (inputs: Record<string, tf.Tensor>) => Record<string, tf.Tensor> {
+export function withGradients({ fn, gradientOf }: ContractCase): (inputs: Record<string, tf.Tensor>) => Record<string, tf.Tensor> {
   return (inputs) => {
     const outputs = { ...named(fn(inputs)) };
     if (gradientOf.length === 0) return outputs;

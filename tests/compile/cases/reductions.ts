@@ -279,6 +279,17 @@ const composed: ContractCase[] = [
     gradientOf: ["x", "scale", "shift"],
   }),
   contractCase({
+    name: "batchNorm",
+    inputs: { x: normal([4, 3]), mean: normal([3], 2), variance: uniform([3], 0.5, 2), scale: normal([3], 3), offset: normal([3], 4) },
+    fn: ({ x, mean, variance, scale, offset }) => tf.batchNorm(x, mean, variance, offset, scale, 0.1),
+    gradientOf: ["x", "mean", "variance", "scale", "offset"],
+  }),
+  contractCase({
+    name: "batchNorm without scale, and without offset",
+    inputs: { x: normal([4, 3]), mean: normal([3], 2), variance: uniform([3], 0.5, 2), offset: normal([3], 4) },
+    fn: ({ x, mean, variance, offset }) => [tf.batchNorm(x, mean, variance), tf.batchNorm(x, mean, variance, offset)],
+  }),
+  contractCase({
     name: "gradient clipping by global norm",
     inputs: { a: normal([3]), b: normal([2, 2], 2) },
     fn: ({ a, b }) => {

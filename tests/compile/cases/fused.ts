@@ -1,0 +1,175 @@
+/** Fused operations: their traced and eager forms, and their hand-written gradients. */
+import {
+  blockMask,
+  groupedQueryAttention,
+  headLogProbs,
+  hostTensor,
+  rmsNorm,
+  rotary,
+  rotaryAngles,
+  swiglu,
+  tf,
+  valueAndGradients,
+} from "../../../src/compile/index.js";
+import { type CaseTensor, type ContractCase, contractCase, floats, ints, normal, uniform } from "../contractCase.js";
+
+const small: ContractCase[] = [
+  contractCase({
+    name: "RMSNorm",
+    inputs: { x: normal([3, 4]), weight: normal([4], 2) },
+    fn: ({ x, weight }) => rmsNorm(x, weight, 1e-6),
+    gradientOf: ["x", "weight"],
+  }),
+  contractCase({
+    name: "RMSNorm of zeros and of one token",
+    inputs: { x: floats([[0, 0, 0]]), weight: floats([1, 2, 3]) },
+    fn: ({ x, weight }) => rmsNorm(x, weight, 1e-6),
+  }),
+  contractCase({
+    name: "RMSNorm gradient with a large epsilon",
+    inputs: { x: normal([2, 4]), weight: normal([4], 2) },
+    fn: ({ x, weight }) => rmsNorm(x, weight, 0.5),
+    gradientOf: ["x", "weight"],
+  }),
+  contractCase({
+    name: "SwiGLU",
+    inputs: { gate: normal([3, 4]), up: normal([3, 4], 2) },
+    fn: ({ gate, up }) => swiglu(gate, up),
+    gradientOf: ["gate", "up"],
+  }),
+  contractCase({
+    name: "SwiGLU of large gates",
+    inputs: { gate: floats([[-100, -30, 30, 100, 0]]), up: floats([[1, 1, 1, 1, 1]]) },
+    fn: ({ gate, up }) => swiglu(gate, up),
+    gradientOf: ["gate", "up"],
+  }),
+];
+
+/** Positions as in a pair: the rejected completion restarts after the prompt. */
+const POSITIONS = [0, 1, 2, 3, 2];
+const ANGLES = rotaryAngles(POSITIONS, 4, 10000);
+const cos = hostTensor(ANGLES.cos, [5, 2]);
+const sin = hostTensor(ANGLES.sin, [5, 2]);
+
+const rotations: ContractCase[] = [1, 2, 3].map((heads) =>
+  contractCase({
+    name: `rotary embedding of ${heads} heads`,
+    inputs: { x: normal([5, 4 * heads]), cos, sin },
+    fn: ({ x, cos, sin }) => rotary(x, cos, sin),
+    gradientOf: ["x"],
+  }),
+);
+
+/** Prompt of 2 tokens (segment 0), chosen of 2 (segment 1), rejected of 1 (segment 2); both continue segment 0. */
+const segments = ints([0, 0, 1, 1, 2]);
+const parents = ints([-1, -1, 0, 0, 0]);
+
+const groupings = [
+  [1, 1],
+  [2, 2],
+  [4, 2],
+  [3, 1],
+] as const;
+const attentions: ContractCase[] = [
+  ...groupings.map(([heads, kvHeads]) =>
+    contractCase({
+      name: `attention, ${heads} heads on ${kvHeads} key/value heads, block mask`,
+      inputs: { q: normal([5, 4 * heads]), k: normal([5, 4 * kvHeads], 2), v: normal([5, 4 * kvHeads], 3), segments, parents },
+      fn: ({ q, k, v, segments, parents }) => groupedQueryAttention(q, k, v, blockMask(segments, parents), { heads, kvHeads }),
+      gradientOf: ["q", "k", "v"],
+    }),
+  ),
+  contractCase({
+    name: "attention of new tokens over a longer cache",
+    inputs: {
+      q: normal([2, 8]),
+      k: normal([5, 4], 2),
+      v: normal([5, 4], 3),
+      mask: floats([
+        [0, 0, 0, 0, -1e9],
+        [0, 0, 0, 0, 0],
+      ]),
+    },
+    fn: ({ q, k, v, mask }) => groupedQueryAttention(q, k, v, mask, { heads: 2, kvHeads: 1 }),
+    gradientOf: ["q", "k", "v"],
+  }),
+  contractCase({
+    name: "a token that may see nothing",
+    inputs: {
+      q: normal([2, 2]),
+      k: normal([2, 2], 2),
+      v: normal([2, 2], 3),
+      mask: floats([
+        [-1e9, -1e9],
+        [0, -1e9],
+      ]),
+    },
+    fn: ({ q, k, v, mask }) => groupedQueryAttention(q, k, v, mask, { heads: 1, kvHeads: 1 }),
+  }),
+  contractCase({ name: "block mask", inputs: { segments, parents }, fn: ({ segments, parents }) => blockMask(segments, parents) }),
+];
+
+const headInputs = { h: normal([4, 3]), a: normal([3, 3], 2), b: normal([4, 3], 3), targets: ints([0, 3, 6, 2]) };
+function headOf(a: CaseTensor, b: CaseTensor, trainable: boolean, mean?: CaseTensor) {
+  return { weight: tf.concat([a, b]) as tf.Tensor2D, blocks: [a, b], trainable, ...(mean === undefined ? {} : { mean }) };
+}
+
+const heads: ContractCase[] = [
+  contractCase({
+    name: "head log-probs of a frozen head",
+    inputs: headInputs,
+    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, false)).logps,
+    gradientOf: ["h"],
+  }),
+  contractCase({
+    name: "head log-probs of a trained head",
+    inputs: headInputs,
+    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, true)).logps,
+    gradientOf: ["h", "a", "b"],
+  }),
+  contractCase({
+    name: "head log-probs in one block, with all metrics",
+    inputs: headInputs,
+    fn: ({ h, b, targets }) => ({
+      ...headLogProbs(h, tf.clipByValue(targets, 0, 3).toInt(), { weight: b, blocks: [b], trainable: false }),
+    }),
+  }),
+  contractCase({
+    name: "head metrics over blocks, mean given and not",
+    inputs: { ...headInputs, mean: normal([3], 4) },
+    fn: ({ h, a, b, targets, mean }) => [
+      ...Object.values(headLogProbs(h, targets, headOf(a, b, false))),
+      headLogProbs(h, targets, headOf(a, b, false, mean)).meanLogit,
+    ],
+  }),
+  contractCase({
+    name: "head log-probs of confident logits",
+    inputs: {
+      h: floats([
+        [60, 0, 0],
+        [0, -60, 0],
+      ]),
+      a: normal([3, 3], 2),
+      b: normal([4, 3], 3),
+      targets: ints([1, 5]),
+    },
+    fn: ({ h, a, b, targets }) => ({ ...headLogProbs(h, targets, headOf(a, b, false)) }),
+    tolerance: 2e-5,
+  }),
+];
+
+const together: ContractCase[] = [
+  contractCase({
+    name: "values beside the loss, and zeros for a variable that the loss does not use",
+    inputs: { x: uniform([3], 0.5, 2), unused: normal([2]) },
+    fn: ({ x, unused }) => {
+      const { values, gradients } = valueAndGradients((v) => ({ loss: tf.sum(tf.square(v["x"]!)), cubes: tf.pow(v["x"]!, 3) }), {
+        x,
+        unused,
+      });
+      return { ...values, dx: gradients["x"]!, dUnused: gradients["unused"]! };
+    },
+  }),
+];
+
+export const fusedCases: ContractCase[] = [...small, ...rotations, ...attentions, ...heads, ...together];
