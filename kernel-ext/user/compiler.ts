@@ -19,6 +19,27 @@ interface TsNode {
   kind: number;
   awaitModifier?: unknown;
 }
+interface TsShorthand extends TsNode {
+  name: TsNode & { text: string };
+  objectAssignmentInitializer?: TsNode;
+}
+interface TsChecker {
+  getShorthandAssignmentValueSymbol(node: TsNode): { declarations?: (TsNode & { getSourceFile(): { fileName: string } })[] } | undefined;
+}
+type Transformer = (context: unknown) => (file: TsNode) => TsNode;
+interface TsBuilder {
+  getProgram(): { getTypeChecker(): TsChecker };
+  emit(file: unknown, write: unknown, token: unknown, onlyDeclarations: unknown, transformers?: { before?: Transformer[] }): unknown;
+}
+interface TsWatchHost {
+  afterProgramCreate?: (builder: TsBuilder) => void;
+}
+interface TsFactory {
+  createIdentifier(text: string): TsNode;
+  createPropertyAccessExpression(object: TsNode, name: string): TsNode;
+  createPropertyAssignment(name: TsNode, value: TsNode): TsNode;
+  createAssignment(left: TsNode, right: TsNode): TsNode;
+}
 interface TsSystem {
   readFile(path: string, encoding?: string): string | undefined;
   fileExists(path: string): boolean;
@@ -33,7 +54,11 @@ interface TsModule {
   sys: TsSystem;
   ModuleResolutionKind: { Bundler: number };
   ScriptTarget: { Latest: number };
-  createWatchCompilerHost(files: string[], options: Record<string, unknown>, ...rest: unknown[]): unknown;
+  createWatchCompilerHost(files: string[], options: Record<string, unknown>, ...rest: unknown[]): TsWatchHost;
+  factory: TsFactory;
+  visitEachChild(node: TsNode, visit: (node: TsNode) => TsNode, context: unknown): TsNode;
+  setTextRange(node: TsNode, range: TsNode): TsNode;
+  isShorthandPropertyAssignment(node: TsNode): boolean;
   transpileModule(source: string, options: { compilerOptions: Record<string, unknown> }): { outputText: string; sourceMapText?: string };
   createSourceFile(name: string, text: string, target: number): TsNode;
   forEachChild<T>(node: TsNode, visit: (node: TsNode) => T | undefined): T | undefined;
@@ -96,8 +121,10 @@ export class CellCompiler {
     wrapFileSystem(original.sys, resolution);
     const wrapped = Object.defineProperties({}, Object.getOwnPropertyDescriptors(original)) as TsModule;
     const replacements: Partial<TsModule> = {
-      createWatchCompilerHost: (files, options, ...rest) =>
-        original.createWatchCompilerHost(files, { ...options, moduleResolution: original.ModuleResolutionKind.Bundler, disableTopLevelAwait: false, inlineSourceMap: true }, ...rest),
+      createWatchCompilerHost: (files, options, ...rest) => {
+        const settings = { ...options, moduleResolution: original.ModuleResolutionKind.Bundler, disableTopLevelAwait: false, inlineSourceMap: true };
+        return withTransformer(original.createWatchCompilerHost(files, settings, ...rest), (builder) => writeOutShorthands(original, builder.getProgram().getTypeChecker()));
+      },
       transpileModule: (source, options) => {
         const inline = INLINE_MAP.exec(source);
         const result = original.transpileModule(source.replace(INLINE_MAP, ""), { ...options, compilerOptions: { ...options.compilerOptions, sourceMap: true } });
@@ -151,6 +178,35 @@ export class CellCompiler {
 function findEntry(map: SourceMap | undefined, line: number, column: number): { line: number; column: number } | undefined {
   const entry = map?.findEntry(line, column) as { originalLine?: number; originalColumn?: number } | undefined;
   return entry?.originalLine === undefined ? undefined : { line: entry.originalLine, column: entry.originalColumn ?? 0 };
+}
+
+/** Adds a transformer to every emit; tslab takes the builder from `afterProgramCreate`, which it sets later. */
+function withTransformer(host: TsWatchHost, makeTransformer: (builder: TsBuilder) => Transformer): TsWatchHost {
+  let receive: TsWatchHost["afterProgramCreate"];
+  return Object.defineProperty(host, "afterProgramCreate", {
+    set: (receiver: TsWatchHost["afterProgramCreate"]) => (receive = receiver),
+    get: () => (builder: TsBuilder) => {
+      const { emit } = builder;
+      builder.emit = (file, write, token, onlyDeclarations, transformers) => emit(file, write, token, onlyDeclarations, { ...transformers, before: [makeTransformer(builder)] });
+      receive?.(builder);
+    },
+  });
+}
+
+/** Variables of earlier cells live in `exports`. tslab rewrites `seed` to `exports.seed`, but overlooks the shorthand in `{ seed }`. */
+function writeOutShorthands(ts: TsModule, checker: TsChecker): Transformer {
+  return (context) => {
+    const visit = (node: TsNode): TsNode => {
+      if (!ts.isShorthandPropertyAssignment(node)) return ts.visitEachChild(node, visit, context);
+      const { name, objectAssignmentInitializer } = node as TsShorthand;
+      const isEarlier = checker.getShorthandAssignmentValueSymbol(node)?.declarations?.some((declaration) => declaration.getSourceFile().fileName.endsWith("/__prev__.d.ts"));
+      if (isEarlier !== true) return ts.visitEachChild(node, visit, context);
+      const variable = ts.factory.createPropertyAccessExpression(ts.factory.createIdentifier("exports"), name.text);
+      const value = objectAssignmentInitializer === undefined ? variable : ts.factory.createAssignment(variable, ts.visitEachChild(objectAssignmentInitializer, visit, context));
+      return ts.setTextRange(ts.factory.createPropertyAssignment(ts.factory.createIdentifier(name.text), value), node);
+    };
+    return (file) => ts.visitEachChild(file, visit, context);
+  };
 }
 
 function wrapFileSystem(sys: TsSystem, resolution: CellResolution): void {

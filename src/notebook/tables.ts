@@ -20,10 +20,17 @@ const MAX_ROWS = 20;
 const MAX_CELL = 300;
 const MAX_PLAIN_CELL = 40;
 
+/** Short numbers (settings such as 0.0004) as they are, others with four digits after the point or in powers of ten. */
+function numberText(value: number): string {
+  const whole = String(value);
+  if (whole.length <= 7 || Number.isInteger(value) || !Number.isFinite(value)) return whole;
+  return Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6 ? value.toExponential(3) : value.toFixed(4);
+}
+
 function cellText(value: TableCell, maxLength: number): string {
   let text: string;
   if (value === null || value === undefined) text = "null";
-  else if (typeof value === "number") text = Number.isInteger(value) || !Number.isFinite(value) ? String(value) : Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6 ? value.toExponential(3) : value.toFixed(4);
+  else if (typeof value === "number") text = numberText(value);
   else if (typeof value === "string") text = value;
   else if (typeof value === "object") text = inspect(value, { depth: 2, breakLength: Infinity });
   else text = String(value as boolean | bigint);

@@ -61,6 +61,13 @@ describe("results", () => {
     expect(plain(run)).toBe(shown);
   });
 
+  test("names of earlier cells in shorthand properties, read and written", async () => {
+    await session.run("let rate = 1; const unit = 'nats'; function area() { return 7; }");
+    expect(plain(await session.run("const options = { rate, unit, area, inner: [{ rate }] }; options.rate + options.unit + options.area() + options.inner[0].rate"))).toBe("'1nats71'");
+    expect(plain(await session.run("({ rate } = { rate: 5 }); ({ rate = rate + 1 } = {} as { rate?: number }); rate"))).toBe("6");
+    expect(plain(await session.run("((rate: number) => ({ rate }))(9).rate"))).toBe("9");
+  });
+
   test("names of earlier cells keep their types, and may be declared again", async () => {
     await session.run("interface Pair { chosen: string }\nconst pair: Pair = { chosen: 'yes' };\nlet steps = 1;\nfunction twice(x: number) { return 2 * x; }");
     expect(plain(await session.run("steps = twice(steps); pair.chosen + steps"))).toBe("'yes2'");

@@ -72,7 +72,7 @@ describe("tables", () => {
     const bundle = rankedTable([{ name: "<a>", loss: 0.25 }, { name: "b", loss: 0.125 }], { by: "loss", ascending: true })[displaySymbol]() as Record<string, string>;
     expect(bundle["text/html"]).toContain('<th dir="auto" style="text-align:start">2</th><td dir="auto"');
     expect(bundle["text/html"]).toContain("&lt;a&gt;");
-    expect(bundle["text/plain"]).toBe("   name  loss\n1  b     0.1250\n2  <a>   0.2500\nranked by loss");
+    expect(bundle["text/plain"]).toBe("   name  loss\n1  b     0.125\n2  <a>   0.25\nranked by loss");
   });
 
   test("an unknown column and an empty table are errors where they matter", () => {
@@ -81,6 +81,6 @@ describe("tables", () => {
   });
 
   test("numbers: whole, short, tiny and huge", () => {
-    expect(htmlTable({ columns: ["n"], rows: [[3], [0.123456], [1e-5], [12345678.9], [Infinity], [true]] })["text/plain"]).toBe("n\n3\n0.1235\n1.000e-5\n1.235e+7\nInfinity\ntrue");
+    expect(htmlTable({ columns: ["n"], rows: [[3], [0.0004], [0.123456], [1e-5], [0.0001234567], [12345678.9], [Infinity], [true]] })["text/plain"]).toBe("n\n3\n0.0004\n0.1235\n0.00001\n1.235e-4\n1.235e+7\nInfinity\ntrue");
   });
 });
