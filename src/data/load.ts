@@ -1,35 +1,44 @@
-import { readdir, realpath, stat } from "node:fs/promises";
-import { basename, dirname, extname, join, relative, resolve } from "node:path";
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
+import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
 import { ConfigError, DataError, nearestName } from "../errors.js";
+import { chooseDataFiles, type DataFileQuery } from "./dataFiles.js";
 import { Dataset } from "./dataset.js";
 import { READERS, type ReaderOptions } from "./reader.js";
+import {
+  fetchRepository,
+  REPOSITORY_OPTION_NAMES,
+  type RepositoryListing,
+  type RepositoryOptions,
+  takeRepositoryOptions,
+} from "./repository.js";
 import { parseSplit, splitOfPath, takeSlice } from "./split.js";
 
 /** Options of `load_dataset`. */
-export interface LoadDatasetOptions extends ReaderOptions {
+export interface LoadDatasetOptions extends ReaderOptions, RepositoryOptions {
   /** `train` (default), `validation`, `test`, or a part of one: `train[:100]`, `train[10%:20%]`. */
   split?: string;
+  /** Of a data set with several configurations (languages, subsets), the wanted one; for directories and Hub ids. */
+  name?: string;
 }
 
-const OPTION_NAMES: readonly (keyof LoadDatasetOptions)[] = ["split", "field", "delimiter", "sheet"];
-
-/** Files that belong to a data set's description, not to its rows. */
-const DESCRIPTION_FILES = new Set(["dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"]);
+const OPTION_NAMES: readonly (keyof LoadDatasetOptions)[] = ["split", "name", "field", "delimiter", "sheet", ...REPOSITORY_OPTION_NAMES];
 
 /**
- * Loads one split of a data set from a file or a directory.
+ * Loads one split of a data set from a file, a directory, or the Hugging Face Hub (`owner/name`, when no such path exists).
  *
  * A file is read by its extension: .parquet, .jsonl, .json, .csv, .tsv, .xlsx; its rows are the split its name tells
  * (`test.jsonl`, `data/validation-00000-of-00001.parquet`), else `train`.
  *
- * A directory (and its sub-directories) is read so: data files are grouped by the split their name or folder tells; if no file tells
- * one, all are `train`. Of the wanted split's files one format is taken, in the order parquet, jsonl, json, csv, tsv, xlsx (the same
- * rows often lie there twice, as parquet and as text), and all its files are joined in order of their names.
+ * A directory (and its sub-directories) and a repository of the Hub are read alike: if the YAML head of README.md has `configs`, the
+ * split's files are those named there; else data files are grouped by the split their name or folder tells (if none tells one, all are
+ * `train`), and of the wanted split's files one format is taken, in the order parquet, jsonl, json, csv, tsv, xlsx (the same rows often
+ * lie there twice, as parquet and as text). The files are joined in order of their names. From the Hub, only these are fetched.
  *
- * @throws DataError `data_not_found` (no such path; says what was tried), `data_file_type`, `data_split`, `data_malformed`
- * @throws ConfigError for an unknown option, or one that the format does not have
+ * @throws DataError `data_not_found` (no such path; says what was tried), `data_file_type`, `data_split`, `data_config`,
+ * `data_incomplete`, `data_malformed`
+ * @throws ConfigError for an unknown option, or one that the format does not have; HubError
  */
-export async function load_dataset(pathOrDir: string, options: LoadDatasetOptions = {}): Promise<Dataset> {
+export async function load_dataset(pathOrId: string, options: LoadDatasetOptions = {}): Promise<Dataset> {
   for (const name of Object.keys(options)) {
     if (!(OPTION_NAMES as readonly string[]).includes(name)) {
       const nearest = nearestName(name, OPTION_NAMES);
@@ -38,7 +47,10 @@ export async function load_dataset(pathOrDir: string, options: LoadDatasetOption
     }
   }
   const split = parseSplit(options.split ?? "train");
-  const files = await chooseFiles(pathOrDir, split.name);
+  const query = { split: split.name, name: options.name };
+  const select = (listing: RepositoryListing): Promise<string[]> => chooseDataFiles(listing, query);
+  const fetched = await fetchRepository("load_dataset", pathOrId, { kind: "dataset", select }, takeRepositoryOptions(options)[0]);
+  const files = fetched === undefined ? await chooseFiles(pathOrId, query) : fetched.files.map((file) => join(fetched.dir, file));
   const parts: Dataset[] = [];
   for (const file of files) parts.push(await readFileRows(file, options));
   const dataset = Dataset.concatenate(parts);
@@ -62,50 +74,31 @@ async function readFileRows(file: string, options: LoadDatasetOptions): Promise<
   }
 }
 
-async function chooseFiles(path: string, split: string): Promise<string[]> {
+async function chooseFiles(path: string, query: DataFileQuery): Promise<string[]> {
   const status = await stat(path).catch(() => undefined);
   if (status === undefined) throw await describeMissing(path);
-  if (!status.isDirectory()) {
-    if (!READERS.has(extname(path).toLowerCase())) {
-      throw new DataError(
-        "data_file_type",
-        `must be one of ${[...READERS.keys()].join(", ")}, got ${extname(path) || "no extension"}; convert or rename it`,
-        { file: path },
-      );
-    }
-    const own = splitOfPath(basename(path)) ?? "train";
-    if (split !== own && split !== "train") {
-      throw new DataError("data_split", `must hold the split ${split}, got a file of the split ${own}; leave split out to read it`, {
-        file: path,
-      });
-    }
-    return [path];
+  if (status.isDirectory()) {
+    const files = (await listFiles(path)).map((file) => relative(path, file).split(sep).join("/"));
+    const chosen = await chooseDataFiles({ where: path, files, read: (file) => readFile(join(path, file), "utf8") }, query);
+    return chosen.map((file) => join(path, file));
   }
-  const found = (await listFiles(path)).map((file) => ({ file, split: splitOfPath(relative(path, file)) }));
-  const data = found.filter(({ file }) => READERS.has(extname(file).toLowerCase()) && !DESCRIPTION_FILES.has(basename(file)));
-  if (data.length === 0) {
-    const arrow = found.some(({ file }) => file.endsWith(".arrow"))
-      ? "; .arrow files come from save_to_disk: write them with to_parquet instead"
-      : "";
+  if (!READERS.has(extname(path).toLowerCase())) {
     throw new DataError(
-      "data_not_found",
-      `must hold data files (${[...READERS.keys()].join(", ")}), got none among ${found.length} files${arrow}`,
+      "data_file_type",
+      `must be one of ${[...READERS.keys()].join(", ")}, got ${extname(path) || "no extension"}; convert or rename it`,
       { file: path },
     );
   }
-  const told = data.some((each) => each.split !== undefined);
-  const wanted = told ? data.filter((each) => each.split === split) : split === "train" ? data : [];
-  if (wanted.length === 0) {
-    const splits = told ? [...new Set(data.map((each) => each.split).filter((name) => name !== undefined))].sort() : ["train"];
-    throw new DataError("data_split", `must hold the split ${split}, got ${splits.join(", ")}; pass { split: "${splits[0]!}" }`, {
+  const own = splitOfPath(basename(path)) ?? "train";
+  if (query.split !== own && query.split !== "train") {
+    throw new DataError("data_split", `must hold the split ${query.split}, got a file of the split ${own}; leave split out to read it`, {
       file: path,
     });
   }
-  for (const extension of READERS.keys()) {
-    const files = wanted.map((each) => each.file).filter((file) => extname(file).toLowerCase() === extension);
-    if (files.length > 0) return files;
+  if (query.name !== undefined) {
+    throw new ConfigError("option_unused", `load_dataset: name is for directories and Hub ids, got it with ${path}; leave it out`);
   }
-  throw new Error("unreachable: every data file has a known extension");
+  return [path];
 }
 
 /** All files below a directory, hidden ones left out, in order of their paths. Links are followed (the Hub's cache is made of them),
@@ -130,12 +123,8 @@ async function describeMissing(path: string): Promise<DataError> {
   const neighbours = await readdir(dirname(resolve(path))).catch(() => [] as string[]);
   const nearest = nearestName(basename(path), neighbours);
   const spelled = nearest === undefined ? "" : `; did you mean ${join(dirname(path), nearest)}?`;
-  const hub =
-    /^[\w.-]+\/[\w.-]+$/.test(path) && !READERS.has(extname(path).toLowerCase())
-      ? "; if it is a Hugging Face Hub id, download its data files and pass their directory"
-      : "; check the path, or pass the directory that holds the data files";
   return new DataError(
     "data_not_found",
-    `load_dataset: must be a file or a directory, got "${path}" (${tried}: nothing is there)${spelled}${hub}`,
+    `load_dataset: must be a file or a directory, got "${path}" (${tried}: nothing is there)${spelled}; check the path, or pass the directory that holds the data files, or a Hub id (owner/name)`,
   );
 }

@@ -27,7 +27,7 @@ export function splitOfPath(path: string): string | undefined {
 }
 
 /** `val` and `dev` are `validation`, and so on; other names stay. */
-function canonicalSplit(name: string): string {
+export function canonicalSplit(name: string): string {
   return SPLIT_WORDS.find(([, known]) => known.includes(name.toLowerCase()))?.[0] ?? name;
 }
 

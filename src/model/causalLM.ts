@@ -4,6 +4,7 @@
  */
 import { registerNativeBackend } from "../compile/nativeBackend.js";
 import { CompiledEngine, EagerEngine, type Engine, type Head, type InputSpec, type TensorMap, tf } from "../compile/index.js";
+import { fetchRepository, type RepositoryOptions, takeRepositoryOptions } from "../data/repository.js";
 import { ConfigError } from "../errors.js";
 import type { LoraConfig } from "./adapterFiles.js";
 import { openCheckpoint, type Checkpoint } from "./checkpoint.js";
@@ -12,6 +13,7 @@ import type { Qwen2Config } from "./config.js";
 import type { GenerationConfig } from "./generationConfig.js";
 import type { Adapter } from "./lora.js";
 import { headName } from "./qwen2.js";
+import { selectCheckpointFiles } from "./repositoryFiles.js";
 import { parameterShapes } from "./shapes.js";
 
 /** Where a model computes. */
@@ -51,9 +53,9 @@ export abstract class CausalLM {
   get generation_config(): GenerationConfig {
     return this.base.checkpoint.generationConfig;
   }
-  /** Where the weights came from. */
+  /** Where the weights came from: a folder, or an id on the Hugging Face Hub. */
   get name_or_path(): string {
-    return this.base.checkpoint.dir;
+    return this.base.source;
   }
 
   /** Reads the weights into the engine, once. @param choice where to compute, if the model has no engine yet */
@@ -80,15 +82,19 @@ export class Qwen2ForCausalLM extends CausalLM {
   override readonly base = this;
   override readonly peft_config = undefined;
   readonly checkpoint: Checkpoint;
+  /** The folder or Hub id that was asked for. */
+  readonly source: string;
   readonly #choice: EngineChoice;
   #changed = false;
   #engine: Engine | undefined;
   #loading: Promise<Engine> | undefined;
 
-  /** @param choice where it computes; a choice given to `load` before the first use comes first */
-  constructor(checkpoint: Checkpoint, choice: EngineChoice = {}) {
+  /** @param choice where it computes; a choice given to `load` before the first use comes first
+   *  @param source what to call it, default the checkpoint's folder */
+  constructor(checkpoint: Checkpoint, choice: EngineChoice = {}, source: string = checkpoint.dir) {
     super();
     this.checkpoint = checkpoint;
+    this.source = source;
     this.#choice = choice;
   }
 
@@ -211,10 +217,13 @@ function definedOnly(choice: EngineChoice): EngineChoice {
 /** transformers' entry point. */
 export class AutoModelForCausalLM {
   /**
-   * @param dir a folder in Hugging Face's layout
-   * @throws ModelError for a folder that is no checkpoint, or one whose tensors do not fit its config
+   * @param pathOrId a folder in Hugging Face's layout, or a repository on the Hub (`owner/name`, when no such path exists)
+   * @throws ModelError for what is no checkpoint, or one whose tensors do not fit its config; HubError
    */
-  static async from_pretrained(dir: string, choice: EngineChoice = {}): Promise<Qwen2ForCausalLM> {
-    return new Qwen2ForCausalLM(await openCheckpoint(dir), choice);
+  static async from_pretrained(pathOrId: string, options: EngineChoice & RepositoryOptions = {}): Promise<Qwen2ForCausalLM> {
+    const [repository, choice] = takeRepositoryOptions(options);
+    const request = { kind: "model", select: selectCheckpointFiles } as const;
+    const fetched = await fetchRepository("AutoModelForCausalLM", pathOrId, request, repository);
+    return new Qwen2ForCausalLM(await openCheckpoint(fetched?.dir ?? pathOrId), choice, pathOrId);
   }
 }

@@ -1,11 +1,13 @@
 /** A model with a LoRA adapter, as PEFT's `PeftModel`. The base model's weights are shared, not copied, and stay as they are. */
 import { type Engine, type InputSpec, type TensorMap } from "../compile/index.js";
+import { fetchRepository, type RepositoryOptions } from "../data/repository.js";
 import { Random } from "../random.js";
 import { adapterShapes, openAdapter, saveAdapter, type Adapter as AdapterFiles } from "./adapterFiles.js";
 import { CausalLM, type EngineChoice, type ModelTensors, type Qwen2ForCausalLM } from "./causalLM.js";
 import type { NamedTensor, SaveCheckpointOptions } from "./checkpointWriter.js";
 import { initialAdapter, mergedWeight } from "./lora.js";
 import type { LoraConfig } from "./loraConfig.js";
+import { selectAdapterFiles } from "./repositoryFiles.js";
 
 /** Adapters on one engine are told apart by number. */
 const adaptersOn = new WeakMap<Qwen2ForCausalLM, number>();
@@ -33,10 +35,12 @@ export class PeftModel extends CausalLM {
 
   /**
    * Opens a saved adapter on its base model.
-   * @throws ModelError if the folder holds no adapter, or one that does not fit the model
+   * @param pathOrId a folder in PEFT's layout, or a repository on the Hub (`owner/name`, when no such path exists)
+   * @throws ModelError if it holds no adapter, or one that does not fit the model; HubError
    */
-  static async from_pretrained(base: Qwen2ForCausalLM, dir: string): Promise<PeftModel> {
-    const files = await openAdapter(dir, base.config);
+  static async from_pretrained(base: Qwen2ForCausalLM, pathOrId: string, options: RepositoryOptions = {}): Promise<PeftModel> {
+    const fetched = await fetchRepository("PeftModel", pathOrId, { kind: "model", select: selectAdapterFiles }, options);
+    const files = await openAdapter(fetched?.dir ?? pathOrId, base.config);
     return new PeftModel(base, files.config, files);
   }
 

@@ -1,9 +1,11 @@
 import type { Message } from "../data/messages.js";
+import { fetchRepository, type RepositoryOptions } from "../data/repository.js";
 import { ModelError } from "../errors.js";
 import { chooseTemplate, renderTemplate, type ChatTemplateOptions } from "./chatTemplate.js";
 import { makeTokenizer, type LibraryTokenizer } from "./libraryTokenizer.js";
 import {
   readTokenizerFiles,
+  selectTokenizerFiles,
   writeTokenizerFiles,
   type AddedTokenEntry,
   type TokenizerFiles,
@@ -223,10 +225,12 @@ export class PreTrainedTokenizer {
 
 /** Loads tokenizers. */
 export class AutoTokenizer {
-  /** The tokenizer of a checkpoint directory (tokenizer.json, tokenizer_config.json, chat_template.jinja).
-   *  @throws ModelError `tokenizer_missing`, `tokenizer_malformed` */
-  static async from_pretrained(dir: string): Promise<PreTrainedTokenizer> {
-    return new PreTrainedTokenizer(await readTokenizerFiles(dir), dir);
+  /** The tokenizer of a checkpoint directory (tokenizer.json, tokenizer_config.json, chat_template.jinja), or of a repository on the
+   *  Hugging Face Hub (`owner/name`, when no such path exists).
+   *  @throws ModelError `tokenizer_missing`, `tokenizer_malformed`; HubError */
+  static async from_pretrained(pathOrId: string, options: RepositoryOptions = {}): Promise<PreTrainedTokenizer> {
+    const fetched = await fetchRepository("AutoTokenizer", pathOrId, { kind: "model", select: selectTokenizerFiles }, options);
+    return new PreTrainedTokenizer(await readTokenizerFiles(fetched?.dir ?? pathOrId), pathOrId);
   }
 }
 

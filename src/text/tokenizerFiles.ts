@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { RepositoryListing } from "../data/repository.js";
 import { ModelError } from "../errors.js";
 import { writeFileAtomic } from "./atomicFile.js";
 
@@ -43,16 +44,7 @@ const TEMPLATE_DIRECTORY = "additional_chat_templates";
  */
 export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
   const names = await listDirectory(dir);
-  if (!names.includes("tokenizer.json")) {
-    const slow = names.includes("vocab.json") || names.includes("tokenizer.model");
-    const advice = slow
-      ? "the directory has the older vocabulary files only: load and save it once with Python's AutoTokenizer"
-      : "copy the file from the checkpoint's source";
-    throw new ModelError(
-      "tokenizer_missing",
-      `${dir}: must hold tokenizer.json, got ${names.length === 0 ? "an empty directory" : names.join(", ")}; ${advice}`,
-    );
-  }
+  if (!names.includes("tokenizer.json")) throw missingError(dir, names);
   const tokenizerText = await readText(join(dir, "tokenizer.json"));
   const tokenizer = checkTokenizerJson(parseObject(tokenizerText, join(dir, "tokenizer.json")), join(dir, "tokenizer.json"));
   const config = names.includes("tokenizer_config.json") ? await readObject(join(dir, "tokenizer_config.json")) : {};
@@ -69,6 +61,24 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
     }
   }
   return { tokenizerText, tokenizer, config, templates };
+}
+
+/** What a repository must have, of all its files, for `readTokenizerFiles`. @throws ModelError `tokenizer_missing` */
+export function selectTokenizerFiles({ where, files }: RepositoryListing): string[] {
+  if (!files.includes("tokenizer.json")) throw missingError(where, files);
+  const known = ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"];
+  return files.filter((file) => known.includes(file) || (file.startsWith(`${TEMPLATE_DIRECTORY}/`) && file.endsWith(".jinja")));
+}
+
+function missingError(where: string, names: readonly string[]): ModelError {
+  const slow = names.includes("vocab.json") || names.includes("tokenizer.model");
+  const advice = slow
+    ? "the directory has the older vocabulary files only: load and save it once with Python's AutoTokenizer"
+    : "copy the file from the checkpoint's source";
+  return new ModelError(
+    "tokenizer_missing",
+    `${where}: must hold tokenizer.json, got ${names.length === 0 ? "an empty directory" : names.join(", ")}; ${advice}`,
+  );
 }
 
 /** Writes the directory that `readTokenizerFiles` reads, each file atomically, in the layout of transformers 5: templates as .jinja
@@ -95,7 +105,7 @@ async function listDirectory(dir: string): Promise<string[]> {
   if (status === undefined || !status.isDirectory()) {
     throw new ModelError(
       "tokenizer_missing",
-      `AutoTokenizer: must be given a directory with tokenizer.json, got "${dir}", which is ${status === undefined ? "not there" : "a file"}; check the path`,
+      `AutoTokenizer: must be given a directory with tokenizer.json, got "${dir}", which is ${status === undefined ? "not there" : "a file"}; check the path, or give a Hub id (owner/name)`,
     );
   }
   return (await readdir(dir)).filter((name) => !name.startsWith(".")).sort();
