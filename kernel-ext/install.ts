@@ -43,8 +43,13 @@ export function kernelSpec(): Record<string, unknown> {
  */
 export async function installKernel(options: InstallOptions = {}): Promise<{ directory: string }> {
   const { user = false, sysPrefix, prefix } = options;
-  const named = [user ? "--user" : undefined, sysPrefix === undefined ? undefined : "--sys-prefix", prefix === undefined ? undefined : "--prefix"].filter((name) => name !== undefined);
-  if (named.length > 1) throw new ConfigError("kernel_install_place", `kernel install: must name one place, got ${named.join(" and ")}; leave out all but one`);
+  const named = [
+    user ? "--user" : undefined,
+    sysPrefix === undefined ? undefined : "--sys-prefix",
+    prefix === undefined ? undefined : "--prefix",
+  ].filter((name) => name !== undefined);
+  if (named.length > 1)
+    throw new ConfigError("kernel_install_place", `kernel install: must name one place, got ${named.join(" and ")}; leave out all but one`);
   const root = prefix ?? sysPrefix;
   const data = root === undefined ? userDataFolder() : join(resolve(root), "share", "jupyter");
   const directory = join(data, "kernels", KERNEL_NAME);

@@ -76,7 +76,8 @@ export class Kernel {
 
   async #work(): Promise<void> {
     this.#working = true;
-    for (let message = this.#queue.shift(); message !== undefined && !this.#shuttingDown; message = this.#queue.shift()) await this.#handle("shell", message);
+    for (let message = this.#queue.shift(); message !== undefined && !this.#shuttingDown; message = this.#queue.shift())
+      await this.#handle("shell", message);
     this.#working = false;
   }
 
@@ -114,7 +115,12 @@ export class Kernel {
         return this.#complete(channel, request);
       case "inspect_request": {
         const code = String(content.code ?? "");
-        const found = await this.#user.assist({ type: "inspect", request: request.header.msg_id, code, position: utf16Offset(code, Number(content.cursor_pos ?? 0)) });
+        const found = await this.#user.assist({
+          type: "inspect",
+          request: request.header.msg_id,
+          code,
+          position: utf16Offset(code, Number(content.cursor_pos ?? 0)),
+        });
         const data = found?.found === true ? { "text/plain": String(found.text) } : {};
         return this.#reply(channel, request, { status: "ok", found: found?.found === true, data, metadata: {} });
       }
@@ -162,7 +168,9 @@ export class Kernel {
     if (!silent) this.#publish("execute_input", { code, execution_count }, header);
     const error = code.trim() === "" ? undefined : await this.#user.execute(header.msg_id, execution_count, code);
     this.#flushStream();
-    const user_expressions = Object.fromEntries(Object.keys((content.user_expressions as object | undefined) ?? {}).map((name) => [name, UNSUPPORTED_EXPRESSION]));
+    const user_expressions = Object.fromEntries(
+      Object.keys((content.user_expressions as object | undefined) ?? {}).map((name) => [name, UNSUPPORTED_EXPRESSION]),
+    );
     if (error === undefined) {
       this.#reply(channel, request, { status: "ok", execution_count, user_expressions, payload: [] });
       return;
@@ -190,7 +198,13 @@ export class Kernel {
     const cursor = Number(request.content.cursor_pos ?? Array.from(code).length);
     const found = await this.#user.assist({ type: "complete", request: request.header.msg_id, code, position: utf16Offset(code, cursor) });
     const at = (offset: unknown): number => (typeof offset === "number" ? codePointOffset(code, offset) : cursor);
-    this.#reply(channel, request, { status: "ok", matches: found?.matches ?? [], cursor_start: at(found?.start), cursor_end: at(found?.end), metadata: {} });
+    this.#reply(channel, request, {
+      status: "ok",
+      matches: found?.matches ?? [],
+      cursor_start: at(found?.start),
+      cursor_end: at(found?.end),
+      metadata: {},
+    });
   }
 
   #publishOutput(event: OutputEvent): void {
@@ -204,11 +218,16 @@ export class Kernel {
     switch (event.type) {
       case "display": {
         const transient = event.display_id === undefined ? {} : { display_id: event.display_id };
-        this.#publish(event.update ? "update_display_data" : "display_data", { data: event.data, metadata: event.metadata, transient }, parent);
+        this.#publish(
+          event.update ? "update_display_data" : "display_data",
+          { data: event.data, metadata: event.metadata, transient },
+          parent,
+        );
         break;
       }
       case "result":
-        if (cell?.content.silent !== true) this.#publish("execute_result", { data: event.data, metadata: event.metadata, execution_count: this.#executionCount }, parent);
+        if (cell?.content.silent !== true)
+          this.#publish("execute_result", { data: event.data, metadata: event.metadata, execution_count: this.#executionCount }, parent);
         break;
       case "clear_output":
         this.#publish("clear_output", { wait: event.wait }, parent);
@@ -240,11 +259,20 @@ export class Kernel {
 
   #askInput(event: Extract<OutputEvent, { type: "input_request" }>, cell: Message | undefined): void {
     if (cell === undefined || cell.content.allow_stdin !== true) {
-      this.#user.answerInput({ type: "input_reply", request: event.request, error: "input: the front end must allow stdin, got none; run the notebook in JupyterLab or set the value in a cell" });
+      this.#user.answerInput({
+        type: "input_reply",
+        request: event.request,
+        error: "input: the front end must allow stdin, got none; run the notebook in JupyterLab or set the value in a cell",
+      });
       return;
     }
     const { prompt, password } = event;
-    const asked = this.#sockets.send("stdin", { msg_type: "input_request", content: { prompt, password }, parent: cell.header, identities: cell.identities });
+    const asked = this.#sockets.send("stdin", {
+      msg_type: "input_request",
+      content: { prompt, password },
+      parent: cell.header,
+      identities: cell.identities,
+    });
     this.#inputs.set(asked.msg_id, event.request);
   }
 

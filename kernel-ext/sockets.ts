@@ -1,6 +1,14 @@
 /** The five ZeroMQ sockets of a kernel. Sends are queued, so that order holds and a flood cannot overrun the socket. */
 import { Publisher, Reply, Router } from "zeromq";
-import { address, decodeMessage, encodeMessage, newHeader, type ConnectionInfo, type Message, type MessageHeader } from "../src/notebook/wire.js";
+import {
+  address,
+  decodeMessage,
+  encodeMessage,
+  newHeader,
+  type ConnectionInfo,
+  type Message,
+  type MessageHeader,
+} from "../src/notebook/wire.js";
 
 /** A message to send: `parent` undefined for messages that no request caused. */
 export interface Outgoing {
@@ -86,7 +94,11 @@ export class KernelSockets {
   }
 
   /** Calls `onMessage` for every well-formed, rightly signed message, and `onRefused` with the reason for every other. */
-  async receive(channel: "shell" | "control" | "stdin", onMessage: (message: Message) => void, onRefused: (reason: string) => void): Promise<void> {
+  async receive(
+    channel: "shell" | "control" | "stdin",
+    onMessage: (message: Message) => void,
+    onRefused: (reason: string) => void,
+  ): Promise<void> {
     const socket = this.#routers[channel];
     try {
       for await (const frames of socket) {
@@ -108,7 +120,14 @@ export class KernelSockets {
     const header = newHeader(out.msg_type, this.#session);
     const topic = out.msg_type === "stream" ? `stream.${String(out.content.name)}` : out.msg_type;
     const identities = channel === "iopub" ? [Buffer.from(`kernel.${this.#session}.${topic}`)] : (out.identities ?? []);
-    const message: Message = { identities, header, parent_header: out.parent ?? {}, metadata: out.metadata ?? {}, content: out.content, buffers: [] };
+    const message: Message = {
+      identities,
+      header,
+      parent_header: out.parent ?? {},
+      metadata: out.metadata ?? {},
+      content: out.content,
+      buffers: [],
+    };
     this.#outboxes[channel].push(encodeMessage(this.#info.key, message));
     return header;
   }

@@ -63,7 +63,10 @@ export class UserProcess {
     const script = fileURLToPath(new URL("./user/main.js", import.meta.url));
     // Its own process group: a signal from the terminal goes to the kernel, which decides; killing the group leaves nothing behind.
     // Notebooks load ES modules with require, which Node still announces as experimental on stderr.
-    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "--disable-warning=DEP0040", script], { stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"], detached: true });
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "--disable-warning=DEP0040", script], {
+      stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
+      detached: true,
+    });
     const requests = child.stdio[REQUEST_FD] as Writable;
     requests.on("error", () => undefined); // "exit" tells
     let markReady: () => void = () => undefined;
@@ -102,7 +105,11 @@ export class UserProcess {
     stream.setEncoding("utf8");
     stream.on("data", (chunk: string) => {
       text += chunk;
-      for (let match = /\u0000preflab-flush ([^\u0000]*)\u0000/.exec(text); match !== null; match = /\u0000preflab-flush ([^\u0000]*)\u0000/.exec(text)) {
+      for (
+        let match = /\u0000preflab-flush ([^\u0000]*)\u0000/.exec(text);
+        match !== null;
+        match = /\u0000preflab-flush ([^\u0000]*)\u0000/.exec(text)
+      ) {
         this.#native(name, text.slice(0, match.index));
         text = text.slice(match.index + match[0].length);
         const mark = this.#marks.get(match[1]!);
@@ -141,7 +148,11 @@ export class UserProcess {
     const running = this.#running;
     if (running === undefined || running.id !== cell) return;
     const mark = this.#marks.get(cell);
-    if (mark !== undefined) await Promise.race([new Promise<void>((resolve) => (mark.left <= 0 ? resolve() : (mark.resolve = resolve))), delay(this.#patience.flushMs)]);
+    if (mark !== undefined)
+      await Promise.race([
+        new Promise<void>((resolve) => (mark.left <= 0 ? resolve() : (mark.resolve = resolve))),
+        delay(this.#patience.flushMs),
+      ]);
     this.#marks.delete(cell);
     this.#running = undefined;
     running.resolve(error);
@@ -158,7 +169,9 @@ export class UserProcess {
     if (this.#closing) return;
     const restarted = "all variables are lost; run the notebook again from the top";
     if (running !== undefined) {
-      const evalue = running.interrupted ? `the cell could not be stopped gently, so its process was ended: ${restarted}` : `the process that runs the cells ${how}: ${restarted}`;
+      const evalue = running.interrupted
+        ? `the cell could not be stopped gently, so its process was ended: ${restarted}`
+        : `the process that runs the cells ${how}: ${restarted}`;
       const ename = running.interrupted ? "InterruptedStateLost" : "ProcessDied";
       running.resolve({ ename, evalue, traceback: [`${ename}: ${evalue}`] });
     } else {

@@ -29,7 +29,7 @@ interface TsChecker {
 type Transformer = (context: unknown) => (file: TsNode) => TsNode;
 interface TsBuilder {
   getProgram(): { getTypeChecker(): TsChecker };
-  emit(file: unknown, write: unknown, token: unknown, onlyDeclarations: unknown, transformers?: { before?: Transformer[] }): unknown;
+  emit: (file: unknown, write: unknown, token: unknown, onlyDeclarations: unknown, transformers?: { before?: Transformer[] }) => unknown;
 }
 interface TsWatchHost {
   afterProgramCreate?: (builder: TsBuilder) => void;
@@ -87,7 +87,10 @@ const INLINE_MAP = /\n?\/\/# sourceMappingURL=data:application\/json;base64,([A-
 /** TypeScript 5.0 knows `Uint8Array` without a type parameter; declarations written by 5.7 or later say `Uint8Array<ArrayBuffer>`. */
 function modernLibrary(path: string, text: string | undefined): string | undefined {
   if (text === undefined || !/[\\/]lib\.es[^\\/]*\.d\.ts$/.test(path)) return text;
-  return text.replace(/^interface ((?:Int8|Uint8|Uint8Clamped|Int16|Uint16|Int32|Uint32|Float32|Float64|BigInt64|BigUint64)Array) \{/gm, "interface $1<TArrayBuffer extends ArrayBufferLike = ArrayBufferLike> {");
+  return text.replace(
+    /^interface ((?:Int8|Uint8|Uint8Clamped|Int16|Uint16|Int32|Uint32|Float32|Float64|BigInt64|BigUint64)Array) \{/gm,
+    "interface $1<TArrayBuffer extends ArrayBufferLike = ArrayBufferLike> {",
+  );
 }
 
 export class CellCompiler {
@@ -122,19 +125,37 @@ export class CellCompiler {
     const wrapped = Object.defineProperties({}, Object.getOwnPropertyDescriptors(original)) as TsModule;
     const replacements: Partial<TsModule> = {
       createWatchCompilerHost: (files, options, ...rest) => {
-        const settings = { ...options, moduleResolution: original.ModuleResolutionKind.Bundler, disableTopLevelAwait: false, inlineSourceMap: true };
-        return withTransformer(original.createWatchCompilerHost(files, settings, ...rest), (builder) => writeOutShorthands(original, builder.getProgram().getTypeChecker()));
+        const settings = {
+          ...options,
+          moduleResolution: original.ModuleResolutionKind.Bundler,
+          disableTopLevelAwait: false,
+          inlineSourceMap: true,
+        };
+        return withTransformer(original.createWatchCompilerHost(files, settings, ...rest), (builder) =>
+          writeOutShorthands(original, builder.getProgram().getTypeChecker()),
+        );
       },
       transpileModule: (source, options) => {
         const inline = INLINE_MAP.exec(source);
-        const result = original.transpileModule(source.replace(INLINE_MAP, ""), { ...options, compilerOptions: { ...options.compilerOptions, sourceMap: true } });
+        const result = original.transpileModule(source.replace(INLINE_MAP, ""), {
+          ...options,
+          compilerOptions: { ...options.compilerOptions, sourceMap: true },
+        });
         const maps = [inline === null ? undefined : Buffer.from(inline[1]!, "base64").toString("utf8"), result.sourceMapText];
         this.#maps = maps.filter((map) => map !== undefined).map((map) => new SourceMap(JSON.parse(map) as SourceMapPayload));
         return { outputText: result.outputText.replace(/\n?\/\/# sourceMappingURL=\S+\s*$/, "\n") };
       },
     };
     // The getters of TypeScript's exports cannot be redefined in place, but a copy of them can.
-    const wrappedModule = Object.defineProperties({}, Object.fromEntries(Object.entries(Object.getOwnPropertyDescriptors(wrapped)).map(([name, descriptor]) => [name, name in replacements ? { value: replacements[name as keyof TsModule], enumerable: true } : descriptor])));
+    const wrappedModule = Object.defineProperties(
+      {},
+      Object.fromEntries(
+        Object.entries(Object.getOwnPropertyDescriptors(wrapped)).map(([name, descriptor]) => [
+          name,
+          name in replacements ? { value: replacements[name as keyof TsModule], enumerable: true } : descriptor,
+        ]),
+      ),
+    );
     require.cache[path]!.exports = wrappedModule;
     return original;
   }
@@ -187,7 +208,8 @@ function withTransformer(host: TsWatchHost, makeTransformer: (builder: TsBuilder
     set: (receiver: TsWatchHost["afterProgramCreate"]) => (receive = receiver),
     get: () => (builder: TsBuilder) => {
       const { emit } = builder;
-      builder.emit = (file, write, token, onlyDeclarations, transformers) => emit(file, write, token, onlyDeclarations, { ...transformers, before: [makeTransformer(builder)] });
+      builder.emit = (file, write, token, onlyDeclarations, transformers) =>
+        emit(file, write, token, onlyDeclarations, { ...transformers, before: [makeTransformer(builder)] });
       receive?.(builder);
     },
   });
@@ -199,10 +221,15 @@ function writeOutShorthands(ts: TsModule, checker: TsChecker): Transformer {
     const visit = (node: TsNode): TsNode => {
       if (!ts.isShorthandPropertyAssignment(node)) return ts.visitEachChild(node, visit, context);
       const { name, objectAssignmentInitializer } = node as TsShorthand;
-      const isEarlier = checker.getShorthandAssignmentValueSymbol(node)?.declarations?.some((declaration) => declaration.getSourceFile().fileName.endsWith("/__prev__.d.ts"));
+      const isEarlier = checker
+        .getShorthandAssignmentValueSymbol(node)
+        ?.declarations?.some((declaration) => declaration.getSourceFile().fileName.endsWith("/__prev__.d.ts"));
       if (isEarlier !== true) return ts.visitEachChild(node, visit, context);
       const variable = ts.factory.createPropertyAccessExpression(ts.factory.createIdentifier("exports"), name.text);
-      const value = objectAssignmentInitializer === undefined ? variable : ts.factory.createAssignment(variable, ts.visitEachChild(objectAssignmentInitializer, visit, context));
+      const value =
+        objectAssignmentInitializer === undefined
+          ? variable
+          : ts.factory.createAssignment(variable, ts.visitEachChild(objectAssignmentInitializer, visit, context));
       return ts.setTextRange(ts.factory.createPropertyAssignment(ts.factory.createIdentifier(name.text), value), node);
     };
     return (file) => ts.visitEachChild(file, visit, context);

@@ -7,7 +7,7 @@ import { currentCell } from "./context.js";
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
 function writeAll(fd: number, bytes: Buffer): void {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     try {
       at += writeSync(fd, bytes, at);
     } catch (error) {
@@ -42,9 +42,18 @@ function withoutBanner(text: string): string {
 export function captureStreams(): void {
   for (const name of ["stdout", "stderr"] as const) {
     const decoder = new StringDecoder("utf8");
-    const write = (chunk: string | Uint8Array, encoding?: BufferEncoding | ((error?: Error) => void), callback?: (error?: Error) => void): boolean => {
+    const write = (
+      chunk: string | Uint8Array,
+      encoding?: BufferEncoding | ((error?: Error) => void),
+      callback?: (error?: Error) => void,
+    ): boolean => {
       const whenDone = typeof encoding === "function" ? encoding : callback;
-      let text = typeof chunk === "string" ? (typeof encoding === "string" && encoding !== "utf8" && encoding !== "utf-8" ? Buffer.from(chunk, encoding).toString("utf8") : chunk) : decoder.write(Buffer.from(chunk));
+      let text =
+        typeof chunk === "string"
+          ? typeof encoding === "string" && encoding !== "utf8" && encoding !== "utf-8"
+            ? Buffer.from(chunk, encoding).toString("utf8")
+            : chunk
+          : decoder.write(Buffer.from(chunk));
       if (name === "stderr") text = withoutBanner(text);
       if (text !== "") sendEvent({ type: "stream", cell: currentCell(), name, text });
       if (whenDone !== undefined) process.nextTick(whenDone);

@@ -21,7 +21,12 @@ setNotebookHost(runner.host);
 // tslab's display API writes through this variable of its Jupyter module.
 const require = createRequire(import.meta.url);
 interface TslabJupyter {
-  lastWriteDisplayData: ((content: { data: Record<string, unknown>; metadata: Record<string, unknown>; transient: { display_id?: string } }, update?: boolean) => void) | null;
+  lastWriteDisplayData:
+    | ((
+        content: { data: Record<string, unknown>; metadata: Record<string, unknown>; transient: { display_id?: string } },
+        update?: boolean,
+      ) => void)
+    | null;
 }
 (require("tslab/dist/jupyter.js") as TslabJupyter).lastWriteDisplayData = (content, update = false) => {
   const display_id = content.transient.display_id;

@@ -79,7 +79,8 @@ export class CellResolution {
     if (at === undefined) return path;
     const folder = this.#folder(at.name);
     // Preflab's own dependencies are looked up from the notebook, or every class would exist twice for the checker.
-    if (folder === undefined || (at.name === SELF && at.rest.startsWith("node_modules"))) return folder === undefined ? path : join(folder, "\u0000");
+    if (folder === undefined || (at.name === SELF && at.rest.startsWith("node_modules")))
+      return folder === undefined ? path : join(folder, "\u0000");
     return join(folder, at.rest);
   }
 
@@ -100,7 +101,13 @@ export class CellResolution {
 
   /** Makes `require` in cells, and in the user's own modules, follow the three rules. */
   installRuntimeHook(): void {
-    type Resolve = (this: unknown, request: string, parent: { filename?: string } | undefined, isMain: boolean, options?: unknown) => string;
+    type Resolve = (
+      this: unknown,
+      request: string,
+      parent: { filename?: string } | undefined,
+      isMain: boolean,
+      options?: unknown,
+    ) => string;
     const loader = Module as unknown as { _resolveFilename: Resolve };
     const original = loader._resolveFilename;
     const ownRequire = createRequire(join(this.root, "package.json"));

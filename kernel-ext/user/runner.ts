@@ -48,7 +48,9 @@ export class CellRunner {
     resolution.installRuntimeHook();
     this.#compiler = new CellCompiler(resolution, compiling);
     const { createExecutor } = require("tslab/dist/executor.js") as typeof import("tslab/dist/executor.js");
-    const node = Object.assign(Object.create(this.#compiler.converter) as Converter, { convert: (prevDecl: string, source: string) => this.#compile(prevDecl, source) });
+    const node = Object.assign(Object.create(this.#compiler.converter) as Converter, {
+      convert: (prevDecl: string, source: string) => this.#compile(prevDecl, source),
+    });
     const converters = {
       node,
       get browser(): Converter {
@@ -90,7 +92,14 @@ export class CellRunner {
       // tslab's executor must let go too, or it would hand over the value of this cell while the next one runs.
       this.#executor.interrupt();
     };
-    const cell: RunningCell = { id: request.cell, abort: new AbortController(), end: stop, unheard: new Map(), pending: new Set(), signalUsed: false };
+    const cell: RunningCell = {
+      id: request.cell,
+      abort: new AbortController(),
+      end: stop,
+      unheard: new Map(),
+      pending: new Set(),
+      signalUsed: false,
+    };
     this.#running = cell;
     try {
       return await runInCell(request.cell, async () => {
@@ -157,7 +166,12 @@ export class CellRunner {
 
   #reportLate(what: string, error: unknown): void {
     const { traceback } = this.#tracebacks.describe(error, this.#file, "");
-    sendEvent({ type: "stream", cell: currentCell(), name: "stderr", text: `${what} after the cell had ended:\n${traceback.join("\n")}\n` });
+    sendEvent({
+      type: "stream",
+      cell: currentCell(),
+      name: "stderr",
+      text: `${what} after the cell had ended:\n${traceback.join("\n")}\n`,
+    });
   }
 
   assist(request: Assist): Record<string, unknown> {
@@ -170,7 +184,7 @@ export class CellRunner {
       const found = this.#executor.complete(request.code, request.position);
       return { matches: found.candidates, start: found.start, end: found.end };
     }
-    const { printQuickInfo } = require("tslab/dist/inspect.js") as { printQuickInfo(info: unknown): string };
+    const { printQuickInfo } = require("tslab/dist/inspect.js") as { printQuickInfo: (info: unknown) => string };
     const info: unknown = this.#executor.inspect(request.code, request.position);
     return info === undefined || info === null ? { found: false, text: "" } : { found: true, text: printQuickInfo(info) };
   }
@@ -183,7 +197,8 @@ export class CellRunner {
   }
 
   readonly host: NotebookHost = {
-    display: (data, { display_id, update }) => sendEvent({ type: "display", cell: currentCell(), data, metadata: {}, update, ...(display_id === undefined ? {} : { display_id }) }),
+    display: (data, { display_id, update }) =>
+      sendEvent({ type: "display", cell: currentCell(), data, metadata: {}, update, ...(display_id === undefined ? {} : { display_id }) }),
     clearOutput: (wait) => sendEvent({ type: "clear_output", cell: currentCell(), wait }),
     input: (prompt, password) =>
       new Promise((resolve, reject) => {

@@ -33,7 +33,10 @@ function codeFrame(source: string, line: number, column: number, length = 1): st
   for (let number = Math.max(0, line - 1); number <= Math.min(lines.length - 1, line + 1); number++) {
     const text = lines[number]!;
     frame.push(`${number === line ? "> " : "  "}${String(number + 1).padStart(width)} | ${text}`);
-    if (number === line) frame.push(`  ${" ".repeat(width)} | ${text.slice(0, column).replace(/[^\t]/g, " ")}${"^".repeat(Math.max(1, Math.min(length, text.length - column)))}`);
+    if (number === line)
+      frame.push(
+        `  ${" ".repeat(width)} | ${text.slice(0, column).replace(/[^\t]/g, " ")}${"^".repeat(Math.max(1, Math.min(length, text.length - column)))}`,
+      );
   }
   return frame;
 }
@@ -45,19 +48,31 @@ export class Tracebacks {
   add(file: string, source: string, compiled: CompiledCell): void {
     const { position, output = "", hasToplevelAwait: isAsync } = compiled;
     const shift = isAsync ? WRAPPER_COLUMNS.async : WRAPPER_COLUMNS.sync;
-    this.#cells.set(file, { source, position: (line, column) => position(line, line === 0 ? Math.max(0, column - shift) : column), compiledLines: output.split("\n").length });
+    this.#cells.set(file, {
+      source,
+      position: (line, column) => position(line, line === 0 ? Math.max(0, column - shift) : column),
+      compiledLines: output.split("\n").length,
+    });
   }
 
   describe(error: unknown, file: string, source: string): ErrorContent {
     if (error instanceof CellCompileError) return this.#describeDiagnostics(error, file, source);
     if (!(error instanceof Error)) {
       const evalue = typeof error === "string" ? error : inspect(error, { depth: 2 });
-      return { ename: "UncaughtValue", evalue, traceback: [`UncaughtValue: ${evalue}`, "    a cell threw a value that is not an Error, so there is no stack"] };
+      return {
+        ename: "UncaughtValue",
+        evalue,
+        traceback: [`UncaughtValue: ${evalue}`, "    a cell threw a value that is not an Error, so there is no stack"],
+      };
     }
     const code = (error as { code?: unknown }).code;
     const ename = error.name || error.constructor.name;
     const traceback = [`${ename}${typeof code === "string" ? ` [${code}]` : ""}: ${error.message}`, ...this.#frames(error)];
-    for (let cause = error.cause, depth = 0; cause !== undefined && depth < 5; cause = cause instanceof Error ? cause.cause : undefined, depth++) {
+    for (
+      let cause = error.cause, depth = 0;
+      cause !== undefined && depth < 5;
+      cause = cause instanceof Error ? cause.cause : undefined, depth++
+    ) {
       traceback.push(`Caused by: ${cause instanceof Error ? `${cause.name}: ${cause.message}` : inspect(cause, { depth: 2 })}`);
       if (cause instanceof Error) traceback.push(...this.#frames(cause));
     }
@@ -101,7 +116,8 @@ export class Tracebacks {
       traceback.push(`${error.name}: ${places[index]!}`);
       const { start, end, fileName } = diagnostic;
       // The parts of one message share a position: one picture for all of them.
-      if (fileName === undefined && start.offset !== previous) traceback.push(...codeFrame(source, start.line, start.character, end.line === start.line ? end.character - start.character : 1));
+      if (fileName === undefined && start.offset !== previous)
+        traceback.push(...codeFrame(source, start.line, start.character, end.line === start.line ? end.character - start.character : 1));
       previous = start.offset;
     });
     return { ename: error.name, evalue: places.join("\n"), traceback };

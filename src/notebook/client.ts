@@ -75,21 +75,43 @@ export class KernelClient {
     process.stdout?.resume();
     this.#exited = new Promise((resolve) => {
       process.once("error", (error) => resolve((this.#exit = `could not be started: ${error.message}`)));
-      process.once("close", (code, signal) => resolve((this.#exit = signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`)));
+      process.once("close", (code, signal) =>
+        resolve((this.#exit = signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`)),
+      );
     });
   }
 
   /** @throws EngineError when the kernel ends, or does not answer in time; with what it printed to stderr */
   static async start(start: KernelStart): Promise<KernelClient> {
     const [shell_port, control_port, iopub_port, stdin_port, hb_port] = (await freePorts(5)) as [number, number, number, number, number];
-    const connection: ConnectionInfo = { transport: "tcp", ip: "127.0.0.1", shell_port, control_port, iopub_port, stdin_port, hb_port, key: randomUUID(), signature_scheme: "hmac-sha256", kernel_name: "preflab" };
+    const connection: ConnectionInfo = {
+      transport: "tcp",
+      ip: "127.0.0.1",
+      shell_port,
+      control_port,
+      iopub_port,
+      stdin_port,
+      hb_port,
+      key: randomUUID(),
+      signature_scheme: "hmac-sha256",
+      kernel_name: "preflab",
+    };
     const directory = await mkdtemp(join(tmpdir(), "preflab-kernel-"));
     const file = join(directory, "connection.json");
     await writeFile(file, JSON.stringify(connection, undefined, 2), { mode: 0o600 });
     const [executable, ...args] = start.command.map((part) => part.replaceAll("{connection_file}", file));
-    if (executable === undefined) throw new EngineError("kernel_command", "kernel: the command must name a program, got an empty list; leave it out for Preflab's own kernel");
+    if (executable === undefined)
+      throw new EngineError(
+        "kernel_command",
+        "kernel: the command must name a program, got an empty list; leave it out for Preflab's own kernel",
+      );
     // Detached: ctrl-C in the terminal reaches this process alone, which then decides what becomes of the kernel.
-    const child = spawn(executable, args, { cwd: start.cwd, detached: true, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, JPY_PARENT_PID: String(process.pid), ...start.env } });
+    const child = spawn(executable, args, {
+      cwd: start.cwd,
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, JPY_PARENT_PID: String(process.pid), ...start.env },
+    });
     // Loaded here, not with the package: cells import the package too, and have no use for a second set of sockets.
     const client = new KernelClient(await import("zeromq"), child, connection, directory);
     try {
@@ -128,8 +150,13 @@ export class KernelClient {
       void this.send("shell", "kernel_info_request", {});
       const state = await Promise.race([ready.then(() => "ready" as const), this.#exited, delay(NUDGE_MS).then(() => "waiting" as const)]);
       if (state === "ready") return;
-      if (this.#exit !== undefined) throw new EngineError("kernel_start", `kernel: must start, got: it ${this.#exit}; ${this.#stderr.trim() || "it printed nothing"}`);
-      if (Date.now() > deadline) throw new EngineError("kernel_start", `kernel: must answer within ${timeoutMs} ms, got silence; ${this.#stderr.trim() || "it printed nothing"}`);
+      if (this.#exit !== undefined)
+        throw new EngineError("kernel_start", `kernel: must start, got: it ${this.#exit}; ${this.#stderr.trim() || "it printed nothing"}`);
+      if (Date.now() > deadline)
+        throw new EngineError(
+          "kernel_start",
+          `kernel: must answer within ${timeoutMs} ms, got silence; ${this.#stderr.trim() || "it printed nothing"}`,
+        );
     }
   }
 
@@ -145,9 +172,21 @@ export class KernelClient {
   }
 
   /** @returns the msg_id, which the answers carry in their parent_header */
-  send(channel: "shell" | "control" | "stdin", msg_type: string, content: Record<string, unknown>, parent: Message["parent_header"] = {}): string {
+  send(
+    channel: "shell" | "control" | "stdin",
+    msg_type: string,
+    content: Record<string, unknown>,
+    parent: Message["parent_header"] = {},
+  ): string {
     const header = newHeader(msg_type, this.#session, "preflab");
-    const frames = encodeMessage(this.connection.key, { identities: [], header, parent_header: parent, metadata: {}, content, buffers: [] });
+    const frames = encodeMessage(this.connection.key, {
+      identities: [],
+      header,
+      parent_header: parent,
+      metadata: {},
+      content,
+      buffers: [],
+    });
     const dealer = this.#dealers[channel];
     this.#sends[channel] = (this.#sends[channel] ?? Promise.resolve()).then(() => (dealer.closed ? undefined : dealer.send(frames)));
     return header.msg_id;
@@ -160,7 +199,12 @@ export class KernelClient {
   }
 
   /** Sends a request and waits for its reply *and* for the kernel to be idle again, passing every message between to `onMessage`. */
-  request(channel: "shell" | "control", msg_type: string, content: Record<string, unknown>, options: RequestOptions = {}): Promise<Message> {
+  request(
+    channel: "shell" | "control",
+    msg_type: string,
+    content: Record<string, unknown>,
+    options: RequestOptions = {},
+  ): Promise<Message> {
     return new Promise((resolve, reject) => {
       let reply: Message | undefined;
       let idle = false;
@@ -180,9 +224,26 @@ export class KernelClient {
       });
       const id: string = this.send(channel, msg_type, content);
       options.onSent?.(id);
-      void this.#exited.then((how) => finish(() => reject(new EngineError("kernel_died", `kernel: must live until it has answered ${msg_type}, got: it ${how}; ${this.#stderr.trim()}`))));
+      void this.#exited.then((how) =>
+        finish(() =>
+          reject(
+            new EngineError("kernel_died", `kernel: must live until it has answered ${msg_type}, got: it ${how}; ${this.#stderr.trim()}`),
+          ),
+        ),
+      );
       if (options.timeoutMs !== undefined) {
-        timer = setTimeout(() => finish(() => reject(new EngineError("kernel_timeout", `kernel: must answer ${msg_type} within ${options.timeoutMs} ms, got silence; raise the limit or make the work smaller`))), options.timeoutMs);
+        timer = setTimeout(
+          () =>
+            finish(() =>
+              reject(
+                new EngineError(
+                  "kernel_timeout",
+                  `kernel: must answer ${msg_type} within ${options.timeoutMs} ms, got silence; raise the limit or make the work smaller`,
+                ),
+              ),
+            ),
+          options.timeoutMs,
+        );
       }
     });
   }

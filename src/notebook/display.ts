@@ -62,15 +62,24 @@ async function describeTensor(tensor: TensorLike): Promise<MimeBundle> {
   const head = `Tensor [${tensor.shape.join(", ")}] ${tensor.dtype}`;
   if (tensor.isDisposed) return { "text/plain": `${head} (disposed)` };
   const values = Array.from(await tensor.data());
-  const shown = values.slice(0, TENSOR_VALUES).map((value) => (typeof value === "number" && !Number.isInteger(value) ? value.toPrecision(5) : String(value)));
-  return { "text/plain": `${head}\n[${shown.join(", ")}${values.length > TENSOR_VALUES ? `, … ${values.length - TENSOR_VALUES} more` : ""}]` };
+  const shown = values
+    .slice(0, TENSOR_VALUES)
+    .map((value) => (typeof value === "number" && !Number.isInteger(value) ? value.toPrecision(5) : String(value)));
+  return {
+    "text/plain": `${head}\n[${shown.join(", ")}${values.length > TENSOR_VALUES ? `, … ${values.length - TENSOR_VALUES} more` : ""}]`,
+  };
 }
 
 function describeFrame(frame: FrameLike, kind: "DataFrame" | "Series"): MimeBundle {
   const columns = kind === "Series" ? [frame.columns[0] ?? "0"] : frame.columns;
   const rows = kind === "Series" ? frame.values.map((value) => [value]) : (frame.values as unknown[][]);
   const cells = rows.map((row) => row.map((value) => value as TableCell));
-  return htmlTable({ columns: columns.map(String), rows: cells, index: frame.index, caption: `${kind}: ${frame.shape[0] ?? 0} rows${kind === "DataFrame" ? ` × ${frame.shape[1] ?? 0} columns` : ""}` });
+  return htmlTable({
+    columns: columns.map(String),
+    rows: cells,
+    index: frame.index,
+    caption: `${kind}: ${frame.shape[0] ?? 0} rows${kind === "DataFrame" ? ` × ${frame.shape[1] ?? 0} columns` : ""}`,
+  });
 }
 
 /**
@@ -132,6 +141,9 @@ export function clear_output(options: { wait?: boolean } = {}): void {
 /** Asks the reader of the notebook for one line of text. @throws ConfigError outside a notebook or where the front end cannot ask */
 export function input(prompt = "", options: { password?: boolean } = {}): Promise<string> {
   const host = notebookHost();
-  if (host === undefined) return Promise.reject(new ConfigError("input_unavailable", "input: must run in a notebook cell, got a plain program; read process.stdin instead"));
+  if (host === undefined)
+    return Promise.reject(
+      new ConfigError("input_unavailable", "input: must run in a notebook cell, got a plain program; read process.stdin instead"),
+    );
   return host.input(prompt, options.password ?? false);
 }

@@ -32,7 +32,11 @@ export class Figure implements Displayable {
   constructor(panels: readonly Panel[], title = "") {
     for (const { series } of panels) {
       for (const { name, x, y } of series) {
-        if (x.length !== y.length) throw new ConfigError("figure_length", `Figure: x and y must be equally long, got ${x.length} and ${y.length} in ${JSON.stringify(name)}; give one y for each x`);
+        if (x.length !== y.length)
+          throw new ConfigError(
+            "figure_length",
+            `Figure: x and y must be equally long, got ${x.length} and ${y.length} in ${JSON.stringify(name)}; give one y for each x`,
+          );
       }
     }
     this.panels = panels;
@@ -59,7 +63,13 @@ export class Figure implements Displayable {
 
   /** Plotly's `layout`: the panels share the width. */
   get layout(): Record<string, unknown> {
-    const layout: Record<string, unknown> = { title: { text: this.title }, height: PANEL_HEIGHT + 120, hovermode: "x unified", legend: { orientation: "h", y: -0.25 }, colorway: [...LINE_COLOURS] };
+    const layout: Record<string, unknown> = {
+      title: { text: this.title },
+      height: PANEL_HEIGHT + 120,
+      hovermode: "x unified",
+      legend: { orientation: "h", y: -0.25 },
+      colorway: [...LINE_COLOURS],
+    };
     const gap = 0.08;
     const width = (1 - gap * (this.panels.length - 1)) / Math.max(1, this.panels.length);
     const annotations: Record<string, unknown>[] = [];
@@ -67,8 +77,20 @@ export class Figure implements Displayable {
       const axis = at === 0 ? "" : String(at + 1);
       const start = at * (width + gap);
       layout[`xaxis${axis}`] = { domain: [start, Math.min(1, start + width)], anchor: `y${axis}`, title: { text: panel.xTitle } };
-      layout[`yaxis${axis}`] = { anchor: `x${axis}`, title: { text: panel.yTitle }, ...(panel.yRange === undefined ? {} : { range: panel.yRange }) };
-      annotations.push({ text: panel.title, x: start + width / 2, y: 1.08, xref: "paper", yref: "paper", showarrow: false, font: { size: 14 } });
+      layout[`yaxis${axis}`] = {
+        anchor: `x${axis}`,
+        title: { text: panel.yTitle },
+        ...(panel.yRange === undefined ? {} : { range: panel.yRange }),
+      };
+      annotations.push({
+        text: panel.title,
+        x: start + width / 2,
+        y: 1.08,
+        xref: "paper",
+        yref: "paper",
+        showarrow: false,
+        font: { size: 14 },
+      });
     });
     layout.annotations = annotations;
     return layout;
@@ -106,9 +128,17 @@ export interface LineFigureOptions {
 }
 
 /** One chart with one or more lines. `x` left out: 1, 2, 3, … */
-export function lineFigure(series: readonly { name: string; x?: number[]; y: number[]; dashed?: boolean }[], options: LineFigureOptions = {}): Figure {
+export function lineFigure(
+  series: readonly { name: string; x?: number[]; y: number[]; dashed?: boolean }[],
+  options: LineFigureOptions = {},
+): Figure {
   const { title = "", x_title = "", y_title = "", y_range } = options;
-  const lines = series.map(({ name, x, y, dashed }): LineSeries => ({ name, x: x ?? y.map((_, at) => at + 1), y, ...(dashed === undefined ? {} : { dashed }) }));
+  const lines = series.map(({ name, x, y, dashed }): LineSeries => ({
+    name,
+    x: x ?? y.map((_, at) => at + 1),
+    y,
+    ...(dashed === undefined ? {} : { dashed }),
+  }));
   return new Figure([{ title, xTitle: x_title, yTitle: y_title, series: lines, ...(y_range === undefined ? {} : { yRange: y_range }) }]);
 }
 
@@ -124,13 +154,23 @@ interface MetricPanel {
 
 const TRAINING_PANELS: readonly MetricPanel[] = [
   { title: "Loss", yTitle: "loss", metrics: [["loss", "train"]] },
-  { title: "Rewards", yTitle: "beta × log-ratio", metrics: [["rewards/chosen", "chosen"], ["rewards/rejected", "rejected"], ["rewards/margins", "margin"]] },
+  {
+    title: "Rewards",
+    yTitle: "beta × log-ratio",
+    metrics: [
+      ["rewards/chosen", "chosen"],
+      ["rewards/rejected", "rejected"],
+      ["rewards/margins", "margin"],
+    ],
+  },
   { title: "Reward accuracy", yTitle: "fraction of pairs", metrics: [["rewards/accuracies", "train"]], yRange: [0, 1] },
 ];
 
 function series(history: readonly LogRow[], key: string, name: string, dashed: boolean): LineSeries[] {
   const rows = history.filter((row) => typeof row[key] === "number" && typeof row.step === "number");
-  return rows.length === 0 ? [] : [{ name, x: rows.map((row) => row.step as number), y: rows.map((row) => row[key] as number), ...(dashed ? { dashed } : {}) }];
+  return rows.length === 0
+    ? []
+    : [{ name, x: rows.map((row) => row.step as number), y: rows.map((row) => row[key] as number), ...(dashed ? { dashed } : {}) }];
 }
 
 /**
@@ -141,11 +181,25 @@ function series(history: readonly LogRow[], key: string, name: string, dashed: b
 export function plotTraining(history: readonly LogRow[], options: { title?: string } = {}): Figure {
   const panels: Panel[] = [];
   for (const { title, yTitle, metrics, yRange } of TRAINING_PANELS) {
-    const lines = metrics.flatMap(([key, name]) => [...series(history, key, name, false), ...series(history, `eval_${key}`, name === "train" ? "eval" : `${name} (eval)`, true)]);
+    const lines = metrics.flatMap(([key, name]) => [
+      ...series(history, key, name, false),
+      ...series(history, `eval_${key}`, name === "train" ? "eval" : `${name} (eval)`, true),
+    ]);
     // Limits a little wider than [0, 1], or points at 0 and 1 lie on the frame.
-    if (lines.length > 0) panels.push({ title, xTitle: "step", yTitle, series: lines, ...(yRange === undefined ? {} : { yRange: [yRange[0] - 0.05, yRange[1] + 0.05] as [number, number] }) });
+    if (lines.length > 0)
+      panels.push({
+        title,
+        xTitle: "step",
+        yTitle,
+        series: lines,
+        ...(yRange === undefined ? {} : { yRange: [yRange[0] - 0.05, yRange[1] + 0.05] as [number, number] }),
+      });
   }
-  if (panels.length === 0) throw new ConfigError("figure_history", `plotTraining: the history must hold rows with step and loss, got ${history.length} rows; pass trainer.state.log_history after train()`);
+  if (panels.length === 0)
+    throw new ConfigError(
+      "figure_history",
+      `plotTraining: the history must hold rows with step and loss, got ${history.length} rows; pass trainer.state.log_history after train()`,
+    );
   return new Figure(panels, options.title ?? "");
 }
 
@@ -153,12 +207,19 @@ export function plotTraining(history: readonly LogRow[], options: { title?: stri
  * One metric of several runs in one chart, to compare trials.
  * @throws ConfigError when no run has the metric, with the nearest known name
  */
-export function compareRuns(runs: readonly { name: string; history: readonly LogRow[] }[], metric = "loss", options: { title?: string } = {}): Figure {
+export function compareRuns(
+  runs: readonly { name: string; history: readonly LogRow[] }[],
+  metric = "loss",
+  options: { title?: string } = {},
+): Figure {
   const lines = runs.flatMap(({ name, history }) => series(history, metric, name, false));
   if (lines.length === 0) {
     const known = [...new Set(runs.flatMap((run) => run.history.flatMap((row) => Object.keys(row))))];
     const near = nearestName(metric, known);
-    throw new ConfigError("figure_metric", `compareRuns: metric must be in a history, got ${metric}; ${near === undefined ? `known are ${known.join(", ") || "none"}` : `did you mean ${near}?`}`);
+    throw new ConfigError(
+      "figure_metric",
+      `compareRuns: metric must be in a history, got ${metric}; ${near === undefined ? `known are ${known.join(", ") || "none"}` : `did you mean ${near}?`}`,
+    );
   }
   return new Figure([{ title: options.title ?? metric, xTitle: "step", yTitle: metric, series: lines }]);
 }

@@ -39,8 +39,10 @@ class Page {
   }
 
   cell(cell: Cell): string {
-    if (cell.cell_type === "markdown") return `<section class="markdown" id="${escapeHtml(cell.id)}">${renderMarkdown(cell.source, { ...(this.#options.baseDirectory === undefined ? {} : { baseDirectory: this.#options.baseDirectory }), attachments: cell.attachments ?? {} })}</section>`;
-    if (cell.cell_type === "raw") return `<section class="raw" id="${escapeHtml(cell.id)}"><pre dir="auto">${escapeHtml(cell.source)}</pre></section>`;
+    if (cell.cell_type === "markdown")
+      return `<section class="markdown" id="${escapeHtml(cell.id)}">${renderMarkdown(cell.source, { ...(this.#options.baseDirectory === undefined ? {} : { baseDirectory: this.#options.baseDirectory }), attachments: cell.attachments ?? {} })}</section>`;
+    if (cell.cell_type === "raw")
+      return `<section class="raw" id="${escapeHtml(cell.id)}"><pre dir="auto">${escapeHtml(cell.source)}</pre></section>`;
     return this.#code(cell as CodeCell);
   }
 

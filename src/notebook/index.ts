@@ -1,9 +1,34 @@
 /** What notebooks need: showing values in a cell, figures of training runs, and running and rendering whole notebooks. */
 export { clear_output, display, input, type DisplayHandle } from "./display.js";
-export { compareRuns, Figure, lineFigure, plotTraining, type LineFigureOptions, type LineSeries, type LogRow, type Panel } from "./figures.js";
+export {
+  compareRuns,
+  Figure,
+  lineFigure,
+  plotTraining,
+  type LineFigureOptions,
+  type LineSeries,
+  type LogRow,
+  type Panel,
+} from "./figures.js";
 export { renderNotebookHtml, type HtmlOptions } from "./html.js";
 export { type Displayable, type MimeBundle } from "./mime.js";
-export { readNotebook, writeAtomically, writeNotebook, type Cell, type CodeCell, type Notebook, type Output, type TextCell } from "./nbformat.js";
+export {
+  readNotebook,
+  writeAtomically,
+  writeNotebook,
+  type Cell,
+  type CodeCell,
+  type Notebook,
+  type Output,
+  type TextCell,
+} from "./nbformat.js";
 export { parseParameter, type Parameters } from "./parameters.js";
-export { runNotebook, terminalProgress, type FailedCell, type RunNotebookOptions, type RunProgress, type RunNotebookResult } from "./runner.js";
+export {
+  runNotebook,
+  terminalProgress,
+  type FailedCell,
+  type RunNotebookOptions,
+  type RunProgress,
+  type RunNotebookResult,
+} from "./runner.js";
 export { rankedTable, type RankedTable } from "./tables.js";

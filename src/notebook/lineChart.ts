@@ -79,12 +79,21 @@ function panelSvg(panel: Panel, left: number, legendHeight: number): string {
   const py = (y: number): string => (height - ((y - yLow) / (yHigh - yLow)) * height).toFixed(1);
 
   const grid = [
-    ...ticks(yLow, yHigh).map((value) => `<line x1="0" x2="${width}" y1="${py(value)}" y2="${py(value)}" stroke="currentColor" stroke-opacity=".15"/><text x="-6" y="${py(value)}" dy=".32em" text-anchor="end">${tickLabel(value)}</text>`),
-    ...ticks(xLow, xHigh).map((value) => `<line y1="0" y2="${height}" x1="${px(value)}" x2="${px(value)}" stroke="currentColor" stroke-opacity=".08"/><text x="${px(value)}" y="${height + 15}" text-anchor="middle">${tickLabel(value)}</text>`),
+    ...ticks(yLow, yHigh).map(
+      (value) =>
+        `<line x1="0" x2="${width}" y1="${py(value)}" y2="${py(value)}" stroke="currentColor" stroke-opacity=".15"/><text x="-6" y="${py(value)}" dy=".32em" text-anchor="end">${tickLabel(value)}</text>`,
+    ),
+    ...ticks(xLow, xHigh).map(
+      (value) =>
+        `<line y1="0" y2="${height}" x1="${px(value)}" x2="${px(value)}" stroke="currentColor" stroke-opacity=".08"/><text x="${px(value)}" y="${height + 15}" text-anchor="middle">${tickLabel(value)}</text>`,
+    ),
   ].join("");
   const lines = panel.series.map((series, at) => seriesSvg(series, lineColour(at), px, py)).join("");
   const legend = panel.series
-    .map((series, at) => `<g transform="translate(0 ${PANEL_HEIGHT - MARGIN.top + 4 + at * LEGEND_LINE})"><line x1="0" x2="18" stroke="${lineColour(at)}" stroke-width="2"${series.dashed === true ? ' stroke-dasharray="4 3"' : ""}/><text x="24" dy=".32em">${escapeHtml(series.name)}</text></g>`)
+    .map(
+      (series, at) =>
+        `<g transform="translate(0 ${PANEL_HEIGHT - MARGIN.top + 4 + at * LEGEND_LINE})"><line x1="0" x2="18" stroke="${lineColour(at)}" stroke-width="2"${series.dashed === true ? ' stroke-dasharray="4 3"' : ""}/><text x="24" dy=".32em">${escapeHtml(series.name)}</text></g>`,
+    )
     .join("");
   return `<g transform="translate(${left + MARGIN.left} ${MARGIN.top})"><text x="${width / 2}" y="-12" text-anchor="middle" font-size="14">${escapeHtml(panel.title)}</text>${grid}<rect width="${width}" height="${height}" fill="none" stroke="currentColor" stroke-opacity=".35"/>${lines}<text x="${width / 2}" y="${height + 34}" text-anchor="middle">${escapeHtml(panel.xTitle)}</text><text transform="translate(-46 ${height / 2}) rotate(-90)" text-anchor="middle">${escapeHtml(panel.yTitle)}</text>${legendHeight > 0 ? legend : ""}</g>`;
 }

@@ -9,7 +9,14 @@ export interface MarkdownOptions {
   attachments: Record<string, Record<string, string>>;
 }
 
-const PICTURE_TYPES: Record<string, string> = { ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".svg": "image/svg+xml", ".webp": "image/webp" };
+const PICTURE_TYPES: Record<string, string> = {
+  ".png": "image/png",
+  ".jpg": "image/jpeg",
+  ".jpeg": "image/jpeg",
+  ".gif": "image/gif",
+  ".svg": "image/svg+xml",
+  ".webp": "image/webp",
+};
 
 /** Where a picture's bytes are, as a data URL; undefined when they are not at hand. */
 function pictureData(href: string, options: MarkdownOptions): string | undefined {

@@ -16,11 +16,20 @@ export interface Displayable {
 
 /** A bundle as it goes over the wire: bytes become base64. @throws ConfigError when it is not an object of MIME type → content */
 export function checkBundle(bundle: unknown): MimeBundle {
-  const ok = typeof bundle === "object" && bundle !== null && !Array.isArray(bundle) && Object.keys(bundle).length > 0 && Object.keys(bundle).every((mime) => /^[\w.+-]+\/[\w.+-]+$/.test(mime));
+  const ok =
+    typeof bundle === "object" &&
+    bundle !== null &&
+    !Array.isArray(bundle) &&
+    Object.keys(bundle).length > 0 &&
+    Object.keys(bundle).every((mime) => /^[\w.+-]+\/[\w.+-]+$/.test(mime));
   if (!ok) {
-    throw new ConfigError("mime_bundle", `Jupyter.display: must return an object of MIME type → content, got ${inspect(bundle, { depth: 0 })}; return for example { "text/html": "<b>hi</b>" }`);
+    throw new ConfigError(
+      "mime_bundle",
+      `Jupyter.display: must return an object of MIME type → content, got ${inspect(bundle, { depth: 0 })}; return for example { "text/html": "<b>hi</b>" }`,
+    );
   }
   const encoded: MimeBundle = {};
-  for (const [mime, content] of Object.entries(bundle)) encoded[mime] = content instanceof Uint8Array ? Buffer.from(content).toString("base64") : content;
+  for (const [mime, content] of Object.entries(bundle))
+    encoded[mime] = content instanceof Uint8Array ? Buffer.from(content).toString("base64") : content;
   return encoded;
 }

@@ -50,7 +50,12 @@ function mapBundle(bundle: MimeBundle, convert: (content: unknown, mime: string)
 function readOutput(output: Output): Output {
   if (output.output_type === "stream") return { ...output, text: joined(output.text) };
   if (output.output_type === "error") return output;
-  return { ...output, data: mapBundle(output.data, (content) => (Array.isArray(content) && content.every((line) => typeof line === "string") ? content.join("") : content)) };
+  return {
+    ...output,
+    data: mapBundle(output.data, (content) =>
+      Array.isArray(content) && content.every((line) => typeof line === "string") ? content.join("") : content,
+    ),
+  };
 }
 
 /** @param file only for messages. @throws DataError when the text is no notebook of format 4 */
@@ -59,22 +64,37 @@ export function parseNotebook(text: string, file: string): Notebook {
   try {
     raw = JSON.parse(text) as Partial<Notebook>;
   } catch (cause) {
-    throw new DataError("notebook_json", "notebook: must be JSON, got text that does not parse; open and save it in Jupyter", { file }, { cause });
+    throw new DataError(
+      "notebook_json",
+      "notebook: must be JSON, got text that does not parse; open and save it in Jupyter",
+      { file },
+      { cause },
+    );
   }
   if (raw === null || typeof raw !== "object" || raw.nbformat !== 4 || !Array.isArray(raw.cells)) {
-    throw new DataError("notebook_format", `notebook: must have nbformat 4 and cells, got nbformat ${JSON.stringify(raw?.nbformat)}; convert it with \`jupyter nbconvert --to notebook\``, { file });
+    throw new DataError(
+      "notebook_format",
+      `notebook: must have nbformat 4 and cells, got nbformat ${JSON.stringify(raw?.nbformat)}; convert it with \`jupyter nbconvert --to notebook\``,
+      { file },
+    );
   }
   const ids = new Set<string>();
   const cells = raw.cells.map((cell, at): Cell => {
     if (!["code", "markdown", "raw"].includes(cell?.cell_type)) {
-      throw new DataError("notebook_cell", `notebook: cell_type must be code, markdown or raw, got ${JSON.stringify(cell?.cell_type)} in cell ${at + 1}; repair or remove the cell`, { file });
+      throw new DataError(
+        "notebook_cell",
+        `notebook: cell_type must be code, markdown or raw, got ${JSON.stringify(cell?.cell_type)} in cell ${at + 1}; repair or remove the cell`,
+        { file },
+      );
     }
     // Formats before 4.5 have no ids, and copying files by hand doubles them.
     let id = typeof cell.id === "string" && cell.id !== "" ? cell.id : `cell-${at + 1}`;
     while (ids.has(id)) id += "-copy";
     ids.add(id);
     const base = { ...cell, id, source: joined(cell.source), metadata: cell.metadata ?? {} };
-    return cell.cell_type === "code" ? { ...base, cell_type: "code", execution_count: cell.execution_count ?? null, outputs: (cell.outputs ?? []).map(readOutput) } : (base as TextCell);
+    return cell.cell_type === "code"
+      ? { ...base, cell_type: "code", execution_count: cell.execution_count ?? null, outputs: (cell.outputs ?? []).map(readOutput) }
+      : (base as TextCell);
   });
   return { cells, metadata: raw.metadata ?? {}, nbformat: 4, nbformat_minor: Math.max(5, raw.nbformat_minor ?? 5) };
 }
@@ -85,7 +105,12 @@ export async function readNotebook(path: string): Promise<Notebook> {
   try {
     text = await readFile(path, "utf8");
   } catch (cause) {
-    throw new DataError("notebook_read", `notebook: must be a readable file, got ${(cause as NodeJS.ErrnoException).code ?? "an error"}; check the path`, { file: path }, { cause });
+    throw new DataError(
+      "notebook_read",
+      `notebook: must be a readable file, got ${(cause as NodeJS.ErrnoException).code ?? "an error"}; check the path`,
+      { file: path },
+      { cause },
+    );
   }
   return parseNotebook(text, path);
 }
@@ -93,12 +118,19 @@ export async function readNotebook(path: string): Promise<Notebook> {
 function writeOutput(output: Output): unknown {
   if (output.output_type === "stream") return { ...output, text: lines(output.text) };
   if (output.output_type === "error") return output;
-  return { ...output, data: mapBundle(output.data, (content, mime) => (typeof content === "string" && isText(mime) ? lines(content) : content)) };
+  return {
+    ...output,
+    data: mapBundle(output.data, (content, mime) => (typeof content === "string" && isText(mime) ? lines(content) : content)),
+  };
 }
 
 /** The file's text: one space of indentation and a final newline, as Jupyter writes it. */
 export function formatNotebook(notebook: Notebook): string {
-  const cells = notebook.cells.map((cell) => ({ ...cell, source: lines(cell.source), ...(cell.cell_type === "code" ? { outputs: cell.outputs.map(writeOutput) } : {}) }));
+  const cells = notebook.cells.map((cell) => ({
+    ...cell,
+    source: lines(cell.source),
+    ...(cell.cell_type === "code" ? { outputs: cell.outputs.map(writeOutput) } : {}),
+  }));
   return `${JSON.stringify({ ...notebook, cells }, undefined, 1)}\n`;
 }
 

@@ -28,10 +28,25 @@ export class OutputCollector {
         this.#append(cell, { output_type: "stream", name: content.name as "stdout" | "stderr", text: String(content.text) });
         return cell;
       case "display_data":
-        this.#remember(content, this.#append(cell, { output_type: "display_data", data: content.data as MimeBundle, metadata: (content.metadata ?? {}) as Record<string, unknown> }));
+        this.#remember(
+          content,
+          this.#append(cell, {
+            output_type: "display_data",
+            data: content.data as MimeBundle,
+            metadata: (content.metadata ?? {}) as Record<string, unknown>,
+          }),
+        );
         return cell;
       case "execute_result":
-        this.#remember(content, this.#append(cell, { output_type: "execute_result", data: content.data as MimeBundle, metadata: (content.metadata ?? {}) as Record<string, unknown>, execution_count: content.execution_count as number }));
+        this.#remember(
+          content,
+          this.#append(cell, {
+            output_type: "execute_result",
+            data: content.data as MimeBundle,
+            metadata: (content.metadata ?? {}) as Record<string, unknown>,
+            execution_count: content.execution_count as number,
+          }),
+        );
         return cell;
       case "update_display_data": {
         for (const shown of this.#displays.get(displayId(content) ?? "") ?? []) {
@@ -45,7 +60,12 @@ export class OutputCollector {
         else if (cell !== undefined) cell.outputs = [];
         return cell;
       case "error":
-        this.#append(cell, { output_type: "error", ename: String(content.ename), evalue: String(content.evalue), traceback: content.traceback as string[] });
+        this.#append(cell, {
+          output_type: "error",
+          ename: String(content.ename),
+          evalue: String(content.evalue),
+          traceback: content.traceback as string[],
+        });
         return cell;
       default:
         return undefined;

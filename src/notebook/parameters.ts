@@ -10,7 +10,8 @@ interface Declaration {
   annotation: string;
 }
 
-const tagsOf = (cell: { metadata: { tags?: unknown } }): string[] => (Array.isArray(cell.metadata.tags) ? (cell.metadata.tags as string[]) : []);
+const tagsOf = (cell: { metadata: { tags?: unknown } }): string[] =>
+  Array.isArray(cell.metadata.tags) ? (cell.metadata.tags as string[]) : [];
 
 export function hasTag(cell: { metadata: { tags?: unknown } }, tag: string): boolean {
   return tagsOf(cell).includes(tag);
@@ -29,7 +30,11 @@ function declarations(source: string): Map<string, Declaration> {
 function literal(name: string, value: unknown): string {
   if (typeof value === "number" && !Number.isFinite(value)) return String(value);
   const text = JSON.stringify(value) as string | undefined;
-  if (text === undefined) throw new ConfigError("parameter_value", `parameters: ${name} must be a value of JSON, got ${typeof value}; pass text, a number, true, false, null, a list or an object`);
+  if (text === undefined)
+    throw new ConfigError(
+      "parameter_value",
+      `parameters: ${name} must be a value of JSON, got ${typeof value}; pass text, a number, true, false, null, a list or an object`,
+    );
   return text;
 }
 
@@ -43,20 +48,34 @@ export function injectParameters(notebook: Notebook, parameters: Parameters): No
   if (names.length === 0) return notebook;
   const cells = notebook.cells.filter((cell) => !hasTag(cell, "injected-parameters"));
   const at = cells.findIndex((cell) => cell.cell_type === "code" && hasTag(cell, "parameters"));
-  if (at < 0) throw new ConfigError("parameters_cell", `parameters: the notebook must have a code cell tagged "parameters", got none; tag the cell that declares ${names.join(", ")}`);
+  if (at < 0)
+    throw new ConfigError(
+      "parameters_cell",
+      `parameters: the notebook must have a code cell tagged "parameters", got none; tag the cell that declares ${names.join(", ")}`,
+    );
   const known = declarations(cells[at]!.source);
   const lines = names.map((name) => {
     const declaration = known.get(name);
     if (declaration === undefined) {
       const near = nearestName(name, [...known.keys()]);
-      throw new ConfigError("parameter_name", `parameters: names must be declared in the cell tagged "parameters", got ${name}; ${near === undefined ? `known are ${[...known.keys()].join(", ") || "none"}` : `did you mean ${near}?`}`);
+      throw new ConfigError(
+        "parameter_name",
+        `parameters: names must be declared in the cell tagged "parameters", got ${name}; ${near === undefined ? `known are ${[...known.keys()].join(", ") || "none"}` : `did you mean ${near}?`}`,
+      );
     }
     return `${declaration.keyword} ${name}${declaration.annotation} = ${literal(name, parameters[name])};`;
   });
   const ids = new Set(cells.map((cell) => cell.id));
   let id = "injected-parameters";
   while (ids.has(id)) id += "-new";
-  const injected: CodeCell = { cell_type: "code", id, source: ["// Parameters of this run", ...lines].join("\n"), metadata: { tags: ["injected-parameters"] }, execution_count: null, outputs: [] };
+  const injected: CodeCell = {
+    cell_type: "code",
+    id,
+    source: ["// Parameters of this run", ...lines].join("\n"),
+    metadata: { tags: ["injected-parameters"] },
+    execution_count: null,
+    outputs: [],
+  };
   return { ...notebook, cells: [...cells.slice(0, at + 1), injected, ...cells.slice(at + 1)] };
 }
 

@@ -69,7 +69,11 @@ const TITLE_LENGTH = 90;
 
 /** First line of a cell that says something. */
 function title(source: string): string {
-  const line = source.split("\n").find((text) => text.trim() !== "")?.trim() ?? "";
+  const line =
+    source
+      .split("\n")
+      .find((text) => text.trim() !== "")
+      ?.trim() ?? "";
   return line.length > TITLE_LENGTH ? `${line.slice(0, TITLE_LENGTH - 1)}…` : line;
 }
 
@@ -81,9 +85,15 @@ function title(source: string): string {
 export async function runNotebook(path: string, options: RunNotebookOptions = {}): Promise<RunNotebookResult> {
   const started = performance.now();
   const notebook = injectParameters(await readNotebook(path), options.parameters ?? {});
-  const code = notebook.cells.flatMap((cell, index) => (cell.cell_type === "code" && cell.source.trim() !== "" && !hasTag(cell, "skip-execution") ? [{ cell, index }] : []));
+  const code = notebook.cells.flatMap((cell, index) =>
+    cell.cell_type === "code" && cell.source.trim() !== "" && !hasTag(cell, "skip-execution") ? [{ cell, index }] : [],
+  );
   for (const cell of notebook.cells) if (cell.cell_type === "code") Object.assign(cell, { outputs: [], execution_count: null });
-  const client = await KernelClient.start({ command: options.kernel ?? defaultKernelCommand(), cwd: options.cwd ?? dirname(resolve(path)), ...(options.env === undefined ? {} : { env: options.env }) });
+  const client = await KernelClient.start({
+    command: options.kernel ?? defaultKernelCommand(),
+    cwd: options.cwd ?? dirname(resolve(path)),
+    ...(options.env === undefined ? {} : { env: options.env }),
+  });
   const killKernel = (): void => client.killNow();
   process.once("exit", killKernel);
 
@@ -92,7 +102,8 @@ export async function runNotebook(path: string, options: RunNotebookOptions = {}
   const stopListening = client.listen((message, channel) => {
     if (channel !== "iopub") return;
     collector.take(message);
-    if (message.header.msg_type === "stream") progress({ type: "stream", name: message.content.name as "stdout", text: String(message.content.text) });
+    if (message.header.msg_type === "stream")
+      progress({ type: "stream", name: message.content.name as "stdout", text: String(message.content.text) });
   });
   const save = async (): Promise<void> => {
     if (options.output !== undefined) await writeNotebook(options.output, notebook);
@@ -125,12 +136,23 @@ export async function runNotebook(path: string, options: RunNotebookOptions = {}
     process.removeListener("exit", killKernel);
     await save();
   }
-  return { ok: failed === undefined, notebook, ...(failed === undefined ? {} : { failed }), executed, seconds: (performance.now() - started) / 1000 };
+  return {
+    ok: failed === undefined,
+    notebook,
+    ...(failed === undefined ? {} : { failed }),
+    executed,
+    seconds: (performance.now() - started) / 1000,
+  };
 }
 
 type CellError = Pick<FailedCell, "ename" | "evalue" | "traceback">;
 
-async function runCell(client: KernelClient, collector: OutputCollector, cell: CodeCell, options: RunNotebookOptions): Promise<CellError | undefined> {
+async function runCell(
+  client: KernelClient,
+  collector: OutputCollector,
+  cell: CodeCell,
+  options: RunNotebookOptions,
+): Promise<CellError | undefined> {
   let timedOut = false;
   let giveUp: NodeJS.Timeout | undefined;
   const interrupt = (): void => {
@@ -138,10 +160,13 @@ async function runCell(client: KernelClient, collector: OutputCollector, cell: C
     giveUp = setTimeout(() => client.killNow(), INTERRUPT_GRACE_MS);
     client.interrupt().catch(() => client.killNow());
   };
-  const timer = options.timeoutMs === undefined ? undefined : setTimeout(() => {
-    timedOut = true;
-    interrupt();
-  }, options.timeoutMs);
+  const timer =
+    options.timeoutMs === undefined
+      ? undefined
+      : setTimeout(() => {
+          timedOut = true;
+          interrupt();
+        }, options.timeoutMs);
   options.signal?.addEventListener("abort", interrupt);
   if (options.signal?.aborted === true) interrupt();
   let error: CellError | undefined;
@@ -169,7 +194,11 @@ function errorOf(reply: Message): CellError | undefined {
   const { content } = reply;
   if (content.status === "ok") return undefined;
   const ename = String(content.ename ?? content.status);
-  return { ename, evalue: String(content.evalue ?? "the kernel did not run the cell"), traceback: Array.isArray(content.traceback) ? (content.traceback as string[]) : [ename] };
+  return {
+    ename,
+    evalue: String(content.evalue ?? "the kernel did not run the cell"),
+    traceback: Array.isArray(content.traceback) ? (content.traceback as string[]) : [ename],
+  };
 }
 
 /** Prints progress for people: number, first line of the cell, what it prints, seconds. */
@@ -181,7 +210,8 @@ export function terminalProgress(write: (text: string) => void = (text) => void 
   };
   return (event) => {
     if (event.type === "cell_start") line(`[${event.number}/${event.total}] ${event.title}`);
-    else if (event.type === "cell_end") line(`[${event.number}/${event.total}] ${event.ok ? "done" : "FAILED"} in ${event.seconds.toFixed(1)} s`);
+    else if (event.type === "cell_end")
+      line(`[${event.number}/${event.total}] ${event.ok ? "done" : "FAILED"} in ${event.seconds.toFixed(1)} s`);
     else {
       const indented = event.text.replace(/\n(?!$)/g, "\n    ");
       write(fresh ? `    ${indented}` : indented);

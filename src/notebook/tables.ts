@@ -52,17 +52,22 @@ export function htmlTable(table: TableContent): MimeBundle {
   const count = table.rows.length;
   const numbers = Array.from({ length: count }, (_, at) => at);
   const half = Math.ceil(maxRows / 2);
-  const shown: (number | "gap")[] = count <= maxRows ? numbers : [...numbers.slice(0, half), "gap", ...numbers.slice(count - (maxRows - half))];
+  const shown: (number | "gap")[] =
+    count <= maxRows ? numbers : [...numbers.slice(0, half), "gap", ...numbers.slice(count - (maxRows - half))];
   const headings = table.index === undefined ? table.columns : ["", ...table.columns];
   const label = (row: number): string => String(table.index![row] ?? row);
 
   const body = shown.map((row) => {
-    if (row === "gap") return `<tr><td colspan="${headings.length}" style="text-align:center;opacity:.6">… ${count - maxRows} more rows …</td></tr>`;
+    if (row === "gap")
+      return `<tr><td colspan="${headings.length}" style="text-align:center;opacity:.6">… ${count - maxRows} more rows …</td></tr>`;
     const first = table.index === undefined ? "" : `<th dir="auto" style="text-align:start">${escapeHtml(label(row))}</th>`;
     return `<tr>${first}${table.rows[row]!.map(cellHtml).join("")}</tr>`;
   });
   const head = headings.map((name) => `<th dir="auto" style="text-align:start">${escapeHtml(name)}</th>`).join("");
-  const caption = table.caption === undefined ? "" : `<caption style="caption-side:bottom;text-align:start;opacity:.7">${escapeHtml(table.caption)}</caption>`;
+  const caption =
+    table.caption === undefined
+      ? ""
+      : `<caption style="caption-side:bottom;text-align:start;opacity:.7">${escapeHtml(table.caption)}</caption>`;
   const html = `<table class="preflab-table" style="border-collapse:collapse">${caption}<thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table>`;
   return { "text/html": html, "text/plain": plainTable(headings, shown, table, label) };
 }
@@ -71,10 +76,19 @@ function plainTable(headings: string[], shown: (number | "gap")[], table: TableC
   const lines = [headings.map((name) => cellText(name, MAX_PLAIN_CELL))];
   for (const row of shown) {
     if (row === "gap") lines.push(headings.map(() => "…"));
-    else lines.push([...(table.index === undefined ? [] : [label(row)]), ...table.rows[row]!.map((value) => cellText(value, MAX_PLAIN_CELL).replace(/\s+/g, " "))]);
+    else
+      lines.push([
+        ...(table.index === undefined ? [] : [label(row)]),
+        ...table.rows[row]!.map((value) => cellText(value, MAX_PLAIN_CELL).replace(/\s+/g, " ")),
+      ]);
   }
   const widths = headings.map((_, column) => Math.max(...lines.map((line) => Array.from(line[column] ?? "").length)));
-  const text = lines.map((line) => line.map((cell, column) => cell + " ".repeat(Math.max(0, widths[column]! - Array.from(cell).length))).join("  ").trimEnd());
+  const text = lines.map((line) =>
+    line
+      .map((cell, column) => cell + " ".repeat(Math.max(0, widths[column]! - Array.from(cell).length)))
+      .join("  ")
+      .trimEnd(),
+  );
   return [...text, ...(table.caption === undefined ? [] : [table.caption])].join("\n");
 }
 
@@ -92,7 +106,8 @@ export class RankedTable<Row extends object> implements Displayable {
   /** The first row. @throws ConfigError when there is none */
   get best(): Row {
     const row = this.rows[0];
-    if (row === undefined) throw new ConfigError("ranked_table_empty", "rankedTable: best needs at least one row, got none; run a trial first");
+    if (row === undefined)
+      throw new ConfigError("ranked_table_empty", "rankedTable: best needs at least one row, got none; run a trial first");
     return row;
   }
 
@@ -109,17 +124,26 @@ export class RankedTable<Row extends object> implements Displayable {
  * @param options.ascending true: the smallest is best (a loss). Default false
  * @throws ConfigError when no row has the column, with the nearest known name
  */
-export function rankedTable<Row extends object>(rows: readonly Row[], options: { by: Extract<keyof Row, string>; ascending?: boolean }): RankedTable<Row> {
+export function rankedTable<Row extends object>(
+  rows: readonly Row[],
+  options: { by: Extract<keyof Row, string>; ascending?: boolean },
+): RankedTable<Row> {
   const { by, ascending = false } = options;
   const known = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   if (rows.length > 0 && !known.includes(by)) {
     const near = nearestName(by, known);
-    throw new ConfigError("ranked_table_column", `rankedTable: by must be one of ${known.join(", ")}, got ${by}; ${near === undefined ? "name one of these columns" : `did you mean ${near}?`}`);
+    throw new ConfigError(
+      "ranked_table_column",
+      `rankedTable: by must be one of ${known.join(", ")}, got ${by}; ${near === undefined ? "name one of these columns" : `did you mean ${near}?`}`,
+    );
   }
   const key = (row: Row): number => {
     const value = row[by];
     return typeof value === "number" && Number.isFinite(value) ? (ascending ? value : -value) : Infinity;
   };
   const order = rows.map((row, at) => ({ row, at, key: key(row) })).sort((a, b) => (a.key === b.key ? a.at - b.at : a.key - b.key));
-  return new RankedTable(order.map((entry) => entry.row), by);
+  return new RankedTable(
+    order.map((entry) => entry.row),
+    by,
+  );
 }

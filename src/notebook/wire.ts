@@ -55,21 +55,40 @@ export function readConnectionFile(path: string): ConnectionInfo {
   try {
     info = JSON.parse(readFileSync(path, "utf8")) as typeof info;
   } catch (cause) {
-    throw new ConfigError("connection_file", `connection file: must be readable JSON, got ${path}; start the kernel from Jupyter or with \`preflab run\``, { cause });
+    throw new ConfigError(
+      "connection_file",
+      `connection file: must be readable JSON, got ${path}; start the kernel from Jupyter or with \`preflab run\``,
+      { cause },
+    );
   }
   if (info.transport !== undefined && info.transport !== "tcp") {
-    throw new ConfigError("connection_transport", `connection file: transport must be "tcp", got ${JSON.stringify(info.transport)}; set c.KernelManager.transport = "tcp"`);
+    throw new ConfigError(
+      "connection_transport",
+      `connection file: transport must be "tcp", got ${JSON.stringify(info.transport)}; set c.KernelManager.transport = "tcp"`,
+    );
   }
   const scheme = info.signature_scheme ?? "hmac-sha256";
   if (scheme !== "hmac-sha256") {
-    throw new ConfigError("connection_signature", `connection file: signature_scheme must be "hmac-sha256", got ${JSON.stringify(scheme)}; use Jupyter's default`);
+    throw new ConfigError(
+      "connection_signature",
+      `connection file: signature_scheme must be "hmac-sha256", got ${JSON.stringify(scheme)}; use Jupyter's default`,
+    );
   }
   for (const name of ["shell_port", "control_port", "iopub_port", "stdin_port", "hb_port"] as const) {
     if (!Number.isInteger(info[name])) {
-      throw new ConfigError("connection_port", `connection file: ${name} must be a whole number, got ${JSON.stringify(info[name])}; let Jupyter write the file`);
+      throw new ConfigError(
+        "connection_port",
+        `connection file: ${name} must be a whole number, got ${JSON.stringify(info[name])}; let Jupyter write the file`,
+      );
     }
   }
-  return { ...info, transport: "tcp", ip: String(info.ip ?? "127.0.0.1"), key: String(info.key ?? ""), signature_scheme: "hmac-sha256" } as ConnectionInfo;
+  return {
+    ...info,
+    transport: "tcp",
+    ip: String(info.ip ?? "127.0.0.1"),
+    key: String(info.key ?? ""),
+    signature_scheme: "hmac-sha256",
+  } as ConnectionInfo;
 }
 
 export function address(info: ConnectionInfo, port: number): string {
@@ -108,7 +127,8 @@ export function decodeMessage(key: string, frames: readonly Buffer[]): Message {
   for (const part of [header, parent_header, metadata, content]) {
     if (typeof part !== "object" || part === null || Array.isArray(part)) throw new Error("message part is not a JSON object");
   }
-  if (typeof (header as MessageHeader).msg_type !== "string" || typeof (header as MessageHeader).msg_id !== "string") throw new Error("message header lacks msg_type or msg_id");
+  if (typeof (header as MessageHeader).msg_type !== "string" || typeof (header as MessageHeader).msg_id !== "string")
+    throw new Error("message header lacks msg_type or msg_id");
   return {
     identities: frames.slice(0, at),
     header: header as MessageHeader,

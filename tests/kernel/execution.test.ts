@@ -12,7 +12,11 @@ describe("results", () => {
   test("the value of the last expression is an execute_result with the execution count", async () => {
     const run = await session.run("const first: number = 20;\nfirst + 1;\nfirst * 2 + 2");
     expect(types(run)).toEqual(["execute_result"]);
-    expect(run.outputs[0]!.content).toEqual({ data: { "text/plain": "42" }, metadata: {}, execution_count: run.reply.content.execution_count });
+    expect(run.outputs[0]!.content).toEqual({
+      data: { "text/plain": "42" },
+      metadata: {},
+      execution_count: run.reply.content.execution_count,
+    });
     expect(run.reply.content).toMatchObject({ status: "ok", payload: [], user_expressions: {} });
     const input = run.all.find(({ message }) => message.header.msg_type === "execute_input")!.message;
     expect(input.content.execution_count).toBe(run.reply.content.execution_count);
@@ -63,13 +67,21 @@ describe("results", () => {
 
   test("names of earlier cells in shorthand properties, read and written", async () => {
     await session.run("let rate = 1; const unit = 'nats'; function area() { return 7; }");
-    expect(plain(await session.run("const options = { rate, unit, area, inner: [{ rate }] }; options.rate + options.unit + options.area() + options.inner[0].rate"))).toBe("'1nats71'");
+    expect(
+      plain(
+        await session.run(
+          "const options = { rate, unit, area, inner: [{ rate }] }; options.rate + options.unit + options.area() + options.inner[0].rate",
+        ),
+      ),
+    ).toBe("'1nats71'");
     expect(plain(await session.run("({ rate } = { rate: 5 }); ({ rate = rate + 1 } = {} as { rate?: number }); rate"))).toBe("6");
     expect(plain(await session.run("((rate: number) => ({ rate }))(9).rate"))).toBe("9");
   });
 
   test("names of earlier cells keep their types, and may be declared again", async () => {
-    await session.run("interface Pair { chosen: string }\nconst pair: Pair = { chosen: 'yes' };\nlet steps = 1;\nfunction twice(x: number) { return 2 * x; }");
+    await session.run(
+      "interface Pair { chosen: string }\nconst pair: Pair = { chosen: 'yes' };\nlet steps = 1;\nfunction twice(x: number) { return 2 * x; }",
+    );
     expect(plain(await session.run("steps = twice(steps); pair.chosen + steps"))).toBe("'yes2'");
     expect(errorOf(await session.run("twice('no')")).evalue).toContain("not assignable to parameter of type 'number'");
     await session.run("const steps = 'now text';");
@@ -79,7 +91,9 @@ describe("results", () => {
 
 describe("errors", () => {
   test("a thrown error is an error message and an error reply with the same fields, pointing at the line", async () => {
-    const run = await session.run("function fail(beta: number): number {\n  if (beta <= 0) throw new RangeError(`beta must be > 0, got ${beta}`);\n  return beta;\n}\n\nfail(-1)");
+    const run = await session.run(
+      "function fail(beta: number): number {\n  if (beta <= 0) throw new RangeError(`beta must be > 0, got ${beta}`);\n  return beta;\n}\n\nfail(-1)",
+    );
     const error = errorOf(run);
     const count = run.reply.content.execution_count as number;
     expect(error).toMatchObject({ ename: "RangeError", evalue: "beta must be > 0, got -1" });
@@ -104,7 +118,9 @@ describe("errors", () => {
     const run = await session.run("console.log('ran');\nconst rate: number = 'fast';");
     const error = errorOf(run);
     expect(error.ename).toBe("TypeScriptError");
-    expect(error.evalue).toBe(`cell[${String(run.reply.content.execution_count)}].ts:2:7 - TS2322: Type 'string' is not assignable to type 'number'.`);
+    expect(error.evalue).toBe(
+      `cell[${String(run.reply.content.execution_count)}].ts:2:7 - TS2322: Type 'string' is not assignable to type 'number'.`,
+    );
     expect(error.traceback).toContain("> 2 | const rate: number = 'fast';\n    |       ^^^^");
     expect(types(run)).toEqual(["error"]);
   });
@@ -114,20 +130,31 @@ describe("errors", () => {
   });
 
   test("causes and codes of this package's errors are shown; a thrown value that is no Error too", async () => {
-    const run = await session.run("import { ConfigError } from 'preflab';\nthrow new ConfigError('bad_beta', 'beta: must be > 0', { cause: new Error('inner') });");
+    const run = await session.run(
+      "import { ConfigError } from 'preflab';\nthrow new ConfigError('bad_beta', 'beta: must be > 0', { cause: new Error('inner') });",
+    );
     expect(errorOf(run).traceback).toMatch(/^ConfigError \[bad_beta\]: beta: must be > 0\n[\s\S]*Caused by: Error: inner/);
     expect(errorOf(await session.run("throw 'just text'"))).toMatchObject({ ename: "UncaughtValue", evalue: "just text" });
   });
 
   test("a rejection that nobody handles fails the cell", async () => {
-    expect(errorOf(await session.run("Promise.reject(new TypeError('lost'));\n'value'"))).toMatchObject({ ename: "TypeError", evalue: "lost" });
-    expect(errorOf(await session.run("async function late() { await null; throw new Error('later'); }\nlate();"))).toMatchObject({ evalue: "later" });
-    const handled = await session.run("const p = Promise.reject(new Error('seen')); await new Promise((r) => setTimeout(r, 20)); await p.catch(() => 'handled')");
+    expect(errorOf(await session.run("Promise.reject(new TypeError('lost'));\n'value'"))).toMatchObject({
+      ename: "TypeError",
+      evalue: "lost",
+    });
+    expect(errorOf(await session.run("async function late() { await null; throw new Error('later'); }\nlate();"))).toMatchObject({
+      evalue: "later",
+    });
+    const handled = await session.run(
+      "const p = Promise.reject(new Error('seen')); await new Promise((r) => setTimeout(r, 20)); await p.catch(() => 'handled')",
+    );
     expect(plain(handled)).toBe("'handled'");
   });
 
   test("an error in a timer fails the cell that waits, and one after its end goes to its stderr", async () => {
-    expect(errorOf(await session.run("setTimeout(() => { throw new Error('tick') }, 5);\nawait new Promise((r) => setTimeout(r, 2000));"))).toMatchObject({ evalue: "tick" });
+    expect(
+      errorOf(await session.run("setTimeout(() => { throw new Error('tick') }, 5);\nawait new Promise((r) => setTimeout(r, 2000));")),
+    ).toMatchObject({ evalue: "tick" });
     const late: Message[] = [];
     const stop = session.client.listen((message) => void (message.header.msg_type === "stream" && late.push(message)));
     const run = await session.run("setTimeout(() => { throw new Error('too late') }, 100); 'ok'");
@@ -140,7 +167,14 @@ describe("errors", () => {
   });
 
   test("cells queued behind a failing one are aborted; with stop_on_error false they run; later ones always run", async () => {
-    const queue = (stop_on_error: boolean): Promise<string[]> => Promise.all([session.run("await new Promise((r) => setTimeout(r, 50)); throw new Error('first')", { stop_on_error }), session.run("1"), session.run("2")].map(async (run) => (await run).reply.content.status as string));
+    const queue = (stop_on_error: boolean): Promise<string[]> =>
+      Promise.all(
+        [
+          session.run("await new Promise((r) => setTimeout(r, 50)); throw new Error('first')", { stop_on_error }),
+          session.run("1"),
+          session.run("2"),
+        ].map(async (run) => (await run).reply.content.status as string),
+      );
     expect(await queue(true)).toEqual(["error", "aborted", "aborted"]);
     expect((await session.run("3")).reply.content.status).toBe("ok"); // sent at once after the error
     expect(await queue(false)).toEqual(["error", "ok", "ok"]);
@@ -149,7 +183,9 @@ describe("errors", () => {
 
 describe("streams", () => {
   test("stdout, stderr, displays and the result keep the order of the program", async () => {
-    const run = await session.run("import * as tslab from 'tslab';\nconsole.log('a');\nconsole.error('b');\ntslab.display.html('<i>c</i>');\nprocess.stdout.write('d');\nconsole.log('e');\n'f'");
+    const run = await session.run(
+      "import * as tslab from 'tslab';\nconsole.log('a');\nconsole.error('b');\ntslab.display.html('<i>c</i>');\nprocess.stdout.write('d');\nconsole.log('e');\n'f'",
+    );
     expect(run.outputs.map(({ header, content }) => [header.msg_type, content.name ?? "", content.text ?? ""])).toEqual([
       ["stream", "stdout", "a\n"],
       ["stream", "stderr", "b\n"],
@@ -170,19 +206,29 @@ describe("streams", () => {
   test("a loop that blocks is heard while it runs", async () => {
     let heardAfterMs = Infinity;
     const started = performance.now();
-    await session.run("console.log('begin'); { const end = performance.now() + 1500; while (performance.now() < end); }", {}, { onMessage: (message) => {
-      if (message.header.msg_type === "stream") heardAfterMs = Math.min(heardAfterMs, performance.now() - started);
-    } });
+    await session.run(
+      "console.log('begin'); { const end = performance.now() + 1500; while (performance.now() < end); }",
+      {},
+      {
+        onMessage: (message) => {
+          if (message.header.msg_type === "stream") heardAfterMs = Math.min(heardAfterMs, performance.now() - started);
+        },
+      },
+    );
     expect(heardAfterMs).toBeLessThan(1_000);
   });
 
   test("text is whole characters, also when bytes are written in pieces", async () => {
-    const run = await session.run("const bytes = Buffer.from('سلام 😀\\n'); for (const byte of bytes) process.stdout.write(Uint8Array.of(byte));\nprocess.stdout.write('e9', 'hex' as BufferEncoding, () => console.log('written')); await new Promise((r) => setTimeout(r, 10))");
+    const run = await session.run(
+      "const bytes = Buffer.from('سلام 😀\\n'); for (const byte of bytes) process.stdout.write(Uint8Array.of(byte));\nprocess.stdout.write('e9', 'hex' as BufferEncoding, () => console.log('written')); await new Promise((r) => setTimeout(r, 10))",
+    );
     expect(streamText(run)).toMatch(/^سلام 😀\n.written\n$/u);
   });
 
   test("output of child processes and native code belongs to the cell", async () => {
-    const run = await session.run("import { spawnSync } from 'node:child_process';\nspawnSync('sh', ['-c', 'seq 1 3000; echo problem >&2'], { stdio: 'inherit' }).status");
+    const run = await session.run(
+      "import { spawnSync } from 'node:child_process';\nspawnSync('sh', ['-c', 'seq 1 3000; echo problem >&2'], { stdio: 'inherit' }).status",
+    );
     expect(streamText(run)).toBe(Array.from({ length: 3000 }, (_, i) => `${i + 1}\n`).join(""));
     expect(streamText(run, "stderr")).toBe("problem\n");
     expect(plain(run)).toBe("0");
@@ -191,10 +237,15 @@ describe("streams", () => {
   test("late output names the cell that caused it, also while another cell runs", async () => {
     const streams: Message[] = [];
     const stop = session.client.listen((message) => void (message.header.msg_type === "stream" && streams.push(message)));
-    const first = await session.run("setTimeout(() => console.log('from the timer'), 150);\n(async () => { await new Promise((r) => setTimeout(r, 400)); console.log('from the promise'); })();\nundefined");
+    const first = await session.run(
+      "setTimeout(() => console.log('from the timer'), 150);\n(async () => { await new Promise((r) => setTimeout(r, 400)); console.log('from the promise'); })();\nundefined",
+    );
     const second = await session.run("console.log('second');\nawait new Promise((r) => setTimeout(r, 800));\nconsole.log('second still')");
     stop();
-    const owner = new Map([[first.reply.parent_header.msg_id, "first"], [second.reply.parent_header.msg_id, "second"]]);
+    const owner = new Map([
+      [first.reply.parent_header.msg_id, "first"],
+      [second.reply.parent_header.msg_id, "second"],
+    ]);
     expect(streams.map((message) => [owner.get(message.parent_header.msg_id), message.content.text])).toEqual([
       ["second", "second\n"],
       ["first", "from the timer\n"],
@@ -204,8 +255,14 @@ describe("streams", () => {
   });
 
   test("clear_output is passed on", async () => {
-    const run = await session.run("import { clear_output } from 'preflab'; console.log('old'); clear_output({ wait: true }); console.log('new')");
-    expect(run.outputs.map(({ header, content }) => [header.msg_type, content.wait])).toEqual([["stream", undefined], ["clear_output", true], ["stream", undefined]]);
+    const run = await session.run(
+      "import { clear_output } from 'preflab'; console.log('old'); clear_output({ wait: true }); console.log('new')",
+    );
+    expect(run.outputs.map(({ header, content }) => [header.msg_type, content.wait])).toEqual([
+      ["stream", undefined],
+      ["clear_output", true],
+      ["stream", undefined],
+    ]);
   });
 });
 
@@ -229,21 +286,32 @@ describe("stdin", () => {
 
 describe("rich display", () => {
   test("Jupyter.display gives one bundle, synchronous or not", async () => {
-    for (const method of ["() => ({ 'text/html': '<b>x</b>', 'text/plain': 'x' })", "async () => { await null; return { 'text/html': '<b>x</b>', 'text/plain': 'x' }; }"]) {
+    for (const method of [
+      "() => ({ 'text/html': '<b>x</b>', 'text/plain': 'x' })",
+      "async () => { await null; return { 'text/html': '<b>x</b>', 'text/plain': 'x' }; }",
+    ]) {
       const run = await session.run(`({ [Symbol.for('Jupyter.display')]: ${method} })`);
       expect(types(run)).toEqual(["execute_result"]);
       expect(result(run)).toEqual({ "text/html": "<b>x</b>", "text/plain": "x" });
     }
-    expect(result(await session.run("({ [Symbol.for('Jupyter.display')]: () => ({ 'image/png': Uint8Array.of(1, 2, 3) }) })"))).toEqual({ "image/png": "AQID" });
+    expect(result(await session.run("({ [Symbol.for('Jupyter.display')]: () => ({ 'image/png': Uint8Array.of(1, 2, 3) }) })"))).toEqual({
+      "image/png": "AQID",
+    });
   });
 
   test("a display that fails or returns nonsense is an error of the cell", async () => {
-    expect(errorOf(await session.run("({ [Symbol.for('Jupyter.display')]: () => { throw new Error('cannot draw') } })")).evalue).toBe("cannot draw");
-    expect(errorOf(await session.run("({ [Symbol.for('Jupyter.display')]: () => 'text' })")).evalue).toContain("must return an object of MIME type → content, got 'text'");
+    expect(errorOf(await session.run("({ [Symbol.for('Jupyter.display')]: () => { throw new Error('cannot draw') } })")).evalue).toBe(
+      "cannot draw",
+    );
+    expect(errorOf(await session.run("({ [Symbol.for('Jupyter.display')]: () => 'text' })")).evalue).toContain(
+      "must return an object of MIME type → content, got 'text'",
+    );
   });
 
   test("display() shows before the cell ends and its handle updates in place, awaited or not", async () => {
-    const run = await session.run("import { display } from 'preflab';\nconst handle = await display({ [Symbol.for('Jupyter.display')]: () => ({ 'text/html': '1' }) });\nawait handle.update('two');\ndisplay({ [Symbol.for('Jupyter.display')]: async () => ({ 'text/plain': 'slow' }) });\nundefined");
+    const run = await session.run(
+      "import { display } from 'preflab';\nconst handle = await display({ [Symbol.for('Jupyter.display')]: () => ({ 'text/html': '1' }) });\nawait handle.update('two');\ndisplay({ [Symbol.for('Jupyter.display')]: async () => ({ 'text/plain': 'slow' }) });\nundefined",
+    );
     expect(types(run)).toEqual(["display_data", "update_display_data", "display_data"]);
     const [first, second, third] = run.outputs.map((message) => message.content as { data: unknown; transient: { display_id: string } });
     expect(first!.data).toEqual({ "text/html": "1" });
@@ -253,7 +321,9 @@ describe("rich display", () => {
   });
 
   test("tslab's display API works in cells", async () => {
-    const run = await session.run("import * as tslab from 'tslab';\ntslab.display.markdown('# t');\ntslab.display.png(Uint8Array.of(1, 2, 3));\nconst slot = tslab.newDisplay();\nslot.text('1');\nslot.html('2');");
+    const run = await session.run(
+      "import * as tslab from 'tslab';\ntslab.display.markdown('# t');\ntslab.display.png(Uint8Array.of(1, 2, 3));\nconst slot = tslab.newDisplay();\nslot.text('1');\nslot.html('2');",
+    );
     expect(run.outputs.map(({ header, content }) => [header.msg_type, content.data])).toEqual([
       ["display_data", { "text/markdown": "# t" }],
       ["display_data", { "image/png": "AQID" }],
@@ -263,7 +333,9 @@ describe("rich display", () => {
   });
 
   test("danfojs frames and series are tables, with nulls, both writing directions and no markup from the data", async () => {
-    const run = await session.run("import * as dfd from 'danfojs-node';\nconst frame = new dfd.DataFrame([{ prompt: 'كم عمرك؟', score: 1.5, note: null }, { prompt: '<script>alert(1)</script>', score: null, note: 'x' }]);\nframe");
+    const run = await session.run(
+      "import * as dfd from 'danfojs-node';\nconst frame = new dfd.DataFrame([{ prompt: 'كم عمرك؟', score: 1.5, note: null }, { prompt: '<script>alert(1)</script>', score: null, note: 'x' }]);\nframe",
+    );
     const bundle = result(run)!;
     expect(bundle["text/html"]).toContain('<td dir="auto"');
     expect(bundle["text/html"]).toContain("كم عمرك؟");
@@ -275,8 +347,12 @@ describe("rich display", () => {
   });
 
   test("TensorFlow.js tensors show shape, type and first values, without a banner on stderr", async () => {
-    const run = await session.run("import * as tf from '@tensorflow/tfjs';\nconst tensor = tf.range(0, 12).reshape([3, 4]).div(8);\nconsole.error('kept');\ntensor");
-    expect(plain(run)).toBe("Tensor [3, 4] float32\n[0, 0.12500, 0.25000, 0.37500, 0.50000, 0.62500, 0.75000, 0.87500, 1, 1.1250, … 2 more]");
+    const run = await session.run(
+      "import * as tf from '@tensorflow/tfjs';\nconst tensor = tf.range(0, 12).reshape([3, 4]).div(8);\nconsole.error('kept');\ntensor",
+    );
+    expect(plain(run)).toBe(
+      "Tensor [3, 4] float32\n[0, 0.12500, 0.25000, 0.37500, 0.50000, 0.62500, 0.75000, 0.87500, 1, 1.1250, … 2 more]",
+    );
     expect(streamText(run, "stderr")).toBe("kept\n");
     expect(plain(await session.run("tensor.dispose(); tensor"))).toBe("Tensor [3, 4] float32 (disposed)");
   });

@@ -15,7 +15,9 @@ describe.each(["in a folder outside any project", "in this repository"])("import
     const run = await session.run("import { DPOConfig, nearestName } from 'preflab';\nnearestName('bet', ['beta'])");
     expect(types(run)).toEqual(["execute_result"]);
     expect(plain(run)).toBe("'beta'");
-    expect(errorOf(await session.run("const wrong: number = nearestName('a', [])!;")).evalue).toContain("Type 'string' is not assignable to type 'number'");
+    expect(errorOf(await session.run("const wrong: number = nearestName('a', [])!;")).evalue).toContain(
+      "Type 'string' is not assignable to type 'number'",
+    );
     expect(errorOf(await session.run("import { DPOConfg } from 'preflab';")).evalue).toContain("DPOConfg");
     expect(errorOf(await session.run("const badOption = new DPOConfig({ output_dir: 'x', betta: 1 });")).evalue).toContain("betta");
   });
@@ -31,7 +33,9 @@ describe.each(["in a folder outside any project", "in this repository"])("import
   });
 
   test("TensorFlow.js is Preflab's own, with types, and one copy of them", async () => {
-    const run = await session.run("import * as tf from '@tensorflow/tfjs';\nconst made: tf.Tensor1D = tf.tensor1d([1, 2]);\nfunction norm(x: tf.Tensor): number { return x.norm().dataSync()[0]; }\nnorm(made)");
+    const run = await session.run(
+      "import * as tf from '@tensorflow/tfjs';\nconst made: tf.Tensor1D = tf.tensor1d([1, 2]);\nfunction norm(x: tf.Tensor): number { return x.norm().dataSync()[0]; }\nnorm(made)",
+    );
     expect(plain(run)).toBe("2.2360680103302");
     expect(errorOf(await session.run("norm(3)")).evalue).toContain("not assignable to parameter of type 'Tensor<Rank>'");
     await session.run("import * as dfd from 'danfojs-node';\nconst table = new dfd.DataFrame([[1, 2]]);");
@@ -39,7 +43,9 @@ describe.each(["in a folder outside any project", "in this repository"])("import
   });
 
   test("Node's modules and globals are typed", async () => {
-    const run = await session.run("import { readFileSync } from 'node:fs';\nimport path from 'path';\nconsole.log(typeof readFileSync, path.sep, Buffer.from('a').length, new URL('http://x/y').pathname);");
+    const run = await session.run(
+      "import { readFileSync } from 'node:fs';\nimport path from 'path';\nconsole.log(typeof readFileSync, path.sep, Buffer.from('a').length, new URL('http://x/y').pathname);",
+    );
     expect(streamText(run)).toBe("function / 1 /y\n");
   });
 
@@ -49,7 +55,9 @@ describe.each(["in a folder outside any project", "in this repository"])("import
   });
 
   test("a package that nobody has is an error with its name", async () => {
-    expect(errorOf(await session.run("import x from 'no-such-package-here';")).evalue).toContain("Cannot find module 'no-such-package-here'");
+    expect(errorOf(await session.run("import x from 'no-such-package-here';")).evalue).toContain(
+      "Cannot find module 'no-such-package-here'",
+    );
   });
 });
 
@@ -66,13 +74,21 @@ describe("a project of the user", () => {
       }
     };
     await install("typed-by-exports", {
-      "package.json": JSON.stringify({ name: "typed-by-exports", type: "module", exports: { ".": { types: "./lib/a.d.ts", default: "./lib/a.js" }, "./sub": { types: "./lib/b.d.ts", default: "./lib/b.js" } } }),
+      "package.json": JSON.stringify({
+        name: "typed-by-exports",
+        type: "module",
+        exports: { ".": { types: "./lib/a.d.ts", default: "./lib/a.js" }, "./sub": { types: "./lib/b.d.ts", default: "./lib/b.js" } },
+      }),
       "lib/a.d.ts": "export declare const answer: number;",
       "lib/a.js": "export const answer = 42;",
       "lib/b.d.ts": "export declare function shout(text: string): string;",
       "lib/b.js": "export function shout(text) { return text.toUpperCase(); }",
     });
-    await install("marked", { "package.json": JSON.stringify({ name: "marked", version: "0.0.1", main: "i.js", types: "i.d.ts" }), "i.js": "exports.mine = 'the project has its own';", "i.d.ts": "export declare const mine: string;" });
+    await install("marked", {
+      "package.json": JSON.stringify({ name: "marked", version: "0.0.1", main: "i.js", types: "i.d.ts" }),
+      "i.js": "exports.mine = 'the project has its own';",
+      "i.d.ts": "export declare const mine: string;",
+    });
     await writeFile(join(folder, "helper.ts"), "export function half(x: number): number {\n  return x / 2;\n}\n");
     session = await Session.open(folder);
   });
@@ -82,7 +98,11 @@ describe("a project of the user", () => {
   });
 
   test("packages typed only through exports, and their subpaths", async () => {
-    expect(plain(await session.run("import { answer } from 'typed-by-exports';\nimport { shout } from 'typed-by-exports/sub';\nshout('a') + answer"))).toBe("'A42'");
+    expect(
+      plain(
+        await session.run("import { answer } from 'typed-by-exports';\nimport { shout } from 'typed-by-exports/sub';\nshout('a') + answer"),
+      ),
+    ).toBe("'A42'");
     expect(errorOf(await session.run("shout(answer)")).evalue).toContain("not assignable to parameter of type 'string'");
   });
 

@@ -13,7 +13,12 @@ test("a kernelspec with absolute paths that exist, in the place that Jupyter loo
     const { directory } = await installKernel(options);
     expect(directory).toBe(join(prefix, "share", "jupyter", "kernels", "preflab"));
     const spec = JSON.parse(readFileSync(join(directory, "kernel.json"), "utf8")) as { argv: string[] };
-    expect(spec).toMatchObject({ display_name: "TypeScript (Preflab)", language: "typescript", interrupt_mode: "message", metadata: { debugger: false } });
+    expect(spec).toMatchObject({
+      display_name: "TypeScript (Preflab)",
+      language: "typescript",
+      interrupt_mode: "message",
+      metadata: { debugger: false },
+    });
     const [node, script, connection, ...rest] = spec.argv;
     for (const path of [node!, script!]) {
       expect(isAbsolute(path)).toBe(true);
@@ -34,5 +39,7 @@ test("the user's folder follows JUPYTER_DATA_DIR, then XDG_DATA_HOME", async () 
 });
 
 test("two places at once are refused", async () => {
-  await expect(installKernel({ user: true, prefix: "/nowhere" })).rejects.toThrow("kernel install: must name one place, got --user and --prefix");
+  await expect(installKernel({ user: true, prefix: "/nowhere" })).rejects.toThrow(
+    "kernel install: must name one place, got --user and --prefix",
+  );
 });

@@ -47,7 +47,9 @@ describe("interrupts keep variables where JavaScript can be stopped", () => {
   });
 
   test("code that listens to the interrupt signal may end by itself", async () => {
-    const run = await runAndInterrupt("const host = (globalThis as any)[Symbol.for('preflab.notebookHost')];\nconst signal: AbortSignal = host.interruptSignal();\nconsole.log('go');\nawait new Promise((r) => signal.addEventListener('abort', r));\nconsole.log('saved');\nthrow new Error('stopped after step 3')");
+    const run = await runAndInterrupt(
+      "const host = (globalThis as any)[Symbol.for('preflab.notebookHost')];\nconst signal: AbortSignal = host.interruptSignal();\nconsole.log('go');\nawait new Promise((r) => signal.addEventListener('abort', r));\nconsole.log('saved');\nthrow new Error('stopped after step 3')",
+    );
     expect(streamText(run)).toBe("go\nsaved\n");
     expect(errorOf(run).evalue).toBe("stopped after step 3");
   });
@@ -61,7 +63,9 @@ describe("interrupts keep variables where JavaScript can be stopped", () => {
 describe("where nothing gentler works, the process is replaced and the loss is stated", () => {
   test("native code that blocks", async () => {
     await session.run("const gone = 1;");
-    const run = await runAndInterrupt("import { execFileSync } from 'node:child_process';\nconsole.log('go'); execFileSync('sleep', ['600'])");
+    const run = await runAndInterrupt(
+      "import { execFileSync } from 'node:child_process';\nconsole.log('go'); execFileSync('sleep', ['600'])",
+    );
     expect(errorOf(run)).toMatchObject({ ename: "InterruptedStateLost" });
     expect(errorOf(run).evalue).toContain("all variables are lost");
     expect(errorOf(await session.run("gone")).evalue).toContain("Cannot find name 'gone'");

@@ -9,7 +9,12 @@ import { formatNotebook, type Cell } from "../../src/notebook/nbformat.js";
 
 const python = process.env.PREFLAB_PYTHON ?? "python3";
 const missing = spawnSync(python, ["-c", "import nbclient, nbformat"], { encoding: "utf8" });
-const reason = missing.error !== undefined ? `${python} cannot be run` : missing.status !== 0 ? `${python} has no nbclient; set PREFLAB_PYTHON to a Python that has it` : undefined;
+const reason =
+  missing.error !== undefined
+    ? `${python} cannot be run`
+    : missing.status !== 0
+      ? `${python} has no nbclient; set PREFLAB_PYTHON to a Python that has it`
+      : undefined;
 
 const RUN = `
 import json, sys
@@ -32,15 +37,39 @@ describe.skipIf(reason !== undefined)(`nbclient${reason === undefined ? "" : ` (
       "const wrong: number = 'x';",
       "1 + 1",
     ];
-    const cells = sources.map((source, at): Cell => ({ cell_type: "code", id: `c${at}`, source, metadata: {}, outputs: [], execution_count: null }));
+    const cells = sources.map((source, at): Cell => ({
+      cell_type: "code",
+      id: `c${at}`,
+      source,
+      metadata: {},
+      outputs: [],
+      execution_count: null,
+    }));
     const input = join(folder, "in.ipynb");
     const output = join(folder, "out.ipynb");
-    writeFileSync(input, formatNotebook({ cells, metadata: { kernelspec: { name: "preflab", display_name: "TypeScript (Preflab)" } }, nbformat: 4, nbformat_minor: 5 }));
-    const run = spawnSync(python, ["-c", RUN, input, folder, output], { encoding: "utf8", env: { ...process.env, JUPYTER_PATH: join(directory, "..", "..") }, timeout: 110_000 });
+    writeFileSync(
+      input,
+      formatNotebook({
+        cells,
+        metadata: { kernelspec: { name: "preflab", display_name: "TypeScript (Preflab)" } },
+        nbformat: 4,
+        nbformat_minor: 5,
+      }),
+    );
+    const run = spawnSync(python, ["-c", RUN, input, folder, output], {
+      encoding: "utf8",
+      env: { ...process.env, JUPYTER_PATH: join(directory, "..", "..") },
+      timeout: 110_000,
+    });
     expect(run.stderr.split("\n").filter((line) => /error|traceback/i.test(line))).toEqual([]);
     expect(run.status).toBe(0);
 
-    const executed = JSON.parse(readFileSync(output, "utf8")) as { cells: { execution_count: number; outputs: { output_type: string; text?: string[]; data?: Record<string, unknown>; ename?: string; traceback?: string[] }[] }[] };
+    const executed = JSON.parse(readFileSync(output, "utf8")) as {
+      cells: {
+        execution_count: number;
+        outputs: { output_type: string; text?: string[]; data?: Record<string, unknown>; ename?: string; traceback?: string[] }[];
+      }[];
+    };
     expect(executed.cells.map((cell) => cell.execution_count)).toEqual([1, 2, 3, 4, 5]);
     const [lines, updated, figure, failed, sum] = executed.cells.map((cell) => cell.outputs);
     expect(lines!.every((output) => output.output_type === "stream")).toBe(true);

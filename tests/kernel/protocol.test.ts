@@ -10,7 +10,11 @@ beforeAll(async () => {
 });
 afterAll(() => session.close());
 
-async function ask(msg_type: string, content: Record<string, unknown> = {}, channel: "shell" | "control" = "shell"): Promise<Record<string, unknown>> {
+async function ask(
+  msg_type: string,
+  content: Record<string, unknown> = {},
+  channel: "shell" | "control" = "shell",
+): Promise<Record<string, unknown>> {
   return (await session.client.request(channel, msg_type, content, { timeoutMs: 20_000 })).content;
 }
 
@@ -18,13 +22,24 @@ describe("requests", () => {
   test("kernel_info names the language, its file type and the protocol, on shell and on control", async () => {
     for (const channel of ["shell", "control"] as const) {
       const info = await ask("kernel_info_request", {}, channel);
-      expect(info).toMatchObject({ status: "ok", protocol_version: "5.3", implementation: "preflab", debugger: false, language_info: { name: "typescript", file_extension: ".ts", mimetype: "text/typescript" } });
+      expect(info).toMatchObject({
+        status: "ok",
+        protocol_version: "5.3",
+        implementation: "preflab",
+        debugger: false,
+        language_info: { name: "typescript", file_extension: ".ts", mimetype: "text/typescript" },
+      });
     }
   });
 
   test("busy and idle frame every request and name it as their parent", async () => {
     const seen: Message[] = [];
-    const reply = await session.client.request("shell", "kernel_info_request", {}, { onMessage: (message, channel) => void (channel === "iopub" && seen.push(message)) });
+    const reply = await session.client.request(
+      "shell",
+      "kernel_info_request",
+      {},
+      { onMessage: (message, channel) => void (channel === "iopub" && seen.push(message)) },
+    );
     expect(seen.map((message) => message.content.execution_state)).toEqual(["busy", "idle"]);
     expect(seen.map((message) => message.parent_header)).toEqual([reply.parent_header, reply.parent_header]);
     expect(reply.parent_header.msg_type).toBe("kernel_info_request");
@@ -50,7 +65,9 @@ describe("requests", () => {
   });
 
   test("history gives the cells of the session", async () => {
-    const { history } = (await ask("history_request", { hist_access_type: "tail", n: 1, output: false, raw: true })) as { history: [number, number, string][] };
+    const { history } = (await ask("history_request", { hist_access_type: "tail", n: 1, output: false, raw: true })) as {
+      history: [number, number, string][];
+    };
     expect(history).toHaveLength(1);
     expect(history[0]![2]).toContain("const preference");
   });
@@ -60,7 +77,9 @@ describe("requests", () => {
     expect(reply.header.msg_type).toBe("comm_info_reply");
     expect(reply.content).toEqual({ status: "ok", comms: {} });
     const closed: unknown[] = [];
-    const stop = session.client.listen((message) => void (message.header.msg_type === "comm_close" && closed.push(message.content.comm_id)));
+    const stop = session.client.listen(
+      (message) => void (message.header.msg_type === "comm_close" && closed.push(message.content.comm_id)),
+    );
     session.client.send("shell", "comm_open", { comm_id: "c1", target_name: "jupyter.widget", data: {} });
     await until("comm_close", () => closed.length === 1);
     stop();
@@ -70,7 +89,9 @@ describe("requests", () => {
   test("an unknown request is framed by busy and idle and does no harm", async () => {
     const states: unknown[] = [];
     let id = "";
-    const stop = session.client.listen((message) => void (message.parent_header.msg_id === id && states.push(message.content.execution_state)));
+    const stop = session.client.listen(
+      (message) => void (message.parent_header.msg_id === id && states.push(message.content.execution_state)),
+    );
     id = session.client.send("shell", "no_such_request", {});
     await until("idle", () => states.length === 2);
     stop();
@@ -95,7 +116,14 @@ describe("sockets", () => {
     const { connection } = session.client;
     const intruder = new Dealer({ linger: 0, receiveTimeout: 1_000 });
     intruder.connect(address(connection, connection.shell_port));
-    const forged: Message = { identities: [], header: newHeader("execute_request", "evil"), parent_header: {}, metadata: {}, content: { code: "globalThis.forged = true" }, buffers: [] };
+    const forged: Message = {
+      identities: [],
+      header: newHeader("execute_request", "evil"),
+      parent_header: {},
+      metadata: {},
+      content: { code: "globalThis.forged = true" },
+      buffers: [],
+    };
     await intruder.send(encodeMessage("not the key", forged));
     await intruder.send([Buffer.from("not a message at all")]);
     await expect(intruder.receive()).rejects.toThrow();

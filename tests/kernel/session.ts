@@ -37,11 +37,17 @@ export class Session {
   async run(code: string, content: Record<string, unknown> = {}, options: RequestOptions = {}): Promise<CellRun> {
     const all: CellRun["all"] = [];
     const request = { code, silent: false, store_history: true, user_expressions: {}, allow_stdin: false, stop_on_error: true, ...content };
-    const reply = await this.client.request("shell", "execute_request", request, { timeoutMs: 60_000, ...options, onMessage: (message, channel) => {
-      all.push({ message, channel });
-      options.onMessage?.(message, channel);
-    } });
-    const outputs = all.filter(({ message, channel }) => channel === "iopub" && !["status", "execute_input"].includes(message.header.msg_type)).map(({ message }) => message);
+    const reply = await this.client.request("shell", "execute_request", request, {
+      timeoutMs: 60_000,
+      ...options,
+      onMessage: (message, channel) => {
+        all.push({ message, channel });
+        options.onMessage?.(message, channel);
+      },
+    });
+    const outputs = all
+      .filter(({ message, channel }) => channel === "iopub" && !["status", "execute_input"].includes(message.header.msg_type))
+      .map(({ message }) => message);
     return { reply, outputs, all };
   }
 }
@@ -51,7 +57,10 @@ export function types(run: CellRun): string[] {
 }
 
 export function streamText(run: CellRun, name = "stdout"): string {
-  return run.outputs.filter((message) => message.header.msg_type === "stream" && message.content.name === name).map((message) => String(message.content.text)).join("");
+  return run.outputs
+    .filter((message) => message.header.msg_type === "stream" && message.content.name === name)
+    .map((message) => String(message.content.text))
+    .join("");
 }
 
 /** The bundle of the only execute_result. */

@@ -6,7 +6,14 @@ import { LineReader } from "../../kernel-ext/channel.js";
 import { codePointOffset, utf16Offset } from "../../kernel-ext/cursor.js";
 import { decodeMessage, encodeMessage, newHeader, readConnectionFile, type Message } from "../../src/notebook/wire.js";
 
-const message = (): Message => ({ identities: [Buffer.from("client"), Buffer.from([0, 255])], header: newHeader("execute_request", "s"), parent_header: {}, metadata: { a: 1 }, content: { code: "1 + 1 // سلام 😀" }, buffers: [Buffer.from([1, 2, 3])] });
+const message = (): Message => ({
+  identities: [Buffer.from("client"), Buffer.from([0, 255])],
+  header: newHeader("execute_request", "s"),
+  parent_header: {},
+  metadata: { a: 1 },
+  content: { code: "1 + 1 // سلام 😀" },
+  buffers: [Buffer.from([1, 2, 3])],
+});
 
 describe("wire protocol", () => {
   test("a message survives encoding, with identities and binary buffers", () => {
@@ -16,7 +23,13 @@ describe("wire protocol", () => {
 
   test("the signature is HMAC-SHA256 of the four JSON parts", () => {
     // Computed with Python: hmac.new(b"key", b'{"msg_id":"1","msg_type":"t"}' + b"{}" * 3, "sha256").hexdigest()
-    const frames = encodeMessage("key", { ...message(), header: { msg_id: "1", msg_type: "t" } as Message["header"], metadata: {}, content: {}, buffers: [] });
+    const frames = encodeMessage("key", {
+      ...message(),
+      header: { msg_id: "1", msg_type: "t" } as Message["header"],
+      metadata: {},
+      content: {},
+      buffers: [],
+    });
     expect(frames[3]!.toString()).toBe("5a6c96f5a0f3230fbe86bfe303866f2d24973553340f47c2e875f41a4466863b");
   });
 
@@ -42,7 +55,17 @@ describe("wire protocol", () => {
 
   test("a connection file must be for TCP and HMAC-SHA256, with all ports", () => {
     const file = join(mkdtempSync(join(tmpdir(), "preflab-wire-")), "c.json");
-    const good = { transport: "tcp", ip: "127.0.0.1", shell_port: 1, control_port: 2, iopub_port: 3, stdin_port: 4, hb_port: 5, key: "k", signature_scheme: "hmac-sha256" };
+    const good = {
+      transport: "tcp",
+      ip: "127.0.0.1",
+      shell_port: 1,
+      control_port: 2,
+      iopub_port: 3,
+      stdin_port: 4,
+      hb_port: 5,
+      key: "k",
+      signature_scheme: "hmac-sha256",
+    };
     const read = (content: unknown): unknown => {
       writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
       return readConnectionFile(file);

@@ -18,7 +18,10 @@ describe("toMimeBundle", () => {
   });
 
   test("tensors: shape, type, first values; after disposal too", async () => {
-    const tensor = tf.tensor2d([[1, 2.5], [NaN, -4]]);
+    const tensor = tf.tensor2d([
+      [1, 2.5],
+      [NaN, -4],
+    ]);
     expect(await toMimeBundle(tensor)).toEqual({ "text/plain": "Tensor [2, 2] float32\n[1, 2.5000, NaN, -4]" });
     tensor.dispose();
     expect(await toMimeBundle(tensor)).toEqual({ "text/plain": "Tensor [2, 2] float32 (disposed)" });
@@ -26,7 +29,9 @@ describe("toMimeBundle", () => {
   });
 
   test("frames and series with missing values, long texts and many rows", async () => {
-    const frame = (await toMimeBundle(new DataFrame(Array.from({ length: 100 }, (_, i) => ({ id: i, text: i === 0 ? "y".repeat(400) : null }))))) as Record<string, string>;
+    const frame = (await toMimeBundle(
+      new DataFrame(Array.from({ length: 100 }, (_, i) => ({ id: i, text: i === 0 ? "y".repeat(400) : null }))),
+    )) as Record<string, string>;
     expect(frame["text/html"]).toContain("… 80 more rows …");
     expect(frame["text/html"]).toContain(`${"y".repeat(299)}…`);
     expect(frame["text/html"]!.match(/<tr>/g)).toHaveLength(1 + 20 + 1);
@@ -40,7 +45,13 @@ describe("display", () => {
   test("through the kernel: the first showing makes a place, the handle fills it again", async () => {
     const shown: unknown[] = [];
     const awaited: Promise<unknown>[] = [];
-    setNotebookHost({ display: (data, options) => shown.push([data, options]), clearOutput: () => undefined, input: () => Promise.resolve("typed"), waitFor: (work) => awaited.push(work), interruptSignal: () => new AbortController().signal });
+    setNotebookHost({
+      display: (data, options) => shown.push([data, options]),
+      clearOutput: () => undefined,
+      input: () => Promise.resolve("typed"),
+      waitFor: (work) => awaited.push(work),
+      interruptSignal: () => new AbortController().signal,
+    });
     const handle = await display({ [displaySymbol]: async () => ({ "text/html": "1" }) }, { display_id: "place" });
     await handle.update(2);
     expect(shown).toEqual([
@@ -62,25 +73,43 @@ describe("display", () => {
 
 describe("tables", () => {
   test("ranks by a column, missing and non-finite values last, ties in their order", () => {
-    const rows = [{ lr: 1, acc: 0.5 }, { lr: 2, acc: NaN }, { lr: 3, acc: 0.9 }, { lr: 4, acc: 0.5 }, { lr: 5 } as { lr: number; acc: number }];
+    const rows = [
+      { lr: 1, acc: 0.5 },
+      { lr: 2, acc: NaN },
+      { lr: 3, acc: 0.9 },
+      { lr: 4, acc: 0.5 },
+      { lr: 5 } as { lr: number; acc: number },
+    ];
     expect(rankedTable(rows, { by: "acc" }).rows.map((row) => row.lr)).toEqual([3, 1, 4, 2, 5]);
     expect(rankedTable(rows, { by: "acc", ascending: true }).rows.map((row) => row.lr)).toEqual([1, 4, 3, 2, 5]);
     expect(rankedTable(rows, { by: "acc" }).best).toEqual({ lr: 3, acc: 0.9 });
   });
 
   test("shows ranks, and markup in data as text", () => {
-    const bundle = rankedTable([{ name: "<a>", loss: 0.25 }, { name: "b", loss: 0.125 }], { by: "loss", ascending: true })[displaySymbol]() as Record<string, string>;
+    const bundle = rankedTable(
+      [
+        { name: "<a>", loss: 0.25 },
+        { name: "b", loss: 0.125 },
+      ],
+      { by: "loss", ascending: true },
+    )[displaySymbol]() as Record<string, string>;
     expect(bundle["text/html"]).toContain('<th dir="auto" style="text-align:start">2</th><td dir="auto"');
     expect(bundle["text/html"]).toContain("&lt;a&gt;");
     expect(bundle["text/plain"]).toBe("   name  loss\n1  b     0.125\n2  <a>   0.25\nranked by loss");
   });
 
   test("an unknown column and an empty table are errors where they matter", () => {
-    expect(() => rankedTable([{ loss: 1 }], { by: "los" as "loss" })).toThrow("rankedTable: by must be one of loss, got los; did you mean loss?");
+    expect(() => rankedTable([{ loss: 1 }], { by: "los" as "loss" })).toThrow(
+      "rankedTable: by must be one of loss, got los; did you mean loss?",
+    );
     expect(() => rankedTable([] as { loss: number }[], { by: "loss" }).best).toThrow("rankedTable: best needs at least one row");
   });
 
   test("numbers: whole, short, tiny and huge", () => {
-    expect(htmlTable({ columns: ["n"], rows: [[3], [0.0004], [0.123456], [1e-5], [0.0001234567], [12345678.9], [Infinity], [true]] })["text/plain"]).toBe("n\n3\n0.0004\n0.1235\n0.00001\n1.235e-4\n1.235e+7\nInfinity\ntrue");
+    expect(
+      htmlTable({ columns: ["n"], rows: [[3], [0.0004], [0.123456], [1e-5], [0.0001234567], [12345678.9], [Infinity], [true]] })[
+        "text/plain"
+      ],
+    ).toBe("n\n3\n0.0004\n0.1235\n0.00001\n1.235e-4\n1.235e+7\nInfinity\ntrue");
   });
 });

@@ -4,7 +4,16 @@ import { lineChartSvg, PANEL_HEIGHT, ticks } from "../../src/notebook/lineChart.
 import { displaySymbol } from "../../src/notebook/mime.js";
 
 const history = [
-  { step: 10, epoch: 0.5, loss: 0.69, "rewards/chosen": 0.01, "rewards/rejected": 0, "rewards/margins": 0.01, "rewards/accuracies": 0.5, learning_rate: 1e-6 },
+  {
+    step: 10,
+    epoch: 0.5,
+    loss: 0.69,
+    "rewards/chosen": 0.01,
+    "rewards/rejected": 0,
+    "rewards/margins": 0.01,
+    "rewards/accuracies": 0.5,
+    learning_rate: 1e-6,
+  },
   { step: 20, epoch: 1, loss: 0.5, "rewards/chosen": 0.2, "rewards/rejected": -0.3, "rewards/margins": 0.5, "rewards/accuracies": 1 },
   { step: 20, epoch: 1, eval_loss: 0.55, "eval_rewards/accuracies": 0.75 },
   { step: 20, epoch: 1, train_runtime: 3, train_loss: 0.6 },
@@ -39,14 +48,19 @@ describe("plotTraining", () => {
   });
 
   test("a history without metrics is refused", () => {
-    expect(() => plotTraining([{ step: 1, train_runtime: 2 }])).toThrow("plotTraining: the history must hold rows with step and loss, got 1 rows");
+    expect(() => plotTraining([{ step: 1, train_runtime: 2 }])).toThrow(
+      "plotTraining: the history must hold rows with step and loss, got 1 rows",
+    );
   });
 });
 
 describe("static charts", () => {
   test("points lie where the axes say", () => {
     // Panel: width 380 − 58 − 14 = 308, height 300 − 30 − 44 = 226. x from 0 to 10; y fixed to [0, 4].
-    const svg = lineChartSvg([{ title: "t", xTitle: "x", yTitle: "y", yRange: [0, 4], series: [{ name: "s", x: [0, 5, 10], y: [0, 4, 1] }] }], "");
+    const svg = lineChartSvg(
+      [{ title: "t", xTitle: "x", yTitle: "y", yRange: [0, 4], series: [{ name: "s", x: [0, 5, 10], y: [0, 4, 1] }] }],
+      "",
+    );
     expect(svg).toContain('d="M0.0 226.0L154.0 0.0L308.0 169.5"');
     expect(svg).toContain(`viewBox="0 0 380 ${PANEL_HEIGHT}"`);
   });
@@ -61,7 +75,15 @@ describe("static charts", () => {
   });
 
   test("names are escaped", () => {
-    expect(lineFigure([{ name: "<b>&", y: [1, 2] }, { name: "b", y: [1, 2] }], { title: '"q"' }).toSvg()).toContain("&lt;b&gt;&amp;");
+    expect(
+      lineFigure(
+        [
+          { name: "<b>&", y: [1, 2] },
+          { name: "b", y: [1, 2] },
+        ],
+        { title: '"q"' },
+      ).toSvg(),
+    ).toContain("&lt;b&gt;&amp;");
   });
 
   test("ticks are round numbers inside the limits", () => {
@@ -73,11 +95,19 @@ describe("static charts", () => {
 });
 
 test("compareRuns draws one metric of several runs, and names the nearest metric when there is none", () => {
-  const runs = [{ name: "beta 0.1", history }, { name: "beta 0.5", history: [{ step: 1, loss: 2 }] }];
-  expect(compareRuns(runs).panels[0]!.series).toEqual([{ name: "beta 0.1", x: [10, 20], y: [0.69, 0.5] }, { name: "beta 0.5", x: [1], y: [2] }]);
+  const runs = [
+    { name: "beta 0.1", history },
+    { name: "beta 0.5", history: [{ step: 1, loss: 2 }] },
+  ];
+  expect(compareRuns(runs).panels[0]!.series).toEqual([
+    { name: "beta 0.1", x: [10, 20], y: [0.69, 0.5] },
+    { name: "beta 0.5", x: [1], y: [2] },
+  ]);
   expect(() => compareRuns(runs, "rewards/margin")).toThrow("did you mean rewards/margins?");
 });
 
 test("a series needs one y for each x", () => {
-  expect(() => new Figure([{ title: "t", xTitle: "", yTitle: "", series: [{ name: "s", x: [1, 2], y: [1] }] }])).toThrow('Figure: x and y must be equally long, got 2 and 1 in "s"');
+  expect(() => new Figure([{ title: "t", xTitle: "", yTitle: "", series: [{ name: "s", x: [1, 2], y: [1] }] }])).toThrow(
+    'Figure: x and y must be equally long, got 2 and 1 in "s"',
+  );
 });

@@ -14,7 +14,12 @@ export function markdown(source: string): Cell {
 }
 
 export function notebookOf(...cells: Cell[]): Notebook {
-  return { cells, metadata: { kernelspec: { name: "preflab", display_name: "TypeScript (Preflab)", language: "typescript" } }, nbformat: 4, nbformat_minor: 5 };
+  return {
+    cells,
+    metadata: { kernelspec: { name: "preflab", display_name: "TypeScript (Preflab)", language: "typescript" } },
+    nbformat: 4,
+    nbformat_minor: 5,
+  };
 }
 
 export async function writeTemporary(notebook: Notebook): Promise<{ path: string; folder: string }> {

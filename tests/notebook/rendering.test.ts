@@ -21,8 +21,15 @@ const figure = plotTraining([
 
 describe("renderNotebookHtml", () => {
   test("figures: Plotly is put in once, with the data of every figure", () => {
-    const html = renderNotebookHtml(notebookOf(withOutputs("a", display({ ...figure[displaySymbol]() })), withOutputs("b", display({ "application/vnd.plotly.v1+json": { data: [{ y: [1, 2], name: "</script><b>" }], layout: {} } }))));
-    const plots = JSON.parse(/<script type="application\/json" id="plots">(.*?)<\/script>/s.exec(html)![1]!) as { data: { name: string; y: number[] }[] }[];
+    const html = renderNotebookHtml(
+      notebookOf(
+        withOutputs("a", display({ ...figure[displaySymbol]() })),
+        withOutputs("b", display({ "application/vnd.plotly.v1+json": { data: [{ y: [1, 2], name: "</script><b>" }], layout: {} } })),
+      ),
+    );
+    const plots = JSON.parse(/<script type="application\/json" id="plots">(.*?)<\/script>/s.exec(html)![1]!) as {
+      data: { name: string; y: number[] }[];
+    }[];
     expect(plots[0]!.data.map((trace) => trace.name)).toEqual(["train", "chosen", "rejected", "margin", "train"]);
     expect(plots[0]!.data[0]!.y).toEqual([0.6931, 0.5]);
     expect(plots[1]!.data[0]!.name).toBe("</script><b>");
@@ -35,7 +42,9 @@ describe("renderNotebookHtml", () => {
   });
 
   test("without figures no script and no Plotly; nothing is fetched from anywhere", () => {
-    const html = renderNotebookHtml(notebookOf(markdown("# A\n\n![far](https://example.org/x.png)"), withOutputs("1", display({ "text/plain": "1" }))));
+    const html = renderNotebookHtml(
+      notebookOf(markdown("# A\n\n![far](https://example.org/x.png)"), withOutputs("1", display({ "text/plain": "1" }))),
+    );
     expect(html).not.toContain("<script");
     expect(html).toContain('<a href="https://example.org/x.png">far</a>');
     expect(html).not.toMatch(/(src|href)="https?:[^"]*\.(js|css)|<img[^>]+src="http|@import|url\(http/);
@@ -43,7 +52,16 @@ describe("renderNotebookHtml", () => {
   });
 
   test("text outputs are escaped, in their own writing direction, as a terminal would show them", () => {
-    const html = renderNotebookHtml(notebookOf(withOutputs("x", { output_type: "stream", name: "stdout", text: "\u001b[31m 10%\u001b[0m<b>\r 20%\n" }, { output_type: "error", ename: "E", evalue: "v", traceback: ["\u001b[1mE: <v>\u001b[0m", "    at cell[1].ts:1:1"] }, display({ "text/plain": "'<i>'" }))));
+    const html = renderNotebookHtml(
+      notebookOf(
+        withOutputs(
+          "x",
+          { output_type: "stream", name: "stdout", text: "\u001b[31m 10%\u001b[0m<b>\r 20%\n" },
+          { output_type: "error", ename: "E", evalue: "v", traceback: ["\u001b[1mE: <v>\u001b[0m", "    at cell[1].ts:1:1"] },
+          display({ "text/plain": "'<i>'" }),
+        ),
+      ),
+    );
     expect(html).toContain('<pre class="stream stdout" dir="auto"> 20%&lt;b&gt;\n</pre>');
     expect(html).toContain('<pre class="error" dir="auto">E: &lt;v&gt;\n    at cell[1].ts:1:1</pre>');
     expect(html).toContain('<pre dir="auto">&#39;&lt;i&gt;&#39;</pre>');
@@ -51,10 +69,13 @@ describe("renderNotebookHtml", () => {
   });
 
   test("the richest form that a page can show is taken", () => {
-    const shown = (data: Record<string, unknown>): string => /<div class="output">([\s\S]*?)<\/div>\s*<\/div>/.exec(renderNotebookHtml(notebookOf(withOutputs("x", display(data)))))![1]!;
+    const shown = (data: Record<string, unknown>): string =>
+      /<div class="output">([\s\S]*?)<\/div>\s*<\/div>/.exec(renderNotebookHtml(notebookOf(withOutputs("x", display(data)))))![1]!;
     expect(shown({ "text/html": "<table><tr><td>1</td></tr></table>", "text/plain": "1" })).toBe("<table><tr><td>1</td></tr></table>");
     expect(shown({ "image/png": "AAAA\n", "text/plain": "x" })).toBe('<img alt="" src="data:image/png;base64,AAAA">');
-    expect(shown({ "image/svg+xml": "<svg/>", "text/plain": "x" })).toBe(`<img alt="" src="data:image/svg+xml;base64,${Buffer.from("<svg/>").toString("base64")}">`);
+    expect(shown({ "image/svg+xml": "<svg/>", "text/plain": "x" })).toBe(
+      `<img alt="" src="data:image/svg+xml;base64,${Buffer.from("<svg/>").toString("base64")}">`,
+    );
     expect(shown({ "text/markdown": "**b**", "text/plain": "x" })).toContain("<strong>b</strong>");
     expect(shown({ "application/x-unknown": 1 })).toContain("no form of this output can be shown here: application/x-unknown");
   });
@@ -62,7 +83,12 @@ describe("renderNotebookHtml", () => {
   test("markdown: blocks in their own direction, tables, code; pictures from attachments and files are put in", () => {
     const folder = mkdtempSync(join(tmpdir(), "preflab-html-"));
     writeFileSync(join(folder, "p q.png"), Uint8Array.of(1, 2, 3));
-    const cell = { ...markdown("# عنوان\n\nنص و `code`\n\n| a | b |\n|---|---|\n| 1 | ٢ |\n\n![file](p%20q.png) ![pasted](attachment:a.png) ![gone](gone.png)"), attachments: { "a.png": { "image/png": "BBBB" } } };
+    const cell = {
+      ...markdown(
+        "# عنوان\n\nنص و `code`\n\n| a | b |\n|---|---|\n| 1 | ٢ |\n\n![file](p%20q.png) ![pasted](attachment:a.png) ![gone](gone.png)",
+      ),
+      attachments: { "a.png": { "image/png": "BBBB" } },
+    };
     const html = renderNotebookHtml(notebookOf(cell as never), { baseDirectory: folder });
     expect(html).toContain('<h1 dir="auto">عنوان</h1>');
     expect(html).toContain("<title>عنوان</title>");
@@ -102,12 +128,17 @@ describe("notebook files", () => {
 
   test("cells without an id, or with the same, get one of their own", () => {
     const cell = { cell_type: "markdown", metadata: {}, source: "t" };
-    const notebook = parseNotebook(JSON.stringify({ cells: [cell, { ...cell, id: "a" }, { ...cell, id: "a" }], metadata: {}, nbformat: 4, nbformat_minor: 2 }), "f");
+    const notebook = parseNotebook(
+      JSON.stringify({ cells: [cell, { ...cell, id: "a" }, { ...cell, id: "a" }], metadata: {}, nbformat: 4, nbformat_minor: 2 }),
+      "f",
+    );
     expect(notebook.cells.map(({ id }) => id)).toEqual(["cell-1", "a", "a-copy"]);
     expect(notebook.nbformat_minor).toBe(5);
   });
 
   test("an unknown kind of cell is refused with its place", () => {
-    expect(() => parseNotebook(JSON.stringify({ cells: [{ cell_type: "heading", source: "t" }], nbformat: 4 }), "f.ipynb")).toThrow('f.ipynb: notebook: cell_type must be code, markdown or raw, got "heading" in cell 1');
+    expect(() => parseNotebook(JSON.stringify({ cells: [{ cell_type: "heading", source: "t" }], nbformat: 4 }), "f.ipynb")).toThrow(
+      'f.ipynb: notebook: cell_type must be code, markdown or raw, got "heading" in cell 1',
+    );
   });
 });

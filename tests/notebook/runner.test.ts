@@ -15,7 +15,9 @@ describe("runNotebook", () => {
     const { path, folder } = await writeTemporary(
       notebookOf(
         markdown("# Title\n\ntext"),
-        code("import { display } from 'preflab';\nconst handle = await display('waiting');\nconsole.log('one');\nconsole.log('two');\nconsole.error('careful');"),
+        code(
+          "import { display } from 'preflab';\nconst handle = await display('waiting');\nconsole.log('one');\nconsole.log('two');\nconsole.error('careful');",
+        ),
         code("await handle.update('ready');\n6 * 7"),
         code("   "),
         code("console.log('x'); throw new RangeError('expected')", ["raises-exception"]),
@@ -47,17 +49,32 @@ describe("runNotebook", () => {
     expect(JSON.parse(text).metadata).toMatchObject({ kernelspec: { name: "preflab" }, language_info: { name: "typescript" } });
     expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 
-    expect(events.filter((event) => event.type === "cell_start")).toMatchObject([{ number: 1, total: 4, title: "import { display } from 'preflab';" }, { number: 2 }, { number: 3 }, { number: 4 }]);
+    expect(events.filter((event) => event.type === "cell_start")).toMatchObject([
+      { number: 1, total: 4, title: "import { display } from 'preflab';" },
+      { number: 2 },
+      { number: 3 },
+      { number: 4 },
+    ]);
     expect(events.filter((event) => event.type === "cell_end").map((event) => event.ok)).toEqual([true, true, true, true]);
-    expect(events.flatMap((event) => (event.type === "stream" && event.name === "stdout" ? [event.text] : [])).join("")).toBe("one\ntwo\nx\nold\nnew\n");
+    expect(events.flatMap((event) => (event.type === "stream" && event.name === "stdout" ? [event.text] : [])).join("")).toBe(
+      "one\ntwo\nx\nold\nnew\n",
+    );
   });
 
   test("stops at the first error, records it, and leaves later cells without outputs", async () => {
-    const stale = { ...(code("'later'") as CodeCell), execution_count: 9, outputs: [{ output_type: "stream" as const, name: "stdout" as const, text: "from an earlier run" }] };
+    const stale = {
+      ...(code("'later'") as CodeCell),
+      execution_count: 9,
+      outputs: [{ output_type: "stream" as const, name: "stdout" as const, text: "from an earlier run" }],
+    };
     const { path, folder } = await writeTemporary(notebookOf(code("const beta = 0.1;"), code("beta.nothing", [], "bad"), stale));
     const output = join(folder, "out.ipynb");
     const result = await runNotebook(path, { output });
-    expect(result).toMatchObject({ ok: false, executed: 2, failed: { index: 1, id: "bad", source: "beta.nothing", ename: "TypeScriptError" } });
+    expect(result).toMatchObject({
+      ok: false,
+      executed: 2,
+      failed: { index: 1, id: "bad", source: "beta.nothing", ename: "TypeScriptError" },
+    });
     expect(result.failed!.evalue).toContain("Property 'nothing' does not exist on type '0.1'");
     const [, bad, later] = (await readNotebook(output)).cells as CodeCell[];
     expect(bad!.outputs).toMatchObject([{ output_type: "error", ename: "TypeScriptError" }]);
@@ -65,10 +82,19 @@ describe("runNotebook", () => {
   });
 
   test("parameters go into a new cell after the tagged one, keep keyword and type, and reach the cells", async () => {
-    const { path } = await writeTemporary(notebookOf(code("const model: string = 'tiny';\nlet rates: number[] = [1e-4];\nconst other = 1;", ["parameters"]), code("rates.push(1); `${model} ${rates} ${other}`")));
+    const { path } = await writeTemporary(
+      notebookOf(
+        code("const model: string = 'tiny';\nlet rates: number[] = [1e-4];\nconst other = 1;", ["parameters"]),
+        code("rates.push(1); `${model} ${rates} ${other}`"),
+      ),
+    );
     const result = await runNotebook(path, { parameters: { model: "big\"'`${1}", rates: [0.5] } });
     const [, injected, last] = result.notebook.cells;
-    expect(injected).toMatchObject({ cell_type: "code", metadata: { tags: ["injected-parameters"] }, source: "// Parameters of this run\nconst model: string = \"big\\\"'`${1}\";\nlet rates: number[] = [0.5];" });
+    expect(injected).toMatchObject({
+      cell_type: "code",
+      metadata: { tags: ["injected-parameters"] },
+      source: '// Parameters of this run\nconst model: string = "big\\"\'`${1}";\nlet rates: number[] = [0.5];',
+    });
     expect(plain(last)).toBe("'big\"\\'`${1} 0.5,1 1'");
   });
 
@@ -81,15 +107,28 @@ describe("runNotebook", () => {
   test("a cell beyond the time limit is interrupted and counts as failed", async () => {
     const { path } = await writeTemporary(notebookOf(code("1"), code("console.log('working'); for (;;);"), code("2")));
     const result = await runNotebook(path, { timeoutMs: 3_000 });
-    expect(result.failed).toMatchObject({ index: 1, ename: "CellTimeout", evalue: "the cell must end within 3000 ms, and was interrupted" });
-    expect((result.notebook.cells[1] as CodeCell).outputs).toMatchObject([{ output_type: "stream", text: "working\n" }, { output_type: "error", ename: "CellTimeout" }]);
+    expect(result.failed).toMatchObject({
+      index: 1,
+      ename: "CellTimeout",
+      evalue: "the cell must end within 3000 ms, and was interrupted",
+    });
+    expect((result.notebook.cells[1] as CodeCell).outputs).toMatchObject([
+      { output_type: "stream", text: "working\n" },
+      { output_type: "error", ename: "CellTimeout" },
+    ]);
   });
 
   test("an abort signal interrupts the running cell and writes what there is", async () => {
-    const { path, folder } = await writeTemporary(notebookOf(code("console.log('done')"), code("console.log('go'); await new Promise(() => {});")));
+    const { path, folder } = await writeTemporary(
+      notebookOf(code("console.log('done')"), code("console.log('go'); await new Promise(() => {});")),
+    );
     const output = join(folder, "out.ipynb");
     const controller = new AbortController();
-    const result = await runNotebook(path, { output, signal: controller.signal, onProgress: (event) => event.type === "stream" && event.text.includes("go") && controller.abort() });
+    const result = await runNotebook(path, {
+      output,
+      signal: controller.signal,
+      onProgress: (event) => event.type === "stream" && event.text.includes("go") && controller.abort(),
+    });
     expect(result.failed).toMatchObject({ index: 1, ename: "Interrupted" });
     expect((await readNotebook(output)).cells[0]).toMatchObject({ outputs: [{ text: "done\n" }] });
   });
@@ -101,17 +140,25 @@ describe("runNotebook", () => {
 
   test("a kernel that does not start says why", async () => {
     const { path } = await writeTemporary(notebookOf(code("1")));
-    await expect(runNotebook(path, { kernel: [process.execPath, "-e", "console.error('no licence'); process.exit(4)"] })).rejects.toThrow("kernel: must start, got: it ended with exit code 4; no licence");
+    await expect(runNotebook(path, { kernel: [process.execPath, "-e", "console.error('no licence'); process.exit(4)"] })).rejects.toThrow(
+      "kernel: must start, got: it ended with exit code 4; no licence",
+    );
     await expect(runNotebook(path, { kernel: ["/no/such/program"] })).rejects.toThrow(/could not be started: .*ENOENT/);
   });
 
   test("wrong parameters and broken files are refused before a kernel starts", async () => {
     const { path, folder } = await writeTemporary(notebookOf(code("const learning_rate = 1;", ["parameters"])));
     const neverStarts = { kernel: ["/no/such/program"] };
-    await expect(runNotebook(path, { ...neverStarts, parameters: { learnig_rate: 2 } })).rejects.toThrow('parameters: names must be declared in the cell tagged "parameters", got learnig_rate; did you mean learning_rate?');
-    await expect(runNotebook(path, { ...neverStarts, parameters: { learning_rate: () => 1 } })).rejects.toThrow("learning_rate must be a value of JSON, got function");
+    await expect(runNotebook(path, { ...neverStarts, parameters: { learnig_rate: 2 } })).rejects.toThrow(
+      'parameters: names must be declared in the cell tagged "parameters", got learnig_rate; did you mean learning_rate?',
+    );
+    await expect(runNotebook(path, { ...neverStarts, parameters: { learning_rate: () => 1 } })).rejects.toThrow(
+      "learning_rate must be a value of JSON, got function",
+    );
     const bare = await writeTemporary(notebookOf(code("1")));
-    await expect(runNotebook(bare.path, { ...neverStarts, parameters: { a: 1 } })).rejects.toThrow('must have a code cell tagged "parameters", got none');
+    await expect(runNotebook(bare.path, { ...neverStarts, parameters: { a: 1 } })).rejects.toThrow(
+      'must have a code cell tagged "parameters", got none',
+    );
     await expect(runNotebook(join(folder, "absent.ipynb"))).rejects.toThrow("must be a readable file, got ENOENT");
     writeFileSync(path, "{ not json");
     await expect(runNotebook(path)).rejects.toThrow("must be JSON");
