@@ -129,7 +129,7 @@ describe("readPairs", () => {
     ["an array", lines([1]), "pairs_json", 0],
     ["an empty line", `${lines(good)}\n`, "pairs_json", 1],
     ["a missing column", lines({ ...good, chosen: undefined }), "pairs_columns", 0],
-    ["another order of columns", lines({ rejected: "r", ...good }), "pairs_columns", 0],
+    ["another order of columns", lines(Object.fromEntries(Object.entries(good).reverse())), "pairs_columns", 0],
     ["an empty answer", lines({ ...good, chosen: " " }), "pairs_text", 0],
     ["a number", lines({ ...good, prompt: 3 }), "pairs_text", 0],
     ["text that is not in normal form C", lines({ ...good, prompt: "cafe\u0301" }), "pairs_text", 0],
