@@ -94,6 +94,6 @@ function valueAndSlopes(loss: DPOLossFunction, beta: number, logps: PairLogps): 
 export function requireOneAPair(values: unknown, pairs: number): asserts values is tf.Tensor1D {
   const tensor = values instanceof tf.Tensor ? (values as tf.Tensor) : undefined;
   if (tensor?.dtype === "float32" && tensor.shape.length === 1 && tensor.shape[0] === pairs) return;
-  const got = tensor === undefined ? `a ${values instanceof Promise ? "Promise" : typeof values}` : `${tensor.dtype} of shape [${tensor.shape.join(", ")}]`;
+  const got = tensor === undefined ? (values instanceof Promise ? "a Promise" : typeof values) : `${tensor.dtype} of shape [${tensor.shape.join(", ")}]`;
   throw new ConfigError("loss_shape", `loss_type: the function must return one loss a pair, a float32 tensor of shape [${pairs}], got ${got}; do not average inside it`);
 }
