@@ -3,11 +3,13 @@ import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.js";
 import type { Engine, InputSpec, Program, RunOptions, Signature } from "./engine.js";
 import type { FileTensor } from "./fileTensors.js";
-import type { HostTensor, HostTensors } from "./hostTensor.js";
+import { sizeOf } from "./graph.js";
+import type { HostDType, HostData, HostTensor, HostTensors } from "./hostTensor.js";
 import { encodeOnnxModel } from "./onnxModel.js";
 import { foldBias, prune } from "./optimise.js";
 import { type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
-import { type Sizes, bindSizes, boundShape, sizesKey, storeName } from "./signature.js";
+import { type Sizes, bindSizes, boundShape, constantValue, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
+import { StoredShapes } from "./storedShapes.js";
 import { type TensorFunction, type TracedInput, trace } from "./trace.js";
 
 export interface CompiledEngineOptions {
@@ -18,9 +20,12 @@ export interface CompiledEngineOptions {
 }
 
 interface Pending {
-  resolve(tensors: HostTensors): void;
-  reject(error: Error): void;
+  readonly resolve: (tensors: HostTensors) => void;
+  readonly reject: (error: Error) => void;
 }
+
+/** What a call will change in the store. */
+type Changes = Iterable<StoredShape | { name: string; removed: true }>;
 
 export class CompiledEngine implements Engine {
   readonly kind = "compiled";
@@ -28,11 +33,12 @@ export class CompiledEngine implements Engine {
   readonly #options: SessionOptions;
   readonly #abortEpoch = new Int32Array(new SharedArrayBuffer(4));
   readonly #pending = new Map<number, Pending>();
-  readonly #stored = new Map<string, StoredShape>();
+  readonly #stored = new StoredShapes();
   #worker: Worker | undefined;
   #nextId = 0;
   #nextSession = 0;
-  #disposed = false;
+  /** Why no call can be made any more: the engine was disposed, or its worker ended and took the store with it. */
+  #ended: EngineError | undefined;
 
   constructor({ device = "cpu", threads = 0 }: CompiledEngineOptions = {}) {
     this.#options = { device, threads };
@@ -40,16 +46,13 @@ export class CompiledEngine implements Engine {
   }
 
   async put(name: string, tensor: HostTensor): Promise<void> {
-    this.#expect({ name, dtype: tensor.dtype, shape: tensor.shape });
-    const { data } = tensor;
-    // A view is copied, so that the transfer does not take away what else lies in its buffer.
-    const whole = data.byteLength === data.buffer.byteLength && data.buffer instanceof ArrayBuffer ? data : data.slice();
-    await this.#call({ kind: "put", name, tensor: { ...tensor, data: whole } }, [whole.buffer as ArrayBuffer]);
+    const { dtype, shape } = tensor;
+    const data = ownArray(`put "${name}"`, tensor);
+    await this.#call({ kind: "put", name, tensor: { data, dtype, shape } }, [{ name, dtype, shape }], [data.buffer as ArrayBuffer]);
   }
 
   async load(name: string, file: FileTensor): Promise<void> {
-    this.#expect({ name, dtype: "float32", shape: file.shape });
-    await this.#call({ kind: "load", name, file });
+    await this.#call({ kind: "load", name, file }, [{ name, dtype: "float32", shape: file.shape }]);
   }
 
   async fetch(name: string): Promise<HostTensor> {
@@ -57,19 +60,17 @@ export class CompiledEngine implements Engine {
   }
 
   async copy(from: string, to: string): Promise<void> {
-    this.#expect({ ...this.#described(from), name: to });
-    await this.#call({ kind: "copy", from, to });
+    await this.#call({ kind: "copy", from, to }, [{ ...this.#stored.get(from), name: to }]);
   }
 
   async view(name: string, from: string, start: number, rows: number): Promise<void> {
-    const { dtype, shape } = this.#described(from);
-    this.#expect({ name, dtype, shape: [rows, ...shape.slice(1)] });
-    await this.#call({ kind: "view", name, from, start, rows });
+    const { dtype, shape } = this.#stored.get(from);
+    await this.#call({ kind: "view", name, from, start, rows }, [{ name, dtype, shape: [rows, ...shape.slice(1)] }]);
   }
 
   async remove(...names: string[]): Promise<void> {
-    names.forEach((name) => this.#stored.delete(name));
-    await this.#call({ kind: "remove", names });
+    const changes = names.map((name) => ({ name, removed: true as const }));
+    await this.#call({ kind: "remove", names }, changes);
   }
 
   has(name: string): boolean {
@@ -77,26 +78,25 @@ export class CompiledEngine implements Engine {
   }
 
   shapeOf(name: string): readonly number[] {
-    return this.#described(name).shape;
+    return this.#stored.get(name).shape;
   }
 
   names(prefix = ""): string[] {
-    return [...this.#stored.keys()].filter((name) => name.startsWith(prefix));
+    return this.#stored.names().filter((name) => name.startsWith(prefix));
   }
 
   compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled" }: { name?: string } = {}): Program {
     return new CompiledProgram(name, fn, signature, {
       shapeOf: (stored) => this.shapeOf(stored),
-      expect: (stored) => this.#expect(stored),
       open: (model) => {
         const session = `s${this.#nextSession++}`;
-        const opened = this.#call({ kind: "open", session, model, options: this.#options }, [model.buffer]);
-        // Every run waits for it too; this keeps a failure from being reported twice.
-        opened.catch(() => undefined);
-        return { session, opened };
+        return { session, opened: this.#call({ kind: "open", session, model, options: this.#options }, [], [model.buffer]) };
       },
-      close: async (session) => void (await this.#call({ kind: "close", session })),
-      run: (request) => this.#call(request),
+      close: async (session) => {
+        // The sessions of an engine that ended are gone already.
+        if (this.#ended === undefined) await this.#call({ kind: "close", session });
+      },
+      run: (request, changes) => this.#call(request, changes),
     });
   }
 
@@ -105,33 +105,21 @@ export class CompiledEngine implements Engine {
   }
 
   async dispose(): Promise<void> {
-    if (this.#disposed) return;
-    this.#disposed = true;
+    const worker = this.#worker;
     this.abort();
-    this.#stored.clear();
-    await this.#worker?.terminate();
-    this.#worker = undefined;
+    this.#end(new EngineError("disposed", "engine: it was disposed"));
+    await worker?.terminate();
   }
 
-  /** Tensors are known here from the moment they are sent, so that calls may be queued without waiting. */
-  #expect(stored: StoredShape): void {
-    this.#stored.set(stored.name, stored);
-  }
-
-  #described(name: string): StoredShape {
-    const stored = this.#stored.get(name);
-    if (stored === undefined) throw new EngineError("unknown_tensor", `store: no tensor "${name}"; put or load it first`);
-    return stored;
-  }
-
-  #call(request: Request, transfer: ArrayBuffer[] = []): Promise<HostTensors> {
-    if (this.#disposed) return Promise.reject(new EngineError("disposed", "engine: it was disposed"));
+  #call(request: Request, changes: Changes = [], transfer: ArrayBuffer[] = []): Promise<HostTensors> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const worker = (this.#worker ??= this.#start());
     const envelope: Envelope = { id: this.#nextId++, epoch: Atomics.load(this.#abortEpoch, 0), request };
     return new Promise((resolve, reject) => {
-      this.#pending.set(envelope.id, { resolve, reject });
-      worker.ref();
       worker.postMessage(envelope, transfer);
+      this.#pending.set(envelope.id, { resolve, reject });
+      this.#stored.promise(envelope.id, changes);
+      worker.ref();
     });
   }
 
@@ -139,9 +127,14 @@ export class CompiledEngine implements Engine {
     // From source (vitest) the worker is taken from the build, since a worker thread loads JavaScript only.
     const file = import.meta.url.endsWith(".ts") ? "../../dist/src/compile/worker.js" : "./worker.js";
     const worker = new Worker(new URL(file, import.meta.url), { workerData: { abortEpoch: this.#abortEpoch } });
+    const instead = "its tensors are lost, make a new engine";
     worker.on("message", (reply: Reply) => this.#settle(reply));
-    worker.on("error", (error) => this.#fail(new EngineError("worker_exit", `engine: the compute worker failed: ${error.message}`, { cause: error })));
-    worker.on("exit", (code) => this.#fail(new EngineError("worker_exit", `engine: the compute worker ended with code ${code}`)));
+    worker.on("error", (error) =>
+      this.#end(new EngineError("worker_exit", `engine: the compute worker failed: ${error.message}; ${instead}`, { cause: error })),
+    );
+    worker.on("exit", (code) =>
+      this.#end(new EngineError("worker_exit", `engine: the compute worker ended with code ${code}; ${instead}`)),
+    );
     worker.unref();
     return worker;
   }
@@ -150,37 +143,51 @@ export class CompiledEngine implements Engine {
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
     if (this.#pending.size === 0) this.#worker?.unref();
-    if (pending === undefined) return;
     if ("error" in reply) {
-      pending.reject(new EngineError(reply.error.code, reply.error.message));
+      this.#stored.takeBack(reply.id);
+      pending?.reject(new EngineError(reply.error.code, reply.error.message));
     } else {
-      reply.stored.forEach((stored) => this.#stored.set(stored.name, stored));
-      pending.resolve(reply.tensors);
+      this.#stored.keep(reply.id);
+      pending?.resolve(reply.tensors);
     }
   }
 
-  #fail(error: EngineError): void {
+  #end(reason: EngineError): void {
+    this.#ended ??= reason;
     this.#worker = undefined;
+    this.#stored.clear();
     const waiting = [...this.#pending.values()];
     this.#pending.clear();
-    waiting.forEach(({ reject }) => reject(error));
+    waiting.forEach(({ reject }) => reject(this.#ended!));
   }
+}
+
+/**
+ * The elements in a buffer of their own. A view is copied, so that sending it neither takes away nor copies what else lies
+ * in its buffer; ONNX Runtime refuses shared memory.
+ * @throws EngineError `host_size` if the array was sent before, or does not fill the shape
+ */
+function ownArray(where: string, { data, shape }: HostTensor): HostData {
+  if (data.length !== sizeOf(shape)) {
+    const rule = `shape [${shape.join(",")}] needs ${sizeOf(shape)} elements, got ${data.length}`;
+    throw new EngineError("host_size", `${where}: ${rule}; an array that was put before belongs to the engine, fetch it instead`);
+  }
+  return data.byteLength === data.buffer.byteLength && data.buffer instanceof ArrayBuffer ? data : data.slice();
 }
 
 /** What a program needs of its engine. */
 interface Host {
-  shapeOf(name: string): readonly number[];
-  expect(stored: StoredShape): void;
+  readonly shapeOf: (name: string) => readonly number[];
   open(model: Uint8Array<ArrayBuffer>): { session: string; opened: Promise<unknown> };
   close(session: string): Promise<void>;
-  run(request: Request): Promise<HostTensors>;
+  run(request: Request, changes: Changes): Promise<HostTensors>;
 }
 
 interface Specialised {
   readonly session: string;
   readonly opened: Promise<unknown>;
   readonly inputs: ReadonlySet<string>;
-  readonly outputs: ReadonlyMap<string, { dtype: string; shape: readonly number[] }>;
+  readonly outputs: ReadonlyMap<string, { dtype: HostDType; shape: readonly number[] }>;
 }
 
 class CompiledProgram implements Program {
@@ -196,25 +203,35 @@ class CompiledProgram implements Program {
   async run(inputs: Readonly<HostTensors>, options: RunOptions = {}): Promise<HostTensors> {
     const sizes = bindSizes(this.name, this.signature, inputs, options, this.host.shapeOf);
     const { session, opened, inputs: used, outputs } = this.#specialise(sizes);
+    requireOutputs(this.name, outputs, options);
     const states: Record<string, string> = {};
     const keep: Record<string, string> = { ...options.keep };
     for (const [name, spec] of Object.entries(this.signature)) {
       if (spec.role !== "state") continue;
       if (used.has(name)) states[name] = storeName(name, spec, options);
-      if (outputs.has(name)) keep[name] ??= storeName(name, spec, options);
+      if (outputs.has(name) && options.write?.[name] === undefined) keep[name] ??= storeName(name, spec, options);
     }
-    for (const [output, stored] of Object.entries(keep)) {
-      const described = outputs.get(output);
-      if (described === undefined) throw new EngineError("unknown_output", `${this.name}: no output "${output}" to keep`);
-      this.host.expect({ name: stored, dtype: described.dtype as StoredShape["dtype"], shape: described.shape });
+    const changes = Object.entries(keep).map(([output, name]) => ({ name, ...outputs.get(output)! }));
+    const given: HostTensors = {};
+    for (const [name, tensor] of Object.entries(inputs)) {
+      if (used.has(name)) given[name] = { ...tensor, data: ownArray(`${this.name}: input "${name}"`, tensor) };
     }
-    const given = Object.fromEntries(Object.entries(inputs).filter(([name]) => used.has(name)));
-    const [, tensors] = await Promise.all([opened, this.host.run({ kind: "run", session, inputs: given, states, keep, write: { ...options.write } })]);
-    return tensors;
+    const request: Request = { kind: "run", session, inputs: given, states, keep, write: { ...options.write } };
+    try {
+      const [, tensors] = await Promise.all([opened, this.host.run(request, changes)]);
+      return tensors;
+    } catch (error) {
+      throw named(error, this.name);
+    }
   }
 
   async prepare(sizes: Sizes): Promise<void> {
-    await this.#specialise(sizes).opened;
+    requireSizes(this.name, this.signature, sizes);
+    try {
+      await this.#specialise(sizes).opened;
+    } catch (error) {
+      throw named(error, this.name);
+    }
   }
 
   async dispose(): Promise<void> {
@@ -225,9 +242,13 @@ class CompiledProgram implements Program {
 
   #specialise(sizes: Sizes): Specialised {
     const key = sizesKey(sizes);
-    let specialised = this.#specialised.get(key);
-    if (specialised === undefined) this.#specialised.set(key, (specialised = this.#build(sizes)));
-    return specialised;
+    const known = this.#specialised.get(key);
+    if (known !== undefined) return known;
+    const built = this.#build(sizes);
+    this.#specialised.set(key, built);
+    // Every run waits for the session as well and reports a failure; the next run tries again.
+    built.opened.catch(() => this.#specialised.get(key) === built && this.#specialised.delete(key));
+    return built;
   }
 
   #build(sizes: Sizes): Specialised {
@@ -245,7 +266,7 @@ class CompiledProgram implements Program {
     return {
       ...this.host.open(encodeOnnxModel(graph, named)),
       inputs: new Set(graph.inputs.map((value) => value.name)),
-      outputs,
+      outputs: new Map([...outputs].map(([name, { dtype, shape }]) => [name, { dtype: dtype as HostDType, shape }])),
     };
   }
 }
@@ -254,6 +275,11 @@ function tracedInput(where: string, name: string, spec: InputSpec, sizes: Sizes)
   const dtype = spec.dtype ?? "float32";
   const shape = boundShape(where, name, spec, sizes);
   if (spec.role !== "constant") return { dtype, shape };
-  if (spec.value === undefined) throw new EngineError("missing_value", `${where}: constant "${name}" needs a value`);
-  return { dtype, shape, value: spec.value.data as Float32Array };
+  return { dtype, shape, value: constantValue(where, name, spec, shape).data as Float32Array };
+}
+
+/** Errors of the worker do not know the program. */
+function named(error: unknown, where: string): unknown {
+  if (!(error instanceof EngineError) || error.message.startsWith(`${where}: `)) return error;
+  return new EngineError(error.code, `${where}: ${error.message}`, { cause: error });
 }

@@ -3,10 +3,10 @@ import { EngineError } from "../errors.js";
 import type { Engine, Program, RunOptions, Signature } from "./engine.js";
 import { type FileTensor, readFileTensor } from "./fileTensors.js";
 import { type HostDType, type HostTensor, type HostTensors, hostTensor } from "./hostTensor.js";
-import { bindSizes, storeName } from "./signature.js";
+import { bindSizes, boundShape, constantValue, requireOutputs, storeName } from "./signature.js";
 import { tf } from "./tensorflow.js";
 import { TensorStore } from "./tensorStore.js";
-import type { TensorFunction } from "./trace.js";
+import { type TensorFunction, namedTensors } from "./trace.js";
 import type { TensorMap } from "./tracingBackend.js";
 
 export class EagerEngine implements Engine {
@@ -17,11 +17,15 @@ export class EagerEngine implements Engine {
   /** Calls run one after the other, as the compiled engine's do. */
   #queue: Promise<unknown> = Promise.resolve();
   #epoch = 0;
+  #disposed = false;
 
   /** @param backend a registered TensorFlow.js backend; by default the active one, or `cpu` */
   constructor(backend: string = tf.engine().backendName || "cpu") {
     if (tf.findBackendFactory(backend) === null) {
-      throw new EngineError("no_backend", `EagerEngine: backend must be a registered TensorFlow.js backend, got "${backend}"; known: ${Object.keys(tf.engine().registryFactory).join(", ")}`);
+      throw new EngineError(
+        "no_backend",
+        `EagerEngine: backend must be a registered TensorFlow.js backend, got "${backend}"; known: ${Object.keys(tf.engine().registryFactory).join(", ")}`,
+      );
     }
     this.#backend = backend;
   }
@@ -39,19 +43,22 @@ export class EagerEngine implements Engine {
   }
 
   fetch(name: string): Promise<HostTensor> {
-    return this.#enqueue(() => {
-      const view = this.#views.get(name);
-      if (view === undefined) return toHost(this.#get(name));
-      return toHost(tf.tidy(() => tf.slice(this.#get(view.from), view.start, view.rows)), true);
-    });
+    return this.#enqueue(() => toHost(this.#copyOf(name), true));
   }
 
   copy(from: string, to: string): Promise<void> {
-    return this.#enqueue(() => this.#set(to, this.#get(from).clone()));
+    return this.#enqueue(() => this.#set(to, this.#copyOf(from)));
   }
 
   view(name: string, from: string, start: number, rows: number): Promise<void> {
-    return this.#enqueue(() => void this.#views.set(name, { from, start, rows }));
+    return this.#enqueue(() => {
+      const { shape } = this.#get(from);
+      if (start < 0 || start + rows > shape[0]!)
+        throw new EngineError("view_range", `store: rows ${start} to ${start + rows} must lie within [${shape.join(",")}]`);
+      this.#tensors.get(name)?.dispose();
+      this.#tensors.delete(name);
+      this.#views.set(name, { from, start, rows });
+    });
   }
 
   remove(...names: string[]): Promise<void> {
@@ -75,7 +82,7 @@ export class EagerEngine implements Engine {
   }
 
   names(prefix = ""): string[] {
-    return [...this.#tensors.keys()].filter((name) => name.startsWith(prefix));
+    return [...this.#tensors.keys(), ...this.#views.keys()].filter((name) => name.startsWith(prefix));
   }
 
   compile(fn: TensorFunction, signature: Signature, { name = fn.name || "eager" }: { name?: string } = {}): Program {
@@ -93,32 +100,53 @@ export class EagerEngine implements Engine {
 
   async dispose(): Promise<void> {
     this.abort();
+    this.#disposed = true;
     await this.#queue;
     this.#tensors.forEach((tensor) => tensor.dispose());
     this.#tensors.clear();
+    this.#views.clear();
   }
 
-  async #run(name: string, fn: TensorFunction, signature: Signature, inputs: Readonly<HostTensors>, options: RunOptions): Promise<HostTensors> {
-    bindSizes(name, signature, inputs, options, (stored) => this.shapeOf(stored));
+  async #run(
+    name: string,
+    fn: TensorFunction,
+    signature: Signature,
+    inputs: Readonly<HostTensors>,
+    options: RunOptions,
+  ): Promise<HostTensors> {
+    const sizes = bindSizes(name, signature, inputs, options, (stored) => this.shapeOf(stored));
     const outputs = tf.tidy(() => {
       const tensors: TensorMap = {};
       for (const [input, spec] of Object.entries(signature)) {
         if (spec.role === "state") tensors[input] = this.#read(storeName(input, spec, options));
-        else tensors[input] = toTensor(spec.role === "constant" ? spec.value! : inputs[input]!);
+        else if (spec.role === "constant")
+          tensors[input] = toTensor(constantValue(name, input, spec, boundShape(name, input, spec, sizes)));
+        else tensors[input] = toTensor(inputs[input]!);
       }
       // Clones: an output may be an input, which the tidy or the store owns.
-      return Object.fromEntries(Object.entries(fn(tensors)).map(([output, tensor]) => [output, tensor.clone()]));
+      return Object.fromEntries(Object.entries(namedTensors(fn(tensors), name)).map(([output, tensor]) => [output, tensor.clone()]));
     });
+    try {
+      requireOutputs(name, new Map(Object.entries(outputs)), options);
+      return await this.#deliver(outputs, signature, options);
+    } finally {
+      Object.values(outputs).forEach((tensor) => tensor.dispose());
+    }
+  }
+
+  /** Stores what is to be kept or written and returns the rest. The given tensors stay the caller's. */
+  async #deliver(outputs: TensorMap, signature: Signature, options: RunOptions): Promise<HostTensors> {
     const results: HostTensors = {};
     for (const [output, tensor] of Object.entries(outputs)) {
       const spec = signature[output];
-      const kept = options.keep?.[output] ?? (spec?.role === "state" ? storeName(output, spec, options) : undefined);
       const target = options.write?.[output];
+      const kept =
+        options.keep?.[output] ?? (spec?.role === "state" && target === undefined ? storeName(output, spec, options) : undefined);
       if (kept !== undefined) {
-        this.#set(kept, tensor);
+        this.#set(kept, tensor.clone());
         continue;
       }
-      const host = await toHost(tensor, true);
+      const host = await toHost(tensor);
       if (target === undefined) {
         results[output] = host;
         continue;
@@ -132,6 +160,7 @@ export class EagerEngine implements Engine {
   }
 
   #set(name: string, tensor: tf.Tensor): void {
+    this.#views.delete(name);
     this.#tensors.get(name)?.dispose();
     this.#tensors.set(name, tf.keep(tensor));
   }
@@ -142,6 +171,10 @@ export class EagerEngine implements Engine {
     return view === undefined ? this.#get(name) : tf.slice(this.#get(view.from), view.start, view.rows);
   }
 
+  #copyOf(name: string): tf.Tensor {
+    return tf.tidy(() => this.#read(name).clone());
+  }
+
   #get(name: string): tf.Tensor {
     const tensor = this.#tensors.get(name);
     if (tensor === undefined) throw new EngineError("unknown_tensor", `store: no tensor "${name}"; put or load it first`);
@@ -149,6 +182,7 @@ export class EagerEngine implements Engine {
   }
 
   #enqueue<T>(work: () => T | Promise<T>): Promise<T> {
+    if (this.#disposed) return Promise.reject(new EngineError("disposed", "engine: it was disposed"));
     const epoch = this.#epoch;
     const result = this.#queue.then(async () => {
       if (epoch < this.#epoch) throw new EngineError("aborted", "engine: the call was aborted before it began");
@@ -163,7 +197,8 @@ export class EagerEngine implements Engine {
 }
 
 function toTensor({ data, dtype, shape }: HostTensor): tf.Tensor {
-  if (dtype === "uint8" || dtype === "int8") throw new EngineError("tensor_type", `eager: ${dtype} has no TensorFlow.js type; use float32, int32 or bool`);
+  if (dtype === "uint8" || dtype === "int8")
+    throw new EngineError("tensor_type", `eager: ${dtype} has no TensorFlow.js type; use float32, int32 or bool`);
   return tf.tensor(data as Float32Array, [...shape], dtype);
 }
 

@@ -9,7 +9,7 @@
  * - A program runs for every combination of sizes it meets; the first run with new sizes may be slow (trace and session,
  *   about a second for a 0.5B model), later ones are not.
  * - Calls are carried out in the order in which they were made. `abort` rejects those not yet begun with code `aborted`;
- *   the one under way completes.
+ *   the one under way completes. What an aborted call would have stored is not there; later calls work as ever.
  */
 import type { HostTensor, HostTensors } from "./hostTensor.js";
 import type { TensorFunction } from "./trace.js";
@@ -55,7 +55,7 @@ export interface RunOptions {
 
 export interface Program {
   readonly name: string;
-  /** Inputs by name; plain arrays are taken as one-dimensional. Returns the outputs that are neither state, kept nor written. */
+  /** Inputs by name. Returns the outputs that are neither state, kept nor written. */
   run(inputs: Readonly<Record<string, HostTensor>>, options?: RunOptions): Promise<HostTensors>;
   /** Prepares the sizes in advance, without running. */
   prepare(sizes: Readonly<Record<string, number>>): Promise<void>;

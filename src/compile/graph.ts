@@ -108,7 +108,8 @@ export class Graph {
   }
 
   #name(prefix: string): string {
-    return `${prefix}_${this.#count++}`;
+    // No input is called so: values of a graph need names of their own.
+    return `%${this.#count++}.${prefix}`;
   }
 }
 

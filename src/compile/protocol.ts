@@ -38,13 +38,11 @@ export interface Envelope {
   readonly request: Request;
 }
 
-/** What a stored tensor looks like, reported after every call that changes one. */
+/** What a stored tensor looks like. */
 export interface StoredShape {
   readonly name: string;
   readonly dtype: HostDType;
   readonly shape: readonly number[];
 }
 
-export type Reply =
-  | { id: number; tensors: HostTensors; stored: StoredShape[] }
-  | { id: number; error: { code: string; message: string } };
+export type Reply = { id: number; tensors: HostTensors } | { id: number; error: { code: string; message: string } };

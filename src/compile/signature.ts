@@ -1,6 +1,7 @@
 /** Checks the inputs of a run against a signature and binds its named dimensions. */
 import { EngineError, nearestName } from "../errors.js";
 import type { InputSpec, RunOptions, Signature } from "./engine.js";
+import { sameShape } from "./graph.js";
 import type { HostTensor } from "./hostTensor.js";
 
 export type Sizes = Readonly<Record<string, number>>;
@@ -13,7 +14,7 @@ export function storeName(name: string, spec: InputSpec, options: RunOptions = {
 /**
  * @param shapeOf the shape of a stored tensor
  * @returns a number for every named dimension
- * @throws EngineError `missing_input`, `unknown_input`, `input_type`, `input_shape`, `unbound_size`
+ * @throws EngineError `missing_input`, `unknown_input`, `input_type`, `input_shape`, `unbound_size`, `unknown_size`
  */
 export function bindSizes(
   where: string,
@@ -23,10 +24,20 @@ export function bindSizes(
   shapeOf: (name: string) => readonly number[],
 ): Sizes {
   const sizes: Record<string, number> = { ...options.sizes };
+  requireSizes(where, signature, sizes);
+  for (const name of Object.keys(options.bind ?? {})) {
+    if (signature[name]?.role !== "state") {
+      const states = Object.keys(signature).filter((known) => signature[known]!.role === "state");
+      throw new EngineError("unknown_input", `${where}: no state "${name}" to bind; states: ${states.join(", ")}`);
+    }
+  }
   for (const name of Object.keys(inputs)) {
     if (signature[name] === undefined || (signature[name].role ?? "input") !== "input") {
       const near = nearestName(name, Object.keys(signature));
-      throw new EngineError("unknown_input", `${where}: no input "${name}"${near === undefined ? "" : `; did you mean "${near}"?`} Inputs: ${Object.keys(signature).join(", ")}`);
+      throw new EngineError(
+        "unknown_input",
+        `${where}: no input "${name}"${near === undefined ? "" : `; did you mean "${near}"?`} Inputs: ${Object.keys(signature).join(", ")}`,
+      );
     }
   }
   for (const [name, spec] of Object.entries(signature)) {
@@ -34,31 +45,81 @@ export function bindSizes(
     const given = inputs[name];
     if (spec.role !== "state" && given === undefined) throw new EngineError("missing_input", `${where}: input "${name}" is missing`);
     const wanted = spec.dtype ?? "float32";
-    if (given !== undefined && given.dtype !== wanted) throw new EngineError("input_type", `${where}: input "${name}" must be ${wanted}, got ${given.dtype}`);
+    if (given !== undefined && given.dtype !== wanted)
+      throw new EngineError("input_type", `${where}: input "${name}" must be ${wanted}, got ${given.dtype}`);
     const shape = given?.shape ?? shapeOf(storeName(name, spec, options));
-    const fits = shape.length === spec.shape.length && spec.shape.every((dimension, axis) => {
-      if (typeof dimension === "number") return dimension === shape[axis];
-      sizes[dimension] ??= shape[axis]!;
-      return sizes[dimension] === shape[axis];
-    });
+    const fits =
+      shape.length === spec.shape.length &&
+      spec.shape.every((dimension, axis) => {
+        if (typeof dimension === "number") return dimension === shape[axis];
+        sizes[dimension] ??= shape[axis]!;
+        return sizes[dimension] === shape[axis];
+      });
     if (!fits) {
-      const bound = Object.entries(sizes).map(([size, value]) => `${size}=${value}`).join(", ");
-      throw new EngineError("input_shape", `${where}: input "${name}" must have shape [${spec.shape.join(", ")}]${bound === "" ? "" : ` with ${bound}`}, got [${shape.join(", ")}]`);
+      const bound = Object.entries(sizes)
+        .map(([size, value]) => `${size}=${value}`)
+        .join(", ");
+      throw new EngineError(
+        "input_shape",
+        `${where}: input "${name}" must have shape [${spec.shape.join(", ")}]${bound === "" ? "" : ` with ${bound}`}, got [${shape.join(", ")}]`,
+      );
     }
   }
   for (const [name, spec] of Object.entries(signature)) boundShape(where, name, spec, sizes);
   return sizes;
 }
 
+/** @throws EngineError `unknown_size` for a dimension that the signature does not name */
+export function requireSizes(where: string, signature: Signature, sizes: Sizes): void {
+  const known = new Set(Object.values(signature).flatMap(({ shape }) => shape.filter((dimension) => typeof dimension === "string")));
+  for (const name of Object.keys(sizes)) {
+    if (!known.has(name))
+      throw new EngineError("unknown_size", `${where}: no dimension "${name}" in the signature; dimensions: ${[...known].join(", ")}`);
+  }
+}
+
+/** @throws EngineError `unknown_output`, `output_target` for outputs to keep or write that do not exist or have two places to go */
+export function requireOutputs(
+  where: string,
+  outputs: { has(name: string): boolean; keys(): Iterable<string> },
+  { keep = {}, write = {} }: RunOptions,
+): void {
+  for (const name of [...Object.keys(keep), ...Object.keys(write)]) {
+    if (!outputs.has(name))
+      throw new EngineError(
+        "unknown_output",
+        `${where}: no output "${name}" to ${name in keep ? "keep" : "write"}; outputs: ${[...outputs.keys()].join(", ")}`,
+      );
+    if (name in keep && name in write)
+      throw new EngineError("output_target", `${where}: output "${name}" cannot be kept and written at once; choose one`);
+  }
+}
+
+/** @throws EngineError `missing_value`, `input_type`, `input_shape` */
+export function constantValue(where: string, name: string, { value, dtype = "float32" }: InputSpec, shape: readonly number[]): HostTensor {
+  if (value === undefined) throw new EngineError("missing_value", `${where}: constant "${name}" needs a value`);
+  if (value.dtype !== dtype) throw new EngineError("input_type", `${where}: constant "${name}" must be ${dtype}, got ${value.dtype}`);
+  if (!sameShape(value.shape, shape))
+    throw new EngineError(
+      "input_shape",
+      `${where}: constant "${name}" must have shape [${shape.join(", ")}], got [${value.shape.join(", ")}]`,
+    );
+  return value;
+}
+
 export function boundShape(where: string, name: string, spec: InputSpec, sizes: Sizes): number[] {
   return spec.shape.map((dimension) => {
     const size = typeof dimension === "number" ? dimension : sizes[dimension];
-    if (size === undefined) throw new EngineError("unbound_size", `${where}: dimension "${dimension}" of "${name}" has no value; pass it in \`sizes\``);
+    if (size === undefined)
+      throw new EngineError("unbound_size", `${where}: dimension "${dimension}" of "${name}" has no value; pass it in \`sizes\``);
     return size;
   });
 }
 
 /** One text per combination of sizes. */
 export function sizesKey(sizes: Sizes): string {
-  return Object.keys(sizes).sort().map((name) => `${name}=${sizes[name]}`).join(",");
+  return Object.keys(sizes)
+    .sort()
+    .map((name) => `${name}=${sizes[name]}`)
+    .join(",");
 }

@@ -21,6 +21,8 @@ export class TensorStore {
 
   /** A view is looked up anew at each read, so it follows a tensor that is replaced. */
   setView(name: string, view: View): void {
+    rowsOf(this.get(view.from), view.start, view.rows);
+    this.#tensors.delete(name);
     this.#views.set(name, view);
   }
 
@@ -47,9 +49,14 @@ export class TensorStore {
   /** Overwrites part of a stored tensor: the source's extent along `axis`, from `offset`. All other axes must agree. */
   writeSlice(source: HostTensor, { into, axis, offset }: SliceTarget): void {
     const target = this.get(into);
-    const fits = source.shape.length === target.shape.length && source.shape.every((size, i) => (i === axis ? offset + size <= target.shape[i]! : size === target.shape[i]));
+    const fits =
+      source.shape.length === target.shape.length &&
+      source.shape.every((size, i) => (i === axis ? offset + size <= target.shape[i]! : size === target.shape[i]));
     if (!fits || source.dtype !== target.dtype) {
-      throw new EngineError("slice_shape", `store: cannot write [${source.shape.join(",")}] into "${into}" [${target.shape.join(",")}] at ${offset} along axis ${axis}`);
+      throw new EngineError(
+        "slice_shape",
+        `store: cannot write [${source.shape.join(",")}] into "${into}" [${target.shape.join(",")}] at ${offset} along axis ${axis}`,
+      );
     }
     const inner = sizeOf(target.shape.slice(axis + 1));
     const outer = sizeOf(target.shape.slice(0, axis));

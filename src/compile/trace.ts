@@ -94,14 +94,9 @@ export function trace(fn: TensorFunction, inputs: ReadonlyMap<string, TracedInpu
       tensors[name] = engine.makeTensorFromTensorInfo(active.tensorInfo(symbol));
     }
     const result: unknown = fn(tensors);
-    // What an async function does after its first await is not part of the trace, and its failure concerns nobody.
-    if (result instanceof Promise) result.catch(() => undefined);
+    if (result instanceof Promise) ignoreFailure(result);
     if (active.failure !== undefined) throw active.failure;
-    for (const [name, tensor] of Object.entries(outputsOf(result, where))) {
-      if (!(tensor instanceof tf.Tensor))
-        throw new EngineError("output_type", `${where}: output "${name}" must be a tensor, got ${kindOf(tensor)}`);
-      outputs.set(name, active.symbol(tensor));
-    }
+    for (const [name, tensor] of Object.entries(namedTensors(result, where))) outputs.set(name, active.symbol(tensor));
   } catch (error) {
     throw explained(error, where);
   } finally {
@@ -114,17 +109,34 @@ export function trace(fn: TensorFunction, inputs: ReadonlyMap<string, TracedInpu
   return { graph, outputs };
 }
 
-function outputsOf(result: unknown, where: string): object {
-  if (result instanceof Promise)
+/**
+ * What a tensor function returned.
+ * @throws EngineError `traced_async`, `output_type`
+ */
+export function namedTensors(result: unknown, where: string): TensorMap {
+  if (result instanceof Promise) {
+    ignoreFailure(result);
     throw new EngineError(
       "traced_async",
-      `${where}: a traced function must return its tensors directly, got a Promise; remove async/await`,
+      `${where}: a compiled function must return its tensors directly, got a Promise; remove async/await`,
     );
-  if (typeof result === "object" && result !== null && !(result instanceof tf.Tensor) && !Array.isArray(result)) return result;
-  throw new EngineError(
-    "output_type",
-    `${where}: a traced function must return an object of named tensors, got ${kindOf(result)}; return { name: tensor }`,
-  );
+  }
+  if (typeof result !== "object" || result === null || result instanceof tf.Tensor || Array.isArray(result)) {
+    throw new EngineError(
+      "output_type",
+      `${where}: a compiled function must return an object of named tensors, got ${kindOf(result)}; return { name: tensor }`,
+    );
+  }
+  for (const [name, tensor] of Object.entries(result)) {
+    if (!(tensor instanceof tf.Tensor))
+      throw new EngineError("output_type", `${where}: output "${name}" must be a tensor, got ${kindOf(tensor)}`);
+  }
+  return result as TensorMap;
+}
+
+/** What an async function does after its first await is not part of the computation; nobody awaits it. */
+function ignoreFailure(promise: Promise<unknown>): void {
+  promise.catch(() => undefined);
 }
 
 function kindOf(value: unknown): string {

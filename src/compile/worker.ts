@@ -7,7 +7,7 @@ import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
 import { readFileTensor } from "./fileTensors.js";
 import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
-import { type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
+import { type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions } from "./protocol.js";
 import { TensorStore } from "./tensorStore.js";
 
 const port = parentPort!;
@@ -38,27 +38,22 @@ async function openSession(model: Uint8Array, { device, threads }: SessionOption
   });
 }
 
-interface Done {
-  tensors?: HostTensors;
-  stored?: StoredShape[];
-}
-
-async function carryOut(request: Request): Promise<Done> {
+async function carryOut(request: Request): Promise<HostTensors> {
   switch (request.kind) {
     case "put":
       store.set(request.name, request.tensor);
-      return { stored: [described(request.name)] };
+      return {};
     case "load":
       store.set(request.name, { data: readFileTensor(request.file), dtype: "float32", shape: request.file.shape });
-      return { stored: [described(request.name)] };
+      return {};
     case "fetch":
-      return { tensors: { [request.name]: store.copyOf(request.name) } };
+      return { [request.name]: store.copyOf(request.name) };
     case "copy":
       store.set(request.to, store.copyOf(request.from));
-      return { stored: [described(request.to)] };
+      return {};
     case "view":
       store.setView(request.name, request);
-      return { stored: [described(request.name)] };
+      return {};
     case "remove":
       request.names.forEach((name) => store.remove(name));
       return {};
@@ -74,7 +69,7 @@ async function carryOut(request: Request): Promise<Done> {
   }
 }
 
-async function run({ session: id, inputs, states, keep, write }: Request & { kind: "run" }): Promise<Done> {
+async function run({ session: id, inputs, states, keep, write }: Request & { kind: "run" }): Promise<HostTensors> {
   const ort = await onnxruntime();
   const session = sessions.get(id);
   if (session === undefined) throw new EngineError("no_session", `worker: session ${id} was closed`);
@@ -84,36 +79,31 @@ async function run({ session: id, inputs, states, keep, write }: Request & { kin
   };
   for (const [name, tensor] of Object.entries(inputs)) feed(name, tensor);
   for (const [name, stored] of Object.entries(states)) feed(name, store.get(stored));
-  const results = await session.run(feeds);
-
-  const tensors: HostTensors = {};
-  const stored: StoredShape[] = [];
-  for (const [output, result] of Object.entries(results)) {
-    const name = output.slice(OUTPUT_PREFIX.length);
-    const tensor: HostTensor = { data: result.data as Float32Array, dtype: result.type as HostDType, shape: [...result.dims] };
-    if (keep[name] !== undefined) {
-      store.set(keep[name], tensor);
-      stored.push(described(keep[name]));
-    } else if (write[name] !== undefined) {
-      store.writeSlice(tensor, write[name]);
-    } else {
-      tensors[name] = tensor;
-    }
+  const outputs: HostTensors = {};
+  for (const [output, result] of Object.entries(await session.run(feeds))) {
+    outputs[output.slice(OUTPUT_PREFIX.length)] = {
+      data: result.data as Float32Array,
+      dtype: result.type as HostDType,
+      shape: [...result.dims],
+    };
   }
-  return { tensors, stored };
+  // Writing may fail and is first: a failed run stores nothing.
+  for (const [name, target] of Object.entries(write)) store.writeSlice(outputs[name]!, target);
+  for (const [name, stored] of Object.entries(keep)) store.set(stored, outputs[name]!);
+  return Object.fromEntries(Object.entries(outputs).filter(([name]) => keep[name] === undefined && write[name] === undefined));
 }
 
-function described(name: string): StoredShape {
-  const { dtype, shape } = store.get(name);
-  return { name, dtype, shape };
+/** Sessions are shared by later runs, and cleaning up must not be skipped. */
+function isAbortable({ kind }: Request): boolean {
+  return kind !== "open" && kind !== "close" && kind !== "remove";
 }
 
 async function answer({ id, epoch, request }: Envelope): Promise<void> {
   let reply: Reply;
   try {
-    if (epoch < Atomics.load(abortEpoch, 0)) throw new EngineError("aborted", "engine: the call was aborted before it began");
-    const { tensors = {}, stored = [] } = await carryOut(request);
-    reply = { id, tensors, stored };
+    if (epoch < Atomics.load(abortEpoch, 0) && isAbortable(request))
+      throw new EngineError("aborted", "engine: the call was aborted before it began");
+    reply = { id, tensors: await carryOut(request) };
   } catch (error) {
     const { code = "session", message } = error as { code?: string; message: string };
     reply = { id, error: { code: typeof code === "string" ? code : "session", message } };

@@ -1,0 +1,63 @@
+/**
+ * What the calling thread knows of the worker's store. Calls are queued without waiting, so it counts with what they will
+ * do; what a call promised is taken back if it fails or is aborted.
+ */
+import { EngineError, nearestName } from "../errors.js";
+import type { StoredShape } from "./protocol.js";
+
+export class StoredShapes {
+  readonly #known = new Map<string, StoredShape>();
+  /** By call, in the order of the calls: what it will leave under each name, null if nothing. */
+  readonly #promised = new Map<number, Map<string, StoredShape | null>>();
+
+  promise(call: number, changes: Iterable<StoredShape | { name: string; removed: true }>): void {
+    const byName = new Map<string, StoredShape | null>();
+    for (const change of changes) byName.set(change.name, "removed" in change ? null : change);
+    if (byName.size > 0) this.#promised.set(call, byName);
+  }
+
+  keep(call: number): void {
+    for (const [name, stored] of this.#promised.get(call) ?? []) {
+      if (stored === null) this.#known.delete(name);
+      else this.#known.set(name, stored);
+    }
+    this.#promised.delete(call);
+  }
+
+  takeBack(call: number): void {
+    this.#promised.delete(call);
+  }
+
+  clear(): void {
+    this.#known.clear();
+    this.#promised.clear();
+  }
+
+  has(name: string): boolean {
+    return this.#find(name) !== undefined;
+  }
+
+  /** @throws EngineError `unknown_tensor` */
+  get(name: string): StoredShape {
+    const stored = this.#find(name);
+    if (stored !== undefined) return stored;
+    const near = nearestName(name, this.names());
+    throw new EngineError(
+      "unknown_tensor",
+      `store: no tensor "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}; put or load it first`,
+    );
+  }
+
+  /** In the order in which they came. */
+  names(): string[] {
+    const names = new Set(this.#known.keys());
+    for (const changes of this.#promised.values()) for (const name of changes.keys()) names.add(name);
+    return [...names].filter((name) => this.has(name));
+  }
+
+  #find(name: string): StoredShape | undefined {
+    let stored: StoredShape | null | undefined = this.#known.get(name);
+    for (const changes of this.#promised.values()) if (changes.has(name)) stored = changes.get(name);
+    return stored ?? undefined;
+  }
+}
