@@ -37,7 +37,13 @@ export function listFiles(datasets: string): FileEntry[] {
       const rows = readPairs(join(datasets, folder, `${split}.jsonl`)).length;
       return ["jsonl", "parquet"].map((format) => {
         const file = `${folder}/${split}.${format}`;
-        return { file, rows, sha256: createHash("sha256").update(readFileSync(join(datasets, file))).digest("hex") };
+        return {
+          file,
+          rows,
+          sha256: createHash("sha256")
+            .update(readFileSync(join(datasets, file)))
+            .digest("hex"),
+        };
       });
     }),
   );
@@ -51,7 +57,10 @@ export function updateTable(readme: string, files: readonly FileEntry[]): string
   const start = readme.indexOf(tableStart);
   const end = readme.indexOf(tableEnd);
   if (start < 0 || end < start) {
-    throw new DataError("readme_markers", `make-datasets: datasets/README.md must hold ${tableStart} and ${tableEnd}, got none; put them back`);
+    throw new DataError(
+      "readme_markers",
+      `make-datasets: datasets/README.md must hold ${tableStart} and ${tableEnd}, got none; put them back`,
+    );
   }
   const lines = files.map(({ file, rows, sha256 }) => `| \`${file}\` | ${rows} | \`${sha256}\` |`);
   const table = ["| File | Rows | SHA-256 |", "| --- | --- | --- |", ...lines].join("\n");

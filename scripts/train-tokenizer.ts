@@ -47,7 +47,8 @@ function main(): void {
     },
   });
   const [seed, size] = [Number(values.seed), Number(values.vocab_size)];
-  if (!Number.isInteger(seed)) throw new ConfigError("seed", `train-tokenizer: seed must be an integer, got ${values.seed}; use e.g. --seed 1`);
+  if (!Number.isInteger(seed))
+    throw new ConfigError("seed", `train-tokenizer: seed must be an integer, got ${values.seed}; use e.g. --seed 1`);
   const pairs = trainTokenizer(seed, size);
   mkdirSync(values.output, { recursive: true });
   for (const [name, content] of Object.entries(qwen2Files(pairs))) {

@@ -19,7 +19,12 @@ export type Subject = (random: Random, count: number) => Conversation[];
 
 /** A conversation of one question and one answer. */
 export function talk(question: string, answer: string): Conversation {
-  return { messages: [{ role: "user", content: question }, { role: "assistant", content: answer }] };
+  return {
+    messages: [
+      { role: "user", content: question },
+      { role: "assistant", content: answer },
+    ],
+  };
 }
 
 /** One item, all equally likely. @param items at least one */

@@ -74,7 +74,11 @@ function longer(random: Random, made: Record<string, Conversation[]>): Conversat
     const first = single[2 * i]!;
     const second = single[2 * i + 1]!;
     const social = hellos[i % hellos.length]!;
-    const parts = [[social, first], [first, second], [first, social]][random.integer(3)]!;
+    const parts = [
+      [social, first],
+      [first, second],
+      [first, social],
+    ][random.integer(3)]!;
     return { messages: parts.flatMap((chat) => chat.messages) };
   });
 }

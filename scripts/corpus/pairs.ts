@@ -24,7 +24,11 @@ export function packageRoot(): string {
   let folder = dirname(fileURLToPath(import.meta.url));
   while (!existsSync(join(folder, "package.json"))) {
     const parent = dirname(folder);
-    if (parent === folder) throw new DataError("package_root", "packageRoot: package.json must lie above this script, got none; run the script inside the repository");
+    if (parent === folder)
+      throw new DataError(
+        "package_root",
+        "packageRoot: package.json must lie above this script, got none; run the script inside the repository",
+      );
     folder = parent;
   }
   return folder;
@@ -39,12 +43,19 @@ export function readPairs(file: string): PairRow[] {
     const value = parseLine(line, file, row);
     const names = Object.keys(value);
     if (names.join() !== pairColumns.join()) {
-      throw new DataError("pairs_columns", `pairs: columns must be ${pairColumns.join(", ")}, got ${names.join(", ")}; keep names and order`, { file, row });
+      throw new DataError(
+        "pairs_columns",
+        `pairs: columns must be ${pairColumns.join(", ")}, got ${names.join(", ")}; keep names and order`,
+        { file, row },
+      );
     }
     for (const name of pairColumns) {
       const text = value[name];
       if (typeof text !== "string" || text.trim() === "" || text !== text.normalize("NFC")) {
-        throw new DataError("pairs_text", `pairs: ${name} must be non-empty NFC text, got ${JSON.stringify(text)}; correct the row`, { file, row });
+        throw new DataError("pairs_text", `pairs: ${name} must be non-empty NFC text, got ${JSON.stringify(text)}; correct the row`, {
+          file,
+          row,
+        });
       }
     }
     const pair = value as unknown as PairRow;
@@ -59,7 +70,12 @@ function parseLine(line: string, file: string, row: number): Record<string, unkn
   try {
     value = JSON.parse(line);
   } catch (cause) {
-    throw new DataError("pairs_json", `pairs: each line must be a JSON object, got ${line.slice(0, 60)}; correct the line`, { file, row }, { cause });
+    throw new DataError(
+      "pairs_json",
+      `pairs: each line must be a JSON object, got ${line.slice(0, 60)}; correct the line`,
+      { file, row },
+      { cause },
+    );
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new DataError("pairs_json", `pairs: each line must be a JSON object, got ${line.slice(0, 60)}; correct the line`, { file, row });

@@ -43,7 +43,10 @@ export function preferenceTalk(random: Random, pairs: readonly PairRow[], paraph
   return pairs.flatMap((pair) => {
     const other = paraphrases[pair.id];
     if (other === undefined) {
-      throw new DataError("paraphrase_missing", `preferenceTalk: each pair needs paraphrases, got none for ${pair.id}; add them in scripts/corpus/paraphrases`);
+      throw new DataError(
+        "paraphrase_missing",
+        `preferenceTalk: each pair needs paraphrases, got none for ${pair.id}; add them in scripts/corpus/paraphrases`,
+      );
     }
     const questions = [pair.prompt, ...other.questions].filter((text) => wordCount(text) <= maxQuestionWords);
     const answers = [
@@ -56,7 +59,9 @@ export function preferenceTalk(random: Random, pairs: readonly PairRow[], paraph
       const question = questions[index]!;
       const chat = talk(opened(random, question), answer);
       // One in three carries the pair's own system prompt, so that answers do not hang on the default one.
-      return pair.system === defaultSystem || i % 3 < 2 ? chat : { messages: [{ role: "system" as const, content: pair.system }, ...chat.messages] };
+      return pair.system === defaultSystem || i % 3 < 2
+        ? chat
+        : { messages: [{ role: "system" as const, content: pair.system }, ...chat.messages] };
     });
   });
 }

@@ -3,12 +3,11 @@
  *
  *     node dist/scripts/corpus/statistics.js [--seed 1] [--samples 5]
  */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { Tokenizer } from "@huggingface/tokenizers";
 import { ConfigError } from "../../src/errors.js";
+import { AutoTokenizer } from "../../src/text/index.js";
 import type { Conversation } from "./conversation.js";
 import { withSystem } from "./conversation.js";
 import { buildCorpus, buildSubjects, corpusSeed } from "./index.js";
@@ -22,20 +21,32 @@ export function renderConversation(chat: Conversation): string {
     .join("");
 }
 
-function main(): void {
-  const { values } = parseArgs({ options: { seed: { type: "string", default: String(corpusSeed) }, samples: { type: "string", default: "5" } } });
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { seed: { type: "string", default: String(corpusSeed) }, samples: { type: "string", default: "5" } },
+  });
   const [seed, samples] = [Number(values.seed), Number(values.samples)];
   if (!Number.isInteger(seed) || !Number.isInteger(samples)) {
-    throw new ConfigError("statistics_options", `statistics: seed and samples must be integers, got ${values.seed} and ${values.samples}; use e.g. --seed 1`);
+    throw new ConfigError(
+      "statistics_options",
+      `statistics: seed and samples must be integers, got ${values.seed} and ${values.samples}; use e.g. --seed 1`,
+    );
   }
-  const folder = join(packageRoot(), "datasets", "tiny-qwen2-chat");
-  const read = (name: string) => JSON.parse(readFileSync(join(folder, name), "utf8")) as object;
-  const tokenizer = new Tokenizer(read("tokenizer.json"), read("tokenizer_config.json"));
-  const lengths = (chats: readonly Conversation[]) => chats.map((chat) => tokenizer.encode(renderConversation(chat)).ids.length);
+  const tokenizer = await AutoTokenizer.from_pretrained(join(packageRoot(), "datasets", "tiny-qwen2-chat"));
+  const lengths = (chats: readonly Conversation[]): number[] => chats.map((chat) => tokenizer.encode(renderConversation(chat)).length);
   const table = Object.entries(buildSubjects(seed)).map(([subject, chats]) => {
     const tokens = lengths(chats);
-    const answers = chats.flatMap(({ messages }) => messages.filter(({ role }) => role === "assistant").map(({ content }) => wordCount(content)));
-    return { subject, conversations: chats.length, tokens: sum(tokens), mean: round(sum(tokens) / chats.length), longest: Math.max(...tokens), "words an answer": round(sum(answers) / answers.length) };
+    const answers = chats.flatMap(({ messages }) =>
+      messages.filter(({ role }) => role === "assistant").map(({ content }) => wordCount(content)),
+    );
+    return {
+      subject,
+      conversations: chats.length,
+      tokens: sum(tokens),
+      mean: round(sum(tokens) / chats.length),
+      longest: Math.max(...tokens),
+      "words an answer": round(sum(answers) / answers.length),
+    };
   });
   console.table(table);
   const corpus = buildCorpus(seed);
@@ -52,4 +63,4 @@ function round(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) main();
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -53,7 +53,10 @@ interface Word {
  */
 export function trainBytePairs(texts: Iterable<string>, size: number): BytePairs {
   if (!Number.isInteger(size) || size < 256) {
-    throw new ConfigError("vocabulary_size", `trainBytePairs: size must be an integer >= 256, got ${size}; the 256 bytes are always included`);
+    throw new ConfigError(
+      "vocabulary_size",
+      `trainBytePairs: size must be an integer >= 256, got ${size}; the 256 bytes are always included`,
+    );
   }
   const tokens = [...byteCharacters].sort((a, b) => a.codePointAt(0)! - b.codePointAt(0)!);
   const merges: [string, string][] = [];

@@ -24,7 +24,15 @@ const maxPositions = 1024;
 /** The files of a tokenizer and the configuration of the tiny Qwen2 model around it, by file name. */
 export function qwen2Files(pairs: BytePairs): Record<string, object> {
   const first = pairs.tokens.length;
-  const added = specialTokens.map((content, i) => ({ id: first + i, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }));
+  const added = specialTokens.map((content, i) => ({
+    id: first + i,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  }));
   const [endOfText, , turnEnd] = added.map(({ id }) => id) as [number, number, number];
   return {
     "tokenizer.json": {

@@ -54,7 +54,16 @@ const rows: readonly (readonly [string, string, Animal["group"], number, string,
   ["shark", "sharks", "fish", 0, "in the sea", "fish and other sea animals", undefined, "pup"],
 ];
 
-const animalList: readonly Animal[] = rows.map(([name, plural, group, legs, home, food, sound, young]) => ({ name, plural, group, legs, home, food, sound, young }));
+const animalList: readonly Animal[] = rows.map(([name, plural, group, legs, home, food, sound, young]) => ({
+  name,
+  plural,
+  group,
+  legs,
+  home,
+  food,
+  sound,
+  young,
+}));
 
 const numbers: Readonly<Record<number, string>> = { 0: "no", 2: "two", 4: "four", 6: "six" };
 
@@ -69,15 +78,30 @@ function facts(animal: Animal): { questions: string[]; answer: string }[] {
   const result = [
     { questions: [`Where do ${animal.plural} live?`, `Where does ${one} live?`], answer: `${many} live ${animal.home}.` },
     { questions: [`What do ${animal.plural} eat?`, `What does ${one} eat?`], answer: `${many} eat ${animal.food}.` },
-    { questions: [`How many legs does ${one} have?`, `How many legs do ${animal.plural} have?`], answer: `${capitalise(one)} has ${numbers[animal.legs]!} legs.` },
-    { questions: [`What kind of animal is ${one}?`, `To which group of animals does ${one} belong?`], answer: `${capitalise(one)} is ${withArticle(animal.group)}.` },
-    { questions: [`Tell me something about ${animal.plural}.`, `What do you know about ${animal.plural}?`], answer: `${many} live ${animal.home}, and they eat ${animal.food}.` },
+    {
+      questions: [`How many legs does ${one} have?`, `How many legs do ${animal.plural} have?`],
+      answer: `${capitalise(one)} has ${numbers[animal.legs]!} legs.`,
+    },
+    {
+      questions: [`What kind of animal is ${one}?`, `To which group of animals does ${one} belong?`],
+      answer: `${capitalise(one)} is ${withArticle(animal.group)}.`,
+    },
+    {
+      questions: [`Tell me something about ${animal.plural}.`, `What do you know about ${animal.plural}?`],
+      answer: `${many} live ${animal.home}, and they eat ${animal.food}.`,
+    },
   ];
   if (animal.sound !== undefined) {
-    result.push({ questions: [`Which sound does ${one} make?`, `What sound does ${one} make?`], answer: `${capitalise(one)} ${animal.sound}.` });
+    result.push({
+      questions: [`Which sound does ${one} make?`, `What sound does ${one} make?`],
+      answer: `${capitalise(one)} ${animal.sound}.`,
+    });
   }
   if (animal.young !== undefined) {
-    result.push({ questions: [`What is a young ${animal.name} called?`, `What do we call a baby ${animal.name}?`], answer: `A young ${animal.name} is called ${withArticle(animal.young)}.` });
+    result.push({
+      questions: [`What is a young ${animal.name} called?`, `What do we call a baby ${animal.name}?`],
+      answer: `A young ${animal.name} is called ${withArticle(animal.young)}.`,
+    });
   }
   return result;
 }

@@ -6,7 +6,22 @@ const things = ["apples", "books", "pens", "eggs", "coins", "stones", "cups", "c
 const words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"] as const;
 
 type Kind = "plus" | "minus" | "times" | "larger" | "get" | "give" | "next" | "half" | "double" | "word" | "even";
-const kinds: readonly Kind[] = ["plus", "plus", "plus", "minus", "minus", "times", "larger", "get", "give", "next", "half", "double", "word", "even"];
+const kinds: readonly Kind[] = [
+  "plus",
+  "plus",
+  "plus",
+  "minus",
+  "minus",
+  "times",
+  "larger",
+  "get",
+  "give",
+  "next",
+  "half",
+  "double",
+  "word",
+  "even",
+];
 
 /** Sums of small numbers, with and without a story. Results are 0 to 100. */
 export function arithmetic(random: Random, count: number): Conversation[] {
@@ -59,5 +74,11 @@ function exercise(random: Random, kind: Kind): [question: string, answer: string
 }
 
 function ask(random: Random, spoken: string, written: string): string {
-  return pick(random, [`What is ${spoken}?`, `What is ${spoken}?`, `How much is ${spoken}?`, `Please tell me what ${spoken} is.`, `What is ${written}?`]);
+  return pick(random, [
+    `What is ${spoken}?`,
+    `What is ${spoken}?`,
+    `How much is ${spoken}?`,
+    `Please tell me what ${spoken} is.`,
+    `What is ${written}?`,
+  ]);
 }

@@ -4,20 +4,50 @@ import { capitalise, pick, spread, talk } from "../conversation.js";
 
 /** What, verb, colour. */
 const coloured: readonly (readonly [string, "is" | "are", string])[] = [
-  ["a ripe banana", "is", "yellow"], ["a lemon", "is", "yellow"], ["grass", "is", "green"], ["a clear sky", "is", "blue"],
-  ["snow", "is", "white"], ["milk", "is", "white"], ["coal", "is", "black"], ["an orange", "is", "orange"], ["a carrot", "is", "orange"],
-  ["a ripe strawberry", "is", "red"], ["a ripe tomato", "is", "red"], ["chocolate", "is", "brown"], ["a flamingo", "is", "pink"],
-  ["an elephant", "is", "grey"], ["a raven", "is", "black"], ["a swan", "is", "mostly white"], ["spinach", "is", "green"],
-  ["rubies", "are", "red"], ["emeralds", "are", "green"], ["sunflowers", "are", "yellow"], ["most leaves in summer", "are", "green"],
-  ["an egg yolk", "is", "yellow"], ["salt", "is", "white"], ["a cucumber", "is", "green"], ["a polar bear", "is", "white"],
-  ["wood", "is", "often brown"], ["gold", "is", "yellow and shiny"], ["silver", "is", "grey and shiny"], ["an eggplant", "is", "purple"],
-  ["a cherry", "is", "often red"], ["a rain cloud", "is", "dark grey"], ["sand", "is", "often light brown"], ["cotton", "is", "white"],
+  ["a ripe banana", "is", "yellow"],
+  ["a lemon", "is", "yellow"],
+  ["grass", "is", "green"],
+  ["a clear sky", "is", "blue"],
+  ["snow", "is", "white"],
+  ["milk", "is", "white"],
+  ["coal", "is", "black"],
+  ["an orange", "is", "orange"],
+  ["a carrot", "is", "orange"],
+  ["a ripe strawberry", "is", "red"],
+  ["a ripe tomato", "is", "red"],
+  ["chocolate", "is", "brown"],
+  ["a flamingo", "is", "pink"],
+  ["an elephant", "is", "grey"],
+  ["a raven", "is", "black"],
+  ["a swan", "is", "mostly white"],
+  ["spinach", "is", "green"],
+  ["rubies", "are", "red"],
+  ["emeralds", "are", "green"],
+  ["sunflowers", "are", "yellow"],
+  ["most leaves in summer", "are", "green"],
+  ["an egg yolk", "is", "yellow"],
+  ["salt", "is", "white"],
+  ["a cucumber", "is", "green"],
+  ["a polar bear", "is", "white"],
+  ["wood", "is", "often brown"],
+  ["gold", "is", "yellow and shiny"],
+  ["silver", "is", "grey and shiny"],
+  ["an eggplant", "is", "purple"],
+  ["a cherry", "is", "often red"],
+  ["a rain cloud", "is", "dark grey"],
+  ["sand", "is", "often light brown"],
+  ["cotton", "is", "white"],
 ];
 
 /** Mixing paint. */
 const mixes: readonly (readonly [string, string, string])[] = [
-  ["blue", "yellow", "green"], ["red", "yellow", "orange"], ["red", "blue", "purple"], ["red", "white", "pink"],
-  ["black", "white", "grey"], ["blue", "white", "light blue"], ["green", "white", "light green"],
+  ["blue", "yellow", "green"],
+  ["red", "yellow", "orange"],
+  ["red", "blue", "purple"],
+  ["red", "white", "pink"],
+  ["black", "white", "grey"],
+  ["blue", "white", "light blue"],
+  ["green", "white", "light green"],
 ];
 
 const plain: readonly (readonly [string, string])[] = [
@@ -49,6 +79,9 @@ export function colours(random: Random, count: number): Conversation[] {
       );
     }
     const [thing, verb, colour] = things[i]!;
-    return talk(pick(random, [`What colour ${verb} ${thing}?`, `Which colour ${verb === "is" ? "does" : "do"} ${thing} have?`]), `${capitalise(thing)} ${verb} ${colour}.`);
+    return talk(
+      pick(random, [`What colour ${verb} ${thing}?`, `Which colour ${verb === "is" ? "does" : "do"} ${thing} have?`]),
+      `${capitalise(thing)} ${verb} ${colour}.`,
+    );
   });
 }

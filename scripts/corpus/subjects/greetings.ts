@@ -3,8 +3,36 @@ import type { Conversation } from "../conversation.js";
 import { pick, spread, talk } from "../conversation.js";
 
 const names = [
-  "Lina", "Omar", "Sara", "Ben", "Anna", "Tom", "Mia", "Ali", "Nora", "Sam", "Eva", "Adam", "Maya", "Leo", "Huda", "Jack",
-  "Rosa", "Yusuf", "Clara", "David", "Salma", "Peter", "Layla", "Max", "Julia", "Karim", "Emma", "Noah", "Amal", "Lucy",
+  "Lina",
+  "Omar",
+  "Sara",
+  "Ben",
+  "Anna",
+  "Tom",
+  "Mia",
+  "Ali",
+  "Nora",
+  "Sam",
+  "Eva",
+  "Adam",
+  "Maya",
+  "Leo",
+  "Huda",
+  "Jack",
+  "Rosa",
+  "Yusuf",
+  "Clara",
+  "David",
+  "Salma",
+  "Peter",
+  "Layla",
+  "Max",
+  "Julia",
+  "Karim",
+  "Emma",
+  "Noah",
+  "Amal",
+  "Lucy",
 ] as const;
 
 const hellos = ["Hello", "Hi", "Hey", "Hello there", "Hi there", "Good morning", "Good evening", "Good afternoon"] as const;

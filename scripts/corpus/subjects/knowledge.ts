@@ -13,7 +13,10 @@ const facts: readonly (readonly [readonly string[], string])[] = [
   [["How many years are in a century?", "How long is a century?"], "A century has one hundred years."],
   [["Which month is the shortest?", "What is the shortest month?"], "February is the shortest month."],
   [["Which day is the first day of the year?"], "The first of January is the first day of the year."],
-  [["Why is there day and night?", "What makes day and night?"], "The Earth turns, so each place faces the Sun for some time and then turns away."],
+  [
+    ["Why is there day and night?", "What makes day and night?"],
+    "The Earth turns, so each place faces the Sun for some time and then turns away.",
+  ],
   [["How long does the Moon take to go around the Earth?"], "The Moon goes around the Earth in about twenty seven days."],
   [["Which planet is the largest?", "What is the largest planet?"], "Jupiter is the largest planet that goes around our Sun."],
   [["Which planet is the smallest?", "What is the smallest planet?"], "Mercury is the smallest planet that goes around our Sun."],

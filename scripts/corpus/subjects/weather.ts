@@ -10,13 +10,25 @@ interface Weather {
 
 const weathers: readonly Weather[] = [
   { now: ["It is raining", "It rains a lot"], wear: "a raincoat and take an umbrella", activity: "read a book or play a game inside" },
-  { now: ["It is snowing", "There is a lot of snow"], wear: "a warm coat, gloves and boots", activity: "build a snowman or drink something hot" },
+  {
+    now: ["It is snowing", "There is a lot of snow"],
+    wear: "a warm coat, gloves and boots",
+    activity: "build a snowman or drink something hot",
+  },
   { now: ["It is very hot", "It is a hot day"], wear: "light clothes and a hat", activity: "stay in the shade and drink enough water" },
   { now: ["It is very cold", "It is a cold day"], wear: "a thick coat, a scarf and gloves", activity: "cook a warm soup" },
   { now: ["It is windy", "There is a strong wind"], wear: "a jacket that keeps the wind out", activity: "fly a kite in an open field" },
   { now: ["It is sunny", "The sun is shining"], wear: "a hat and use sun cream", activity: "take a walk in the park" },
-  { now: ["It is foggy", "There is thick fog"], wear: "something bright so that people can see you", activity: "drive slowly or stay at home" },
-  { now: ["There is a storm", "It thunders"], wear: "strong shoes and a raincoat, but only if you must go out", activity: "stay inside and close the windows" },
+  {
+    now: ["It is foggy", "There is thick fog"],
+    wear: "something bright so that people can see you",
+    activity: "drive slowly or stay at home",
+  },
+  {
+    now: ["There is a storm", "It thunders"],
+    wear: "strong shoes and a raincoat, but only if you must go out",
+    activity: "stay inside and close the windows",
+  },
 ];
 
 const facts: readonly (readonly [string, string])[] = [

@@ -3,42 +3,137 @@ import type { Conversation } from "../conversation.js";
 import { capitalise, pick, spread, talk, withArticle } from "../conversation.js";
 
 const opposites: readonly (readonly [string, string])[] = [
-  ["hot", "cold"], ["big", "small"], ["long", "short"], ["old", "young"], ["fast", "slow"], ["happy", "sad"], ["light", "dark"],
-  ["high", "low"], ["rich", "poor"], ["wet", "dry"], ["full", "empty"], ["open", "closed"], ["hard", "soft"], ["near", "far"],
-  ["early", "late"], ["loud", "quiet"], ["clean", "dirty"], ["strong", "weak"], ["thick", "thin"], ["good", "bad"], ["heavy", "light"],
-  ["day", "night"], ["left", "right"], ["up", "down"], ["begin", "end"], ["give", "take"], ["buy", "sell"], ["push", "pull"],
+  ["hot", "cold"],
+  ["big", "small"],
+  ["long", "short"],
+  ["old", "young"],
+  ["fast", "slow"],
+  ["happy", "sad"],
+  ["light", "dark"],
+  ["high", "low"],
+  ["rich", "poor"],
+  ["wet", "dry"],
+  ["full", "empty"],
+  ["open", "closed"],
+  ["hard", "soft"],
+  ["near", "far"],
+  ["early", "late"],
+  ["loud", "quiet"],
+  ["clean", "dirty"],
+  ["strong", "weak"],
+  ["thick", "thin"],
+  ["good", "bad"],
+  ["heavy", "light"],
+  ["day", "night"],
+  ["left", "right"],
+  ["up", "down"],
+  ["begin", "end"],
+  ["give", "take"],
+  ["buy", "sell"],
+  ["push", "pull"],
 ];
 
 const plurals: readonly (readonly [string, string])[] = [
-  ["book", "books"], ["child", "children"], ["mouse", "mice"], ["foot", "feet"], ["tooth", "teeth"], ["man", "men"], ["woman", "women"],
-  ["leaf", "leaves"], ["knife", "knives"], ["city", "cities"], ["box", "boxes"], ["bus", "buses"], ["baby", "babies"], ["house", "houses"],
-  ["goose", "geese"], ["wolf", "wolves"], ["apple", "apples"], ["glass", "glasses"], ["story", "stories"], ["sheep", "sheep"], ["window", "windows"],
+  ["book", "books"],
+  ["child", "children"],
+  ["mouse", "mice"],
+  ["foot", "feet"],
+  ["tooth", "teeth"],
+  ["man", "men"],
+  ["woman", "women"],
+  ["leaf", "leaves"],
+  ["knife", "knives"],
+  ["city", "cities"],
+  ["box", "boxes"],
+  ["bus", "buses"],
+  ["baby", "babies"],
+  ["house", "houses"],
+  ["goose", "geese"],
+  ["wolf", "wolves"],
+  ["apple", "apples"],
+  ["glass", "glasses"],
+  ["story", "stories"],
+  ["sheep", "sheep"],
+  ["window", "windows"],
 ];
 
 const pasts: readonly (readonly [string, string])[] = [
-  ["go", "went"], ["eat", "ate"], ["see", "saw"], ["write", "wrote"], ["take", "took"], ["give", "gave"], ["come", "came"], ["run", "ran"],
-  ["swim", "swam"], ["read", "read"], ["walk", "walked"], ["play", "played"], ["sing", "sang"], ["buy", "bought"], ["think", "thought"], ["find", "found"],
+  ["go", "went"],
+  ["eat", "ate"],
+  ["see", "saw"],
+  ["write", "wrote"],
+  ["take", "took"],
+  ["give", "gave"],
+  ["come", "came"],
+  ["run", "ran"],
+  ["swim", "swam"],
+  ["read", "read"],
+  ["walk", "walked"],
+  ["play", "played"],
+  ["sing", "sang"],
+  ["buy", "bought"],
+  ["think", "thought"],
+  ["find", "found"],
 ];
 
 const meanings: readonly (readonly [string, string])[] = [
-  ["baker", "a person who makes bread"], ["teacher", "a person who helps others to learn"], ["farmer", "a person who grows food"],
-  ["library", "a place where you can borrow books"], ["island", "land with water on all sides"], ["river", "water that flows through the land to a sea or a lake"],
-  ["bridge", "a way over a river or a road"], ["hospital", "a place where ill people get help"], ["museum", "a place where you can look at old or beautiful things"],
-  ["kitchen", "a room where people cook"], ["garden", "a place where flowers and vegetables grow"], ["umbrella", "a thing that keeps you dry in the rain"],
-  ["map", "a drawing of a place that shows the way"], ["clock", "a thing that shows the time"], ["friend", "a person whom you like and trust"],
-  ["forest", "a place with very many trees"], ["mountain", "a very high hill"], ["village", "a place with a few houses, smaller than a town"],
-  ["market", "a place where people buy and sell things"], ["neighbour", "a person who lives next to you"], ["winter", "the coldest season of the year"],
+  ["baker", "a person who makes bread"],
+  ["teacher", "a person who helps others to learn"],
+  ["farmer", "a person who grows food"],
+  ["library", "a place where you can borrow books"],
+  ["island", "land with water on all sides"],
+  ["river", "water that flows through the land to a sea or a lake"],
+  ["bridge", "a way over a river or a road"],
+  ["hospital", "a place where ill people get help"],
+  ["museum", "a place where you can look at old or beautiful things"],
+  ["kitchen", "a room where people cook"],
+  ["garden", "a place where flowers and vegetables grow"],
+  ["umbrella", "a thing that keeps you dry in the rain"],
+  ["map", "a drawing of a place that shows the way"],
+  ["clock", "a thing that shows the time"],
+  ["friend", "a person whom you like and trust"],
+  ["forest", "a place with very many trees"],
+  ["mountain", "a very high hill"],
+  ["village", "a place with a few houses, smaller than a town"],
+  ["market", "a place where people buy and sell things"],
+  ["neighbour", "a person who lives next to you"],
+  ["winter", "the coldest season of the year"],
 ];
 
 const sentences: readonly (readonly [string, string])[] = [
-  ["apple", "I eat an apple every day."], ["rain", "The rain falls on the roof."], ["school", "The children walk to school."], ["bird", "A small bird sings in the tree."],
-  ["water", "Please drink a glass of water."], ["book", "She reads a good book in the evening."], ["sun", "The sun is warm today."], ["sea", "The boat is on the sea."],
-  ["mother", "My mother sings a quiet song."], ["bread", "The baker sells fresh bread."], ["night", "The stars shine at night."], ["road", "The road is long and straight."],
-  ["door", "Please close the door."], ["letter", "He writes a letter to his friend."], ["horse", "The horse runs over the field."], ["lamp", "The lamp stands on the table."],
+  ["apple", "I eat an apple every day."],
+  ["rain", "The rain falls on the roof."],
+  ["school", "The children walk to school."],
+  ["bird", "A small bird sings in the tree."],
+  ["water", "Please drink a glass of water."],
+  ["book", "She reads a good book in the evening."],
+  ["sun", "The sun is warm today."],
+  ["sea", "The boat is on the sea."],
+  ["mother", "My mother sings a quiet song."],
+  ["bread", "The baker sells fresh bread."],
+  ["night", "The stars shine at night."],
+  ["road", "The road is long and straight."],
+  ["door", "Please close the door."],
+  ["letter", "He writes a letter to his friend."],
+  ["horse", "The horse runs over the field."],
+  ["lamp", "The lamp stands on the table."],
 ];
 
 const days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"] as const;
-const months = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"] as const;
+const months = [
+  "January",
+  "February",
+  "March",
+  "April",
+  "May",
+  "June",
+  "July",
+  "August",
+  "September",
+  "October",
+  "November",
+  "December",
+] as const;
 
 const kinds = ["opposite", "opposite", "plural", "past", "meaning", "meaning", "sentence", "day", "month"] as const;
 
@@ -50,7 +145,10 @@ export function words(random: Random, count: number): Conversation[] {
         const [a, b] = pick(random, opposites);
         // "light" has two opposites, so it is only ever the answer.
         const [word, other] = b === "light" || (a !== "light" && random.integer(2) === 0) ? [a, b] : [b, a];
-        return talk(pick(random, [`What is the opposite of ${word}?`, `Tell me the opposite of ${word}.`]), `The opposite of ${word} is ${other}.`);
+        return talk(
+          pick(random, [`What is the opposite of ${word}?`, `Tell me the opposite of ${word}.`]),
+          `The opposite of ${word} is ${other}.`,
+        );
       }
       case "plural": {
         const [one, many] = pick(random, plurals);
