@@ -1,11 +1,10 @@
 /** Runs our trainer as tests/golden/train_dpo_*.json says and measures the largest difference of every logged value. */
 import { readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { load_dataset } from "../../src/data/index.js";
 import { AutoModelForCausalLM, type CausalLM, PeftModel } from "../../src/model/index.js";
 import { AutoTokenizer } from "../../src/text/index.js";
 import { DPOConfig, type DPOConfigInput, DPOTrainer } from "../../src/train/index.js";
+import { newFolder } from "./tinyModel.js";
 
 export interface GoldenVariant {
   config: Record<string, unknown>;
@@ -26,8 +25,8 @@ export interface GoldenRun {
   dispose(): Promise<void>;
 }
 
-/** @param more options beside the golden ones, e.g. the engine */
-export async function goldenRun(variant: GoldenVariant, more: DPOConfigInput = {}): Promise<GoldenRun> {
+/** @param more options beside the golden ones, e.g. the engine @param most steps after which it is stopped */
+export async function goldenRun(variant: GoldenVariant, more: DPOConfigInput = {}, most = Infinity): Promise<GoldenRun> {
   const { optimizer: _adamw, ...config } = variant.config;
   const base = await AutoModelForCausalLM.from_pretrained("tests/golden/tiny-qwen2");
   const model = variant.start_adapter === undefined ? base : await PeftModel.from_pretrained(base, `tests/golden/${variant.start_adapter}`);
@@ -39,10 +38,11 @@ export async function goldenRun(variant: GoldenVariant, more: DPOConfigInput = {
     shuffle_dataset: false,
     save_strategy: "no",
     disable_tqdm: true,
-    output_dir: join(tmpdir(), `preflab-golden-${process.pid}`),
+    output_dir: newFolder(),
     ...more,
   });
-  const trainer = new DPOTrainer({
+  const trainer: DPOTrainer = new DPOTrainer({
+    callbacks: [{ on_step_end: ({ global_step }) => void (global_step === most && trainer.stop()) }],
     model,
     ref_model,
     args,
