@@ -10,7 +10,7 @@
  * A blob gets its name only when it is whole and its hash is right (see transfer.ts). A ref is moved only when the files of the new
  * commit are there, so what worked offline before keeps working.
  */
-import { copyFile, mkdir, readFile, readdir, realpath, rename, rm, stat, symlink } from "node:fs/promises";
+import { copyFile, mkdir, readFile, readdir, realpath, rename, stat, symlink } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { getRepoFolderName } from "@huggingface/hub";
 import { HubError } from "../errors.js";
@@ -41,6 +41,8 @@ export function isCommit(revision: string): boolean {
 export function blobName(file: RepositoryFile): string {
   return file.sha256 ?? file.gitHash;
 }
+
+let links = 0;
 
 export class RepositoryCache {
   readonly dir: string;
@@ -122,9 +124,8 @@ export class RepositoryCache {
   /** Puts a blob that is there under its path into the commit's snapshot. Readers see the old entry or the new one. */
   async link(commit: string, file: RepositoryFile): Promise<void> {
     const pointer = join(this.snapshot(commit), ...file.path.split("/"));
-    const temporary = `${pointer}.${process.pid}.tmp`;
+    const temporary = `${pointer}.${process.pid}-${links++}.tmp`;
     await mkdir(dirname(pointer), { recursive: true });
-    await rm(temporary, { force: true });
     try {
       await symlink(relative(await realpath(dirname(pointer)), join(await realpath(join(this.dir, "blobs")), blobName(file))), temporary);
     } catch (error) {

@@ -52,6 +52,8 @@ export async function fetchBlob(transfer: Transfer): Promise<void> {
 }
 
 async function receiveBlob(transfer: Transfer, blob: string): Promise<void> {
+  // Another caller may have finished it a moment ago.
+  if (await transfer.cache.hasBlob(transfer.file)) return;
   await mkdir(dirname(blob), { recursive: true });
   const partial = await claimPartial(blob);
   for (let again = false; ; again = true) {
