@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { errorOf, plain, REPOSITORY, Session, streamText, types } from "./session.js";
+import { errorOf, pause, plain, REPOSITORY, Session, streamText, types } from "./session.js";
 
 describe.each(["in a folder outside any project", "in this repository"])("imports %s", (place) => {
   let session: Session;
@@ -111,6 +111,11 @@ describe("a project of the user", () => {
   });
 
   test("a TypeScript file beside the notebook, and its changes", async () => {
-    expect(plain(await session.run("import { half } from './helper';\nhalf(3)"))).toBe("1.5");
+    const run = await session.run("import { half } from './helper';\nhalf(3)");
+    expect(plain(run)).toBe("1.5");
+    await writeFile(join(folder, "helper.ts"), "export function half(x: number): string {\n  return `${x / 2} exactly`;\n}\n");
+    await pause(1_500); // TypeScript looks at the file four times a second
+    expect(plain(await session.run("import { half } from './helper';\nhalf(3)"))).toBe("'1.5 exactly'");
+    expect(errorOf(await session.run("const wrong: number = half(3);")).evalue).toContain("Type 'string' is not assignable");
   });
 });

@@ -1,0 +1,109 @@
+/** The assignment notebook as students get it, run on a model with random weights: every cell, every check, every output. */
+import { cpSync, mkdtempSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { parameterShapes, Random, readConfig, saveCheckpoint, type NamedTensor } from "../../src/index.js";
+import { readGenerationConfig } from "../../src/model/generationConfig.js";
+import { PLOTLY_MIME } from "../../src/notebook/figures.js";
+import { renderNotebookHtml } from "../../src/notebook/html.js";
+import { readNotebook, type CodeCell, type Notebook } from "../../src/notebook/nbformat.js";
+import { runNotebook } from "../../src/notebook/runner.js";
+
+const PATH = resolve(import.meta.dirname, "../../notebooks/a5-dpo-assignment.ipynb");
+const TINY = resolve(import.meta.dirname, "../../datasets/tiny-qwen2-chat");
+
+async function randomModel(): Promise<string> {
+  const folder = join(mkdtempSync(join(tmpdir(), "preflab-assignment-")), "model");
+  const config = readConfig(TINY);
+  const random = new Random(1);
+  async function* weights(): AsyncGenerator<NamedTensor> {
+    for (const [name, shape] of parameterShapes(config)) {
+      const size = shape.reduce((product, length) => product * length, 1);
+      yield [name, shape, Float32Array.from({ length: size }, () => (name.endsWith("norm.weight") ? 1 : 0.02 * random.normal()))];
+    }
+  }
+  await saveCheckpoint(folder, config, readGenerationConfig(TINY), weights());
+  for (const file of ["tokenizer.json", "tokenizer_config.json"]) cpSync(join(TINY, file), join(folder, file));
+  return folder;
+}
+
+function outputOf(notebook: Notebook, id: string): Record<string, unknown> {
+  const cell = notebook.cells.find((candidate) => candidate.id === id) as CodeCell;
+  const last = cell.outputs.at(-1);
+  if (last?.output_type !== "execute_result") throw new Error(`cell ${id} has no result: ${JSON.stringify(cell.outputs)}`);
+  return last.data;
+}
+
+describe("the file", () => {
+  test("four tasks, each with an aim and a check cell; no outputs, the right kernel", async () => {
+    const notebook = await readNotebook(PATH);
+    const aims = notebook.cells.filter((cell) => cell.cell_type === "markdown" && /^## Task \d/.test(cell.source));
+    expect(aims.map((cell) => /Task (\d)/.exec(cell.source)![1])).toEqual(["1", "2", "3", "4"]);
+    expect(aims.every((cell) => cell.source.includes("**You learn:**"))).toBe(true);
+    expect(notebook.cells.filter((cell) => /^check\d$/.test(cell.id))).toHaveLength(4);
+    expect(notebook.cells.every((cell) => cell.cell_type !== "code" || (cell.outputs.length === 0 && cell.execution_count === null))).toBe(
+      true,
+    );
+    expect(notebook.metadata).toMatchObject({ kernelspec: { name: "preflab" } });
+  });
+});
+
+describe.each([false, true])("a run with use_lora %s", (use_lora) => {
+  let notebook: Notebook;
+  let output_dir: string;
+  beforeAll(async () => {
+    const model_name = await randomModel();
+    output_dir = join(model_name, "..", "out");
+    const parameters = {
+      model_name,
+      output_dir,
+      use_lora,
+      num_examples: 20,
+      num_eval_examples: 8,
+      num_epochs: [2],
+      learning_rates: [use_lora ? 2e-3 : 4e-4],
+      betas: use_lora ? [0.1] : [0.1, 0.5],
+    };
+    const result = await runNotebook(PATH, { parameters, env: { HF_TOKEN: "" } });
+    expect(result.failed).toBeUndefined();
+    notebook = result.notebook;
+  }, 300_000);
+
+  test("no cell writes to stderr, every code cell ran", () => {
+    const cells = notebook.cells.filter((cell) => cell.cell_type === "code");
+    expect(cells.flatMap((cell) => cell.outputs).filter((output) => output.output_type === "stream" && output.name === "stderr")).toEqual(
+      [],
+    );
+    expect(cells.map((cell) => cell.execution_count)).toEqual(cells.map((_, at) => at + 1));
+  });
+
+  test("the ranked table has one row a trial, the curves have the numbers of the steps", () => {
+    expect(outputOf(notebook, "rank")["text/html"]).toContain("ranked by eval_accuracy");
+    const { data } = outputOf(notebook, "curves-best")[PLOTLY_MIME] as { data: { name: string; x: number[]; y: number[] }[] };
+    const loss = data[0]!;
+    expect(loss.x).toEqual([1, 2, 3, 4, 5, 6, 7, 8]); // 20 pairs in batches of 5, twice
+    expect(loss.y[0]).toBeCloseTo(Math.log(2), 3);
+    expect(data.map((trace) => trace.name)).toEqual(expect.arrayContaining(["chosen", "rejected", "margin"]));
+    expect((outputOf(notebook, "curves-all")[PLOTLY_MIME] as { data: unknown[] }).data).toHaveLength(use_lora ? 1 : 2);
+  });
+
+  test("model and tokenizer are saved and copied to the local hub", () => {
+    const saved = readdirSync(join(output_dir, "dpo_finetuned_model"));
+    expect(saved).toEqual(
+      expect.arrayContaining(
+        use_lora
+          ? ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json"]
+          : ["config.json", "model.safetensors", "tokenizer.json"],
+      ),
+    );
+    expect(readdirSync(join(output_dir, "hub", "your-name", "dpo_finetuned_model"))).toEqual(saved);
+  });
+
+  test("answers before and after are a table; the page has every figure", () => {
+    expect(outputOf(notebook, "after")["text/html"]).toMatch(/>before<[\s\S]*>after</);
+    const html = renderNotebookHtml(notebook);
+    expect(html.match(/id="plot-\d+"/g)).toHaveLength(2);
+    expect(html).not.toContain('class="code failed"');
+  });
+});
