@@ -11,13 +11,13 @@ const INPUT_OPTIONS = defineOptions("Model and data", {
     type: "string",
     required: true,
     placeholder: "DIR",
-    help: "Folder of a Qwen2 or Qwen2.5 checkpoint with its tokenizer",
+    help: "Folder of a Qwen2 or Qwen2.5 checkpoint with its tokenizer, or its id on the Hugging Face Hub",
   },
   dataset_name: {
     type: "string",
     required: true,
-    placeholder: "FILE_OR_DIR",
-    help: "Preference rows: a .jsonl, .json, .csv, .parquet or .xlsx file, or a folder of them",
+    placeholder: "FILE_OR_DIR_OR_HUB_ID",
+    help: "Preference rows: a .jsonl, .json, .csv, .parquet or .xlsx file, a folder of them, or an id on the Hugging Face Hub",
   },
   dataset_train_split: { type: "string", default: "train", help: "Split to train on, when the data set has splits" },
   dataset_test_split: { type: "string", default: "test", help: "Split to evaluate on; used with eval_strategy steps or epoch" },
@@ -35,7 +35,7 @@ const TABLES = [INPUT_OPTIONS, DPO_OPTIONS, LORA_FLAGS];
 
 export const dpo: Command = {
   name: "dpo",
-  usage: "preflab dpo --model_name_or_path DIR --dataset_name FILE_OR_DIR [flags]",
+  usage: "preflab dpo --model_name_or_path DIR --dataset_name FILE_OR_DIR_OR_HUB_ID [flags]",
   summary:
     "Fine-tunes a model on preference pairs with Direct Preference Optimization. Flags are TRL's; the model, its tokenizer and trainer_state.json go to output_dir.",
   tables: TABLES,
@@ -58,6 +58,8 @@ export const dpo: Command = {
           import("../data/index.js"),
           import("../train/index.js"),
           import("../compile/installedBackends.js"),
+          // Importing it lets Hub ids stand where a path can.
+          import("../hub/index.js"),
         ]);
       if (args.backend !== null) await registerBackend(args.backend);
       const processing_class = await AutoTokenizer.from_pretrained(input.model_name_or_path);

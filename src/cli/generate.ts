@@ -10,9 +10,9 @@ const INPUT_OPTIONS = defineOptions("Model and prompts", {
     type: "string",
     required: true,
     placeholder: "DIR",
-    help: "Folder of a Qwen2 or Qwen2.5 checkpoint with its tokenizer",
+    help: "Folder of a Qwen2 or Qwen2.5 checkpoint with its tokenizer, or its id on the Hugging Face Hub",
   },
-  adapter: { type: "string", default: null, nullable: true, placeholder: "DIR", help: "Folder of a LoRA adapter for that model" },
+  adapter: { type: "string", default: null, nullable: true, placeholder: "DIR", help: "Folder or Hub id of a LoRA adapter for that model" },
   prompt: { type: "string", list: true, repeat: true, required: true, help: "A prompt; repeat for more" },
   chat: { type: "boolean", default: false, help: "Put each prompt into the chat template as a user's message" },
   json: { type: "boolean", default: false, help: "Print one JSON object a prompt: prompt, prompt_ids, new_ids, text, tokens_per_second" },
@@ -77,10 +77,14 @@ export const generate: Command = {
         import("../text/index.js"),
         import("../model/index.js"),
         import("../generate/index.js"),
+        // Importing it lets Hub ids stand where a path can.
+        import("../hub/index.js"),
       ]);
-      const tokenizer = await AutoTokenizer.from_pretrained(input.model_name_or_path);
-      const base = await AutoModelForCausalLM.from_pretrained(input.model_name_or_path);
-      const model: CausalLM = input.adapter === null ? base : await PeftModel.from_pretrained(base, input.adapter);
+      // A download reports its progress on stdout, where only JSON may stand.
+      const repository = input.json ? ({ progress: false } as const) : {};
+      const tokenizer = await AutoTokenizer.from_pretrained(input.model_name_or_path, repository);
+      const base = await AutoModelForCausalLM.from_pretrained(input.model_name_or_path, repository);
+      const model: CausalLM = input.adapter === null ? base : await PeftModel.from_pretrained(base, input.adapter, repository);
       try {
         for (const prompt of input.prompt) {
           const promptIds = encodePrompt(tokenizer, prompt, input.chat);

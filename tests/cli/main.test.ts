@@ -73,7 +73,7 @@ describe("a wrong command line: exit code 2, the message on stderr, nothing on s
     [["dpo", ...MODEL, ...DATA, "--bf16"], "preflab dpo: --bf16 is not offered; training computes in float32; remove it"],
     [
       ["dpo", ...MODEL],
-      "preflab dpo: --dataset_name must be given; Preference rows: a .jsonl, .json, .csv, .parquet or .xlsx file, or a folder of them",
+      "preflab dpo: --dataset_name must be given; Preference rows: a .jsonl, .json, .csv, .parquet or .xlsx file, a folder of them, or an id on the Hugging Face Hub",
     ],
     [["dpo", ...MODEL, ...DATA, "extra"], "preflab dpo: unexpected extra; flags are written --name value"],
     [["dpo", ...MODEL, ...DATA, "--config", "no-such.yaml"], /^--config no-such\.yaml: the file cannot be read; ENOENT/],
@@ -107,6 +107,17 @@ describe("a failure while running: exit code 1", () => {
     expect(result).toMatchObject({ code: 1, stdout: "" });
     expect(result.stderr).toContain("no-such-model");
     expect(result.stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test.each([
+    ["dpo", ...DATA],
+    ["generate", "--prompt", "hi"],
+  ])("%s: a name that is no path is a Hub id", async (...argv) => {
+    const result = await preflab([...argv, "--model_name_or_path", "nobody/no-such-model"], {
+      env: { HF_HUB_OFFLINE: "1", HF_HUB_CACHE: folder },
+    });
+    expect(result).toMatchObject({ code: 1, stdout: "" });
+    expect(result.stderr).toMatch(/^Hub nobody\/no-such-model: /);
   });
 
   test("PREFLAB_DEBUG=1 adds the stack", async () => {
