@@ -31,8 +31,10 @@ async function openSession(model: Uint8Array, { device, threads }: SessionOption
   return ort.InferenceSession.create(model, {
     executionProviders: device === "cpu" ? ["cpu"] : [device, "cpu"],
     intraOpNumThreads: threads,
-    // With the arena every session keeps its own pool of activations; without it a step is as fast and memory returns.
-    enableCpuMemArena: false,
+    // The arena keeps a session's activations from being mapped anew, page by page, in every run; the memory pattern
+    // would reserve nearly three times as much for the same speed (docs/log.md).
+    enableCpuMemArena: true,
+    enableMemPattern: false,
     graphOptimizationLevel: "basic",
     logSeverityLevel: 3,
   });

@@ -57,8 +57,10 @@ export function groupedQueryAttention(q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tens
     const qs = stackQueries(queries);
     const ks = stackKeys(keys);
     const vs = stackKeys(values);
-    const scores = tf.reshape(scaledMatMul(qs, ks, scale), [heads, tokens, seen]);
-    const weights = tf.reshape(tf.softmax(tf.add(scores, mask)), [kvHeads, group * tokens, seen]); // [K, G·T, S]
+    const scores = scaledMatMul(qs, ks, scale); // [K, G·T, S]
+    // Spelled out for every head: adding equal shapes is several times faster than broadcasting, and all layers share it.
+    const wideMask = tf.tile(tf.expandDims(mask, 0), [kvHeads, group, 1]);
+    const weights = tf.softmax(tf.add(scores, wideMask) as tf.Tensor3D); // [K, G·T, S]
     const out = tf.matMul(weights, vs) as tf.Tensor3D; // [K, G·T, hd]
     save([qs, ks, vs, weights, out]);
     return {
