@@ -69,6 +69,7 @@ export class DPOTrainer {
   #pairsSeen = 0;
   #savedStep = -1;
   #trained = false;
+  #disposed = false;
 
   /** Tokenises the data; the model's weights are read when training starts.
    *  @throws ConfigError, DataError */
@@ -105,6 +106,7 @@ export class DPOTrainer {
    * @throws ConfigError `output_dir` before any work if nothing could be saved there
    */
   async train(): Promise<TrainOutput> {
+    this.#requireAlive("train");
     if (this.#trained) throw new ConfigError("trained", "DPOTrainer: train() runs once; make a new trainer to go on from this model");
     if (inTraining.has(this.model)) throw new ConfigError("in_training", "DPOTrainer: this model is being trained; wait for that train() to end");
     inTraining.add(this.model);
@@ -243,6 +245,7 @@ export class DPOTrainer {
 
   /** Loss and metrics on the evaluation pairs, with `eval_` before every name; also logged. */
   async evaluate(): Promise<LogEntry> {
+    this.#requireAlive("evaluate");
     if (this.#eval === undefined) throw new ConfigError("eval_dataset", "DPOTrainer: evaluate needs an eval_dataset, got none");
     const engine = await this.model.load(this.args);
     if (!this.#references.has(this.#eval[0]!)) {
@@ -323,6 +326,7 @@ export class DPOTrainer {
 
   /** Saves the model (with LoRA: the adapter), its tokenizer and the options. @param dir default `output_dir` */
   async save_model(dir: string = this.args.output_dir): Promise<void> {
+    this.#requireAlive("save_model");
     await saveFolder(dir, this.#saved());
   }
 
@@ -336,8 +340,14 @@ export class DPOTrainer {
 
   /** Frees the compute worker, with the weights of the model and of the reference. */
   async dispose(): Promise<void> {
+    this.#disposed = true;
     await this.model.base.dispose();
     await this.#reference?.base.dispose();
+  }
+
+  /** The weights that training made are gone after dispose; those of the files must not be taken for them. */
+  #requireAlive(method: string): void {
+    if (this.#disposed) throw new ConfigError("disposed", `DPOTrainer: ${method}() must come before dispose(), which frees the weights; make a new trainer`);
   }
 
   #saved() {

@@ -38,7 +38,7 @@ export class MicroBatchRunner {
   private constructor(engine: Engine, model: CausalLM, args: DPOConfig) {
     this.#args = args;
     this.#model = model;
-    this.#widths = args.disable_dropout ? new Map() : dropoutWidths(model);
+    this.#widths = args.disable_dropout ? new Map<string, number>() : dropoutWidths(model);
     this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss: lossFunction(args), beta: args.beta }, this.#widths);
     this.#slopesProgram = gradientProgram(engine, model, { kind: "slopes" }, this.#widths);
     this.#scoring = scoringProgram(engine, model, { metrics: true, dropoutWidths: this.#widths });
