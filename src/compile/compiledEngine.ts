@@ -7,7 +7,7 @@ import { sizeOf } from "./graph.js";
 import type { HostDType, HostData, HostTensor, HostTensors } from "./hostTensor.js";
 import { encodeOnnxModel } from "./onnxModel.js";
 import { foldBias, prune } from "./optimise.js";
-import { type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
+import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
 import { type Sizes, bindSizes, boundShape, constantValue, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
 import { StoredShapes } from "./storedShapes.js";
 import { type TensorFunction, type TracedInput, trace } from "./trace.js";
@@ -24,6 +24,10 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+/** What to do before the process ends, for every engine with a worker. */
+const atExit = new Set<() => void>();
+process.on("exit", () => atExit.forEach((wait) => wait()));
+
 /** What a call will change in the store. */
 type Changes = Iterable<StoredShape | { name: string; removed: true }>;
 
@@ -31,7 +35,7 @@ export class CompiledEngine implements Engine {
   readonly kind = "compiled";
   readonly description: string;
   readonly #options: SessionOptions;
-  readonly #abortEpoch = new Int32Array(new SharedArrayBuffer(4));
+  readonly #control = new Int32Array(new SharedArrayBuffer(4 * Object.keys(CONTROL).length));
   readonly #pending = new Map<number, Pending>();
   readonly #stored = new StoredShapes();
   #worker: Worker | undefined;
@@ -39,6 +43,8 @@ export class CompiledEngine implements Engine {
   #nextSession = 0;
   /** Why no call can be made any more: the engine was disposed, or its worker ended and took the store with it. */
   #ended: EngineError | undefined;
+  #disposed: Promise<void> | undefined;
+  readonly #awaitAtExit = (): void => this.#awaitIdle();
 
   constructor({ device = "cpu", threads = 0 }: CompiledEngineOptions = {}) {
     this.#options = { device, threads };
@@ -101,20 +107,42 @@ export class CompiledEngine implements Engine {
   }
 
   abort(): void {
-    Atomics.add(this.#abortEpoch, 0, 1);
+    Atomics.add(this.#control, CONTROL.abortEpoch, 1);
   }
 
-  async dispose(): Promise<void> {
+  dispose(): Promise<void> {
+    return (this.#disposed ??= this.#shutDown());
+  }
+
+  async #shutDown(): Promise<void> {
     const worker = this.#worker;
-    this.abort();
-    this.#end(new EngineError("disposed", "engine: it was disposed"));
+    const disposed = new EngineError("disposed", "engine: it was disposed");
+    this.#ended ??= disposed;
+    if (worker !== undefined) {
+      Atomics.store(this.#control, CONTROL.closing, 1);
+      // Fails if the worker has ended by itself, which is as good.
+      await this.#post(worker, { kind: "end" }).catch(() => undefined);
+    }
+    this.#end(disposed);
     await worker?.terminate();
+  }
+
+  /**
+   * Holds the process up until the call under way is done, and lets no other begin. A thread that ends inside ONNX Runtime takes the
+   * process down with it.
+   */
+  #awaitIdle(): void {
+    Atomics.store(this.#control, CONTROL.closing, 1);
+    Atomics.wait(this.#control, CONTROL.busy, 1);
   }
 
   #call(request: Request, changes: Changes = [], transfer: ArrayBuffer[] = []): Promise<HostTensors> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    const worker = (this.#worker ??= this.#start());
-    const envelope: Envelope = { id: this.#nextId++, epoch: Atomics.load(this.#abortEpoch, 0), request };
+    return this.#post((this.#worker ??= this.#start()), request, changes, transfer);
+  }
+
+  #post(worker: Worker, request: Request, changes: Changes = [], transfer: ArrayBuffer[] = []): Promise<HostTensors> {
+    const envelope: Envelope = { id: this.#nextId++, epoch: Atomics.load(this.#control, CONTROL.abortEpoch), request };
     return new Promise((resolve, reject) => {
       worker.postMessage(envelope, transfer);
       this.#pending.set(envelope.id, { resolve, reject });
@@ -126,7 +154,8 @@ export class CompiledEngine implements Engine {
   #start(): Worker {
     // From source (vitest) the worker is taken from the build, since a worker thread loads JavaScript only.
     const file = import.meta.url.endsWith(".ts") ? "../../dist/src/compile/worker.js" : "./worker.js";
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: { abortEpoch: this.#abortEpoch } });
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: { control: this.#control } });
+    atExit.add(this.#awaitAtExit);
     const instead = "its tensors are lost, make a new engine";
     worker.on("message", (reply: Reply) => this.#settle(reply));
     worker.on("error", (error) =>
@@ -153,6 +182,7 @@ export class CompiledEngine implements Engine {
   }
 
   #end(reason: EngineError): void {
+    atExit.delete(this.#awaitAtExit);
     this.#ended ??= reason;
     this.#worker = undefined;
     this.#stored.clear();

@@ -99,7 +99,6 @@ export class EagerEngine implements Engine {
   }
 
   async dispose(): Promise<void> {
-    this.abort();
     this.#disposed = true;
     await this.#queue;
     this.#tensors.forEach((tensor) => tensor.dispose());
@@ -185,6 +184,7 @@ export class EagerEngine implements Engine {
     if (this.#disposed) return Promise.reject(new EngineError("disposed", "engine: it was disposed"));
     const epoch = this.#epoch;
     const result = this.#queue.then(async () => {
+      if (this.#disposed) throw new EngineError("disposed", "engine: it was disposed before the call began");
       if (epoch < this.#epoch) throw new EngineError("aborted", "engine: the call was aborted before it began");
       if (tf.engine().backendName !== this.#backend && !(await tf.setBackend(this.#backend))) {
         throw new EngineError("no_backend", `EagerEngine: backend "${this.#backend}" failed to start; run preflab doctor`);

@@ -83,5 +83,6 @@ export interface Engine {
   compile(fn: TensorFunction, signature: Signature, options?: { name?: string }): Program;
   /** Rejects all calls that have not begun, with EngineError `aborted`. */
   abort(): void;
+  /** Waits for the call under way, rejects those behind it with EngineError `disposed`, and frees everything. */
   dispose(): Promise<void>;
 }

@@ -4,7 +4,17 @@ import type { FileTensor } from "./fileTensors.js";
 import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
 
 /** Stands before the names of a model's outputs: a state has an input and an output of one name, and ONNX wants two. */
-export const OUTPUT_PREFIX = "out/";
+export const OUTPUT_PREFIX = "%out/";
+
+/** Numbers that both threads see at once, by index in one shared Int32Array. */
+export const CONTROL = {
+  /** Counts calls of `abort`; calls that were made before the last one are not begun. */
+  abortEpoch: 0,
+  /** 1 while the worker carries out a call. Ending the thread in the middle of one would end the whole process. */
+  busy: 1,
+  /** 1 once nothing is to be begun any more. */
+  closing: 2,
+} as const;
 
 export interface SessionOptions {
   readonly device: "cpu" | "webgpu" | "cuda";
@@ -21,6 +31,8 @@ export type Request =
   | { kind: "remove"; names: string[] }
   | { kind: "open"; session: string; model: Uint8Array; options: SessionOptions }
   | { kind: "close"; session: string }
+  /** Frees everything; the thread may be ended after the reply. */
+  | { kind: "end" }
   | {
       kind: "run";
       session: string;

@@ -67,7 +67,7 @@ function written(kernel: Kernel, call: KernelCall): Value | Value[] {
  * @param fn called once; it must be synchronous and may use `tf.valueAndGrads` and `tf.customGrad`
  * @param where names the function in errors
  * @throws EngineError `untraceable_op`, `no_gradient`, `traced_read`, `traced_random`, `traced_variable`, `traced_async`, `nested_trace`,
- *   `stale_tensor`, `output_type`
+ *   `stale_tensor`, `output_type`, `input_name`
  */
 export function trace(fn: TensorFunction, inputs: ReadonlyMap<string, TracedInput>, where: string): Trace {
   if (tracing !== undefined)
@@ -90,6 +90,8 @@ export function trace(fn: TensorFunction, inputs: ReadonlyMap<string, TracedInpu
   try {
     const tensors: TensorMap = {};
     for (const [name, { dtype, shape, value }] of inputs) {
+      if (name.startsWith("%"))
+        throw new EngineError("input_name", `${where}: input names must not begin with %, got "${name}"; rename it`);
       const symbol = value === undefined ? graph.input(name, dtype, shape) : graph.constant(value, dtype, shape);
       tensors[name] = engine.makeTensorFromTensorInfo(active.tensorInfo(symbol));
     }

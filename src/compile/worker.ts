@@ -7,11 +7,11 @@ import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
 import { readFileTensor } from "./fileTensors.js";
 import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
-import { type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions } from "./protocol.js";
+import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions } from "./protocol.js";
 import { TensorStore } from "./tensorStore.js";
 
 const port = parentPort!;
-const abortEpoch = (workerData as { abortEpoch: Int32Array }).abortEpoch;
+const { control } = workerData as { control: Int32Array };
 const store = new TensorStore();
 const sessions = new Map<string, Ort.InferenceSession>();
 let runtime: typeof Ort | undefined;
@@ -66,6 +66,10 @@ async function carryOut(request: Request): Promise<HostTensors> {
       await sessions.get(request.session)?.release();
       sessions.delete(request.session);
       return {};
+    case "end":
+      for (const session of sessions.values()) await session.release();
+      sessions.clear();
+      return {};
     case "run":
       return run(request);
   }
@@ -100,15 +104,28 @@ function isAbortable({ kind }: Request): boolean {
   return kind !== "open" && kind !== "close" && kind !== "remove";
 }
 
+/** @throws EngineError `aborted`, `disposed` */
+function requireWanted(epoch: number, request: Request): void {
+  if (request.kind === "end") return;
+  if (Atomics.load(control, CONTROL.closing) === 1) throw new EngineError("disposed", "engine: it was disposed before the call began");
+  if (epoch < Atomics.load(control, CONTROL.abortEpoch) && isAbortable(request)) {
+    throw new EngineError("aborted", "engine: the call was aborted before it began");
+  }
+}
+
 async function answer({ id, epoch, request }: Envelope): Promise<void> {
   let reply: Reply;
+  // Busy is set before closing is read, and the other thread does it the other way round: one of the two sees the other.
+  Atomics.store(control, CONTROL.busy, 1);
   try {
-    if (epoch < Atomics.load(abortEpoch, 0) && isAbortable(request))
-      throw new EngineError("aborted", "engine: the call was aborted before it began");
+    requireWanted(epoch, request);
     reply = { id, tensors: await carryOut(request) };
   } catch (error) {
     const { code = "session", message } = error as { code?: string; message: string };
     reply = { id, error: { code: typeof code === "string" ? code : "session", message } };
+  } finally {
+    Atomics.store(control, CONTROL.busy, 0);
+    Atomics.notify(control, CONTROL.busy);
   }
   const arrays = "tensors" in reply ? Object.values(reply.tensors).map(({ data }) => data.buffer as ArrayBuffer) : [];
   port.postMessage(reply, arrays);
