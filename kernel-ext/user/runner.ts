@@ -15,8 +15,8 @@ const require = createRequire(import.meta.url);
 
 type Assist = Extract<Request, { type: "complete" | "inspect" | "is_complete" }>;
 
-/** How long a cell that listens to the interrupt signal may take to stop by itself, before the kernel stops waiting for it. */
-const INTERRUPT_GRACE_MS = 10_000;
+/** How long a cell that listens to the interrupt signal may take to stop by itself: a training step of a large model is long. */
+const INTERRUPT_GRACE_MS = 60_000;
 
 interface RunningCell {
   id: string;
@@ -130,15 +130,16 @@ export class CellRunner {
     }
   }
 
-  /** The user pressed stop, and the main thread is free to hear it. */
+  /** The user pressed stop, and the main thread is free to hear it. Pressed again: end the cell at once. */
   interrupt(): void {
     const cell = this.#running;
     if (cell === undefined) return;
     const error = new CellInterrupted();
     for (const asked of this.#inputs.values()) asked.reject(error);
     this.#inputs.clear();
+    const again = cell.abort.signal.aborted;
     cell.abort.abort(error);
-    if (cell.signalUsed) setTimeout(() => cell.end(error), INTERRUPT_GRACE_MS).unref();
+    if (cell.signalUsed && !again) setTimeout(() => cell.end(error), INTERRUPT_GRACE_MS).unref();
     else cell.end(error);
   }
 

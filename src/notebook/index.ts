@@ -32,3 +32,4 @@ export {
   type RunNotebookResult,
 } from "./runner.js";
 export { rankedTable, type RankedTable } from "./tables.js";
+import "./interrupts.js";

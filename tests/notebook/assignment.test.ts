@@ -1,32 +1,14 @@
 /** The assignment notebook as students get it, run on a model with random weights: every cell, every check, every output. */
-import { cpSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { parameterShapes, Random, readConfig, saveCheckpoint, type NamedTensor } from "../../src/index.js";
-import { readGenerationConfig } from "../../src/model/generationConfig.js";
 import { PLOTLY_MIME } from "../../src/notebook/figures.js";
 import { renderNotebookHtml } from "../../src/notebook/html.js";
 import { readNotebook, type CodeCell, type Notebook } from "../../src/notebook/nbformat.js";
 import { runNotebook } from "../../src/notebook/runner.js";
+import { randomModel } from "./randomModel.js";
 
 const PATH = resolve(import.meta.dirname, "../../notebooks/a5-dpo-assignment.ipynb");
-const TINY = resolve(import.meta.dirname, "../../datasets/tiny-qwen2-chat");
-
-async function randomModel(): Promise<string> {
-  const folder = join(mkdtempSync(join(tmpdir(), "preflab-assignment-")), "model");
-  const config = readConfig(TINY);
-  const random = new Random(1);
-  async function* weights(): AsyncGenerator<NamedTensor> {
-    for (const [name, shape] of parameterShapes(config)) {
-      const size = shape.reduce((product, length) => product * length, 1);
-      yield [name, shape, Float32Array.from({ length: size }, () => (name.endsWith("norm.weight") ? 1 : 0.02 * random.normal()))];
-    }
-  }
-  await saveCheckpoint(folder, config, readGenerationConfig(TINY), weights());
-  for (const file of ["tokenizer.json", "tokenizer_config.json"]) cpSync(join(TINY, file), join(folder, file));
-  return folder;
-}
 
 function outputOf(notebook: Notebook, id: string): Record<string, unknown> {
   const cell = notebook.cells.find((candidate) => candidate.id === id) as CodeCell;
@@ -92,7 +74,9 @@ describe.each([false, true])("a run with use_lora %s", (use_lora) => {
     const saved = readdirSync(join(output_dir, "dpo_finetuned_model"));
     const weights = use_lora ? ["adapter_config.json", "adapter_model.safetensors"] : ["config.json", "model.safetensors"];
     expect(saved).toEqual(expect.arrayContaining([...weights, "tokenizer.json"]));
-    expect(readdirSync(join(output_dir, "hub", "your-name", "dpo_finetuned_model"))).toEqual(expect.arrayContaining([...saved, "README.md"]));
+    expect(readdirSync(join(output_dir, "hub", "your-name", "dpo_finetuned_model"))).toEqual(
+      expect.arrayContaining([...saved, "README.md"]),
+    );
   });
 
   test("the results are written for others to compare", () => {
