@@ -54,7 +54,8 @@ export function modelCard(facts: CardFacts): string {
     ...(repo_id.includes("/") && (!(model instanceof PeftModel) || isHubId(base)) ? [`## Use`, usage(repo_id, model, base)] : []),
     ...(trainer === undefined ? [] : [`## Training`, trainingTable(trainer), `## Results`, results(trainer)]),
   ];
-  return `---\n${stringify(head)}---\n\n${sections.join("\n\n")}\n`;
+  // Readers in Python know YAML 1.1, where a bare yes is true.
+  return `---\n${stringify(head, { version: "1.1" })}---\n\n${sections.join("\n\n")}\n`;
 }
 
 function cardTags({ model, trainer, tags }: CardFacts): string[] {

@@ -102,7 +102,9 @@ async function ensureRepository(
   } catch (error) {
     // Who may write to a repository of an organisation need not be allowed to make one.
     if (!(error instanceof HubError) || !["hub_conflict", "hub_forbidden"].includes(error.code)) throw error;
-    const info = await (kind === "model" ? modelInfo({ ...access, name: id }) : datasetInfo({ ...access, name: id })).catch(() => undefined);
+    const info = await (kind === "model" ? modelInfo({ ...access, name: id }) : datasetInfo({ ...access, name: id })).catch(
+      () => undefined,
+    );
     if (info === undefined) throw error;
     if (hidden === true && !info.private) {
       throw new HubError(

@@ -75,15 +75,17 @@ export class FakeHub {
 
   static async start(): Promise<FakeHub> {
     const hub = new FakeHub();
-    for (const server of [hub.#hub, hub.#cdn]) await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => hub.#hub.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => hub.#cdn.listen(0, "localhost", resolve));
     return hub;
   }
 
   get url(): string {
     return `http://127.0.0.1:${(this.#hub.address() as AddressInfo).port}`;
   }
+  /** Another host by name: clients tell hosts apart by it, not by the port. */
   get cdnUrl(): string {
-    return `http://127.0.0.1:${(this.#cdn.address() as AddressInfo).port}`;
+    return `http://localhost:${(this.#cdn.address() as AddressInfo).port}`;
   }
 
   async stop(): Promise<void> {
