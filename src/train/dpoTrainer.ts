@@ -131,9 +131,9 @@ export class DPOTrainer {
     const optimizer = await AdamW.create(engine, this.model, this.args);
     try {
       const totalLoss = await this.#loop(runner, optimizer, engine);
-      const seconds = (performance.now() - started) / 1000;
-      const output = this.#finish(totalLoss, seconds);
-      if (!output.finished && this.#savedStep !== output.global_step) await this.#save();
+      const { global_step } = this.state;
+      if (global_step < this.#plan.totalSteps && this.#savedStep !== global_step) await this.#save();
+      const output = this.#finish(totalLoss, (performance.now() - started) / 1000);
       await this.save_state();
       await this.#emit("on_train_end");
       return output;
