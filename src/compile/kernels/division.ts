@@ -32,7 +32,7 @@ export function modulo(graph: Graph, a: Value, b: Value): Value {
   return select(graph, test(graph, "Or", both("Less"), both("GreaterOrEqual")), remainder, percent(binary(graph, "Add", remainder, b)));
 }
 
-/** 1 in place of 0 and −1: processors trap on x/0 and on −2^31/−1. */
+/** 1 in place of 0 and −1: in ONNX Runtime x/0 fails the run and −2^31/−1 kills the process. */
 function safeDivisor(graph: Graph, b: Value): Value {
   if (b.uniform !== undefined) return b.uniform === 0 || b.uniform === -1 ? graph.fill(1, "int32", b.shape) : b;
   const unsafe = test(graph, "Or", test(graph, "Equal", b, graph.scalar(0, "int32")), test(graph, "Equal", b, graph.scalar(-1, "int32")));
