@@ -4,13 +4,7 @@ import { ConfigError, DataError, nearestName } from "../errors.js";
 import { chooseDataFiles, type DataFileQuery } from "./dataFiles.js";
 import { Dataset } from "./dataset.js";
 import { READERS, type ReaderOptions } from "./reader.js";
-import {
-  fetchRepository,
-  REPOSITORY_OPTION_NAMES,
-  type RepositoryListing,
-  type RepositoryOptions,
-  takeRepositoryOptions,
-} from "./repository.js";
+import { fetchRepository, type RepositoryListing, type RepositoryOptions, takeRepositoryOptions } from "./repository.js";
 import { parseSplit, splitOfPath, takeSlice } from "./split.js";
 
 /** Options of `load_dataset`. */
@@ -21,7 +15,7 @@ export interface LoadDatasetOptions extends ReaderOptions, RepositoryOptions {
   name?: string;
 }
 
-const OPTION_NAMES: readonly (keyof LoadDatasetOptions)[] = ["split", "name", "field", "delimiter", "sheet", ...REPOSITORY_OPTION_NAMES];
+const OPTION_NAMES = ["split", "name", "field", "delimiter", "sheet"] as const;
 
 /**
  * Loads one split of a data set from a file, a directory, or the Hugging Face Hub (`owner/name`, when no such path exists).
@@ -39,17 +33,11 @@ const OPTION_NAMES: readonly (keyof LoadDatasetOptions)[] = ["split", "name", "f
  * @throws ConfigError for an unknown option, or one that the format does not have; HubError
  */
 export async function load_dataset(pathOrId: string, options: LoadDatasetOptions = {}): Promise<Dataset> {
-  for (const name of Object.keys(options)) {
-    if (!(OPTION_NAMES as readonly string[]).includes(name)) {
-      const nearest = nearestName(name, OPTION_NAMES);
-      const advice = nearest === undefined ? `the options are ${OPTION_NAMES.join(", ")}` : `did you mean ${nearest}?`;
-      throw new ConfigError("option_unknown", `load_dataset: options must be known, got ${name}; ${advice}`);
-    }
-  }
+  const [repository] = takeRepositoryOptions("load_dataset", options, OPTION_NAMES);
   const split = parseSplit(options.split ?? "train");
   const query = { split: split.name, name: options.name };
   const select = (listing: RepositoryListing): Promise<string[]> => chooseDataFiles(listing, query);
-  const fetched = await fetchRepository("load_dataset", pathOrId, { kind: "dataset", select }, takeRepositoryOptions(options)[0]);
+  const fetched = await fetchRepository("load_dataset", pathOrId, { kind: "dataset", select }, repository);
   const files = fetched === undefined ? await chooseFiles(pathOrId, query) : fetched.files.map((file) => join(fetched.dir, file));
   const parts: Dataset[] = [];
   for (const file of files) parts.push(await readFileRows(file, options));

@@ -2,8 +2,9 @@
  * Where a loader's files come from: a local folder, or a repository on the Hugging Face Hub. Loaders live left of `hub/` in the order
  * of the pipeline, so they name what they need here, and `hub/` fills in how it is fetched. Importing the package's index does that.
  */
-import { stat } from "node:fs/promises";
-import { ConfigError, HubError } from "../errors.js";
+import { readdir, stat } from "node:fs/promises";
+import { unknownOption } from "../config/index.js";
+import { ConfigError, HubError, nearestName } from "../errors.js";
 
 /** How a Hub id is fetched; without effect on a local path, except `revision`, which is refused there. Names are transformers'. */
 export interface RepositoryOptions {
@@ -19,19 +20,19 @@ export interface RepositoryOptions {
   progress?: TransferListener | false;
 }
 
-/** The names of `RepositoryOptions`, for loaders that check theirs. */
-export const REPOSITORY_OPTION_NAMES: readonly (keyof RepositoryOptions)[] = [
-  "revision",
-  "token",
-  "cache_dir",
-  "local_files_only",
-  "progress",
-];
+const REPOSITORY_OPTION_NAMES: readonly (keyof RepositoryOptions)[] = ["revision", "token", "cache_dir", "local_files_only", "progress"];
 
-/** Parts a loader's options into those about the repository and its own. */
+/** Parts a loader's options into those about the repository and its own.
+ *  @param ownNames names of its own options
+ *  @throws ConfigError `option_unknown` */
 export function takeRepositoryOptions<Options extends RepositoryOptions>(
+  where: string,
   options: Options,
+  ownNames: readonly Exclude<keyof Options & string, keyof RepositoryOptions>[],
 ): [repository: RepositoryOptions, own: Omit<Options, keyof RepositoryOptions>] {
+  const known = [...ownNames, ...REPOSITORY_OPTION_NAMES] as readonly string[];
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw unknownOption(unknown, known, { where });
   const { revision, token, cache_dir, local_files_only, progress, ...own } = options;
   return [{ revision, token, cache_dir, local_files_only, progress }, own];
 }
@@ -60,7 +61,7 @@ export interface RepositoryListing {
   /** Every file's path, with `/`. */
   readonly files: readonly string[];
   /** Fetches one small text file of the repository. */
-  read(file: string): Promise<string>;
+  readonly read: (file: string) => Promise<string>;
 }
 
 /** What a loader wants. */
@@ -128,5 +129,19 @@ export async function fetchRepository(
       `${where}: the Hub must be loaded to fetch "${pathOrId}", got only a part of the package; import "preflab" as a whole, or pass a local folder`,
     );
   }
-  return resolver(pathOrId, request, options);
+  try {
+    return await resolver(pathOrId, request, options);
+  } catch (error) {
+    throw error instanceof HubError ? await mentionFolder(error, pathOrId) : error;
+  }
+}
+
+/** `runs/modle` looks like an id; where there is a folder `runs`, the error says what it holds. */
+async function mentionFolder(error: HubError, path: string): Promise<HubError> {
+  const [folder, name] = path.split("/") as [string, string];
+  const neighbours = await readdir(folder).catch(() => undefined);
+  if (neighbours === undefined) return error;
+  const nearest = nearestName(name, neighbours);
+  const advice = nearest === undefined ? "" : `; did you mean ${folder}/${nearest}?`;
+  return new HubError(error.code, `${error.message}. There is a local folder ${folder}, but no ${name} in it${advice}`, { cause: error });
 }

@@ -63,7 +63,7 @@ export function refusalError(
   if (status === 401 && token !== undefined && errorCode !== "RepoNotFound") {
     return new HubError(
       "hub_login",
-      `${where}: the token from ${token.source} must be valid, ${got}; make a new one at https://huggingface.co/settings/tokens`,
+      `${where}: the token from ${token.source} must be valid, ${got}; make a new one at https://huggingface.co/settings/tokens, or pass { token: false } for what is public`,
     );
   }
   // The Hub answers 401, not 404, to strangers who ask for what does not exist, so as not to tell what is private.

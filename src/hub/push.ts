@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
+import { unknownOption } from "../config/index.js";
 import { type RepositoryOptions, isRepositoryId } from "../data/repository.js";
 import { ConfigError, HubError, PreflabError } from "../errors.js";
 import { CausalLM, PeftModel } from "../model/index.js";
@@ -102,8 +103,7 @@ function checkRequest({ where, repo_id }: Parcel, options: PushToHubOptions, nam
     );
   }
   const unknown = Object.keys(options).find((name) => !names.includes(name));
-  if (unknown !== undefined)
-    throw new ConfigError("option_unknown", `${where}: options must be known, got ${unknown}; the options are ${names.join(", ")}`);
+  if (unknown !== undefined) throw unknownOption(unknown, names, { where });
 }
 
 declare module "../model/causalLM.js" {

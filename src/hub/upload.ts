@@ -122,7 +122,9 @@ function ignoreConflict(error: unknown): void {
 
 async function filesAt(repo: { type: RepositoryAddress["kind"]; name: string }, revision: string, access: Access): Promise<string[]> {
   const paths: string[] = [];
-  for await (const { type, path } of listFiles({ ...access, repo, revision, recursive: false })) if (type === "file") paths.push(path);
+  // The library puts the revision into the address as it is.
+  for await (const { type, path } of listFiles({ ...access, repo, revision: encodeURIComponent(revision), recursive: false }))
+    if (type === "file") paths.push(path);
   return paths;
 }
 

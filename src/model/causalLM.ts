@@ -221,9 +221,9 @@ export class AutoModelForCausalLM {
    * @throws ModelError for what is no checkpoint, or one whose tensors do not fit its config; HubError
    */
   static async from_pretrained(pathOrId: string, options: EngineChoice & RepositoryOptions = {}): Promise<Qwen2ForCausalLM> {
-    const [repository, choice] = takeRepositoryOptions(options);
-    const request = { kind: "model", select: selectCheckpointFiles } as const;
-    const fetched = await fetchRepository("AutoModelForCausalLM", pathOrId, request, repository);
+    const where = "AutoModelForCausalLM.from_pretrained";
+    const [repository, choice] = takeRepositoryOptions(where, options, ["engine", "device", "threads", "backend"]);
+    const fetched = await fetchRepository(where, pathOrId, { kind: "model", select: selectCheckpointFiles }, repository);
     return new Qwen2ForCausalLM(await openCheckpoint(fetched?.dir ?? pathOrId), choice, pathOrId);
   }
 }

@@ -1,6 +1,6 @@
 /** A model with a LoRA adapter, as PEFT's `PeftModel`. The base model's weights are shared, not copied, and stay as they are. */
 import { type Engine, type InputSpec, type TensorMap } from "../compile/index.js";
-import { fetchRepository, type RepositoryOptions } from "../data/repository.js";
+import { fetchRepository, type RepositoryOptions, takeRepositoryOptions } from "../data/repository.js";
 import { Random } from "../random.js";
 import { adapterShapes, openAdapter, saveAdapter, type Adapter as AdapterFiles } from "./adapterFiles.js";
 import { CausalLM, type EngineChoice, type ModelTensors, type Qwen2ForCausalLM } from "./causalLM.js";
@@ -39,7 +39,9 @@ export class PeftModel extends CausalLM {
    * @throws ModelError if it holds no adapter, or one that does not fit the model; HubError
    */
   static async from_pretrained(base: Qwen2ForCausalLM, pathOrId: string, options: RepositoryOptions = {}): Promise<PeftModel> {
-    const fetched = await fetchRepository("PeftModel", pathOrId, { kind: "model", select: selectAdapterFiles }, options);
+    const where = "PeftModel.from_pretrained";
+    const [repository] = takeRepositoryOptions(where, options, []);
+    const fetched = await fetchRepository(where, pathOrId, { kind: "model", select: selectAdapterFiles }, repository);
     const files = await openAdapter(fetched?.dir ?? pathOrId, base.config);
     return new PeftModel(base, files.config, files);
   }

@@ -1,5 +1,5 @@
 import type { Message } from "../data/messages.js";
-import { fetchRepository, type RepositoryOptions } from "../data/repository.js";
+import { fetchRepository, type RepositoryOptions, takeRepositoryOptions } from "../data/repository.js";
 import { ModelError } from "../errors.js";
 import { chooseTemplate, renderTemplate, type ChatTemplateOptions } from "./chatTemplate.js";
 import { makeTokenizer, type LibraryTokenizer } from "./libraryTokenizer.js";
@@ -229,7 +229,9 @@ export class AutoTokenizer {
    *  Hugging Face Hub (`owner/name`, when no such path exists).
    *  @throws ModelError `tokenizer_missing`, `tokenizer_malformed`; HubError */
   static async from_pretrained(pathOrId: string, options: RepositoryOptions = {}): Promise<PreTrainedTokenizer> {
-    const fetched = await fetchRepository("AutoTokenizer", pathOrId, { kind: "model", select: selectTokenizerFiles }, options);
+    const where = "AutoTokenizer.from_pretrained";
+    const [repository] = takeRepositoryOptions(where, options, []);
+    const fetched = await fetchRepository(where, pathOrId, { kind: "model", select: selectTokenizerFiles }, repository);
     return new PreTrainedTokenizer(await readTokenizerFiles(fetched?.dir ?? pathOrId), pathOrId);
   }
 }

@@ -114,7 +114,7 @@ describe("load_dataset of a path", () => {
     const file = await scratch.write("rows.txt", "x");
     await expect(load_dataset(file)).rejects.toThrow(/must be one of .parquet, .*, got .txt; convert or rename it/);
     await expect(load_dataset(file, { spilt: "train" } as object)).rejects.toThrow(
-      "load_dataset: options must be known, got spilt; did you mean split?",
+      "load_dataset: unknown option spilt; did you mean split?",
     );
     const json = await scratch.write("rows.jsonl", "{}");
     await expect(load_dataset(json, { delimiter: ";" })).rejects.toThrow(

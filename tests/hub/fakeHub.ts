@@ -170,6 +170,9 @@ export class FakeHub {
   #cdnRoute(method: string, path: string, body: Buffer, request: IncomingMessage, response: ServerResponse, fault?: Fault): void {
     const oid = path.split("/").at(-1)!;
     if (method === "PUT") {
+      // S3 insists on it.
+      if (request.headers["content-length"] !== String(body.length))
+        throw new Refusal(411, "You must provide the Content-Length HTTP header.");
       if (sha256(body) !== oid) throw new Refusal(400, "the content does not match its hash");
       this.objects.set(oid, body);
       return send(response, 200, {});

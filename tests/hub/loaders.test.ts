@@ -11,6 +11,7 @@ import { failure, useHub } from "./useHub.js";
 
 const scene = useHub();
 const GOLDEN = new URL("../golden/", import.meta.url).pathname;
+const TINY = join(GOLDEN, "tiny-qwen2");
 const quiet = { progress: false } as const;
 
 /** The files of a folder as they would be committed. */
@@ -32,26 +33,26 @@ describe("from_pretrained of an id", () => {
   };
 
   test("fetches the model's files, then the tokenizer's, and no others", async () => {
-    scene.hub.commit("model", "org/tiny", { ...folder(join(GOLDEN, "tiny-qwen2")), ...clutter });
+    scene.hub.commit("model", "org/tiny", { ...folder(TINY), ...clutter });
     const model = await AutoModelForCausalLM.from_pretrained("org/tiny", { engine: "eager", backend: "cpu", ...quiet });
     expect(fetched()).toEqual(["config.json", "generation_config.json", "model.safetensors"]);
     expect(model.name_or_path).toBe("org/tiny");
-    const local = await AutoModelForCausalLM.from_pretrained(join(GOLDEN, "tiny-qwen2"));
+    const local = await AutoModelForCausalLM.from_pretrained(TINY);
     expect(model.config).toEqual(local.config);
     const name = "model.embed_tokens.weight";
     const engine = await model.load();
-    const golden = await openCheckpoint(join(GOLDEN, "tiny-qwen2"));
+    const golden = await openCheckpoint(TINY);
     expect((await engine.fetch(name)).data).toEqual(readFileTensor(golden.tensors.get(name)!));
     const tokenizer = await AutoTokenizer.from_pretrained("org/tiny", quiet);
     expect(fetched()).toEqual(["tokenizer.json", "tokenizer_config.json"]);
-    const same = await AutoTokenizer.from_pretrained(join(GOLDEN, "tiny-qwen2"));
+    const same = await AutoTokenizer.from_pretrained(TINY);
     expect(tokenizer.encode("Hello, مرحبا")).toEqual(same.encode("Hello, مرحبا"));
     expect(tokenizer.chat_template).toBe(same.chat_template);
     await model.dispose();
   });
 
   test("fetches the shards that the index names", async () => {
-    const golden = await openCheckpoint(join(GOLDEN, "tiny-qwen2"));
+    const golden = await openCheckpoint(TINY);
     const tensors = [...golden.tensors.values()].map((entry) => [entry.name, entry.shape, readFileTensor(entry)] as const);
     await saveCheckpoint(join(scene.root, "sharded"), golden.config, golden.generationConfig, tensors, { maxShardBytes: 150_000 });
     scene.hub.commit("model", "org/sharded", { ...folder(join(scene.root, "sharded")), "other.safetensors": "x" });
@@ -63,7 +64,7 @@ describe("from_pretrained of an id", () => {
   });
 
   test("opens an adapter, and tells an adapter from a model", async () => {
-    scene.hub.commit("model", "org/tiny", folder(join(GOLDEN, "tiny-qwen2")));
+    scene.hub.commit("model", "org/tiny", folder(TINY));
     scene.hub.commit("model", "org/lora", { ...folder(join(GOLDEN, "lora_final")), "training_args.bin": "x" });
     const base = await AutoModelForCausalLM.from_pretrained("org/tiny", quiet);
     scene.hub.takeSeen();
@@ -79,6 +80,21 @@ describe("from_pretrained of an id", () => {
       code: "adapter_missing",
       message: expect.stringMatching(/it is a full model/),
     });
+  });
+
+  test("refuses options it does not know", async () => {
+    const wrong = { revison: "v1" } as object;
+    for (const loading of [
+      AutoModelForCausalLM.from_pretrained(TINY, wrong),
+      AutoTokenizer.from_pretrained(TINY, wrong),
+      load_dataset(TINY, wrong),
+    ]) {
+      expect(await failure(loading)).toMatchObject({
+        name: "ConfigError",
+        code: "option_unknown",
+        message: expect.stringMatching(/unknown option revison; did you mean revision\?$/),
+      });
+    }
   });
 
   test("says what a repository lacks before it fetches anything", async () => {
@@ -104,7 +120,7 @@ describe("from_pretrained of an id", () => {
 
 describe("a name", () => {
   test("that exists here is a path", async () => {
-    cpSync(join(GOLDEN, "tiny-qwen2"), join(scene.root, "org/tiny"), { recursive: true });
+    cpSync(TINY, join(scene.root, "org/tiny"), { recursive: true });
     const before = process.cwd();
     process.chdir(scene.root);
     try {
@@ -116,6 +132,21 @@ describe("a name", () => {
         code: "revision_of_path",
         message: expect.stringMatching(/revision is for Hub ids, got "main" with the local path org\/tiny/),
       });
+    } finally {
+      process.chdir(before);
+    }
+  });
+
+  test("that looks like an id but is a mistyped path is told apart", async () => {
+    mkdirSync(join(scene.root, "runs/my-model"), { recursive: true });
+    const before = process.cwd();
+    process.chdir(scene.root);
+    try {
+      const error = await failure(AutoModelForCausalLM.from_pretrained("runs/my-modle"));
+      expect(error).toMatchObject({ name: "HubError", code: "hub_repository" });
+      expect(error.message).toMatch(
+        /^Hub runs\/my-modle: must exist at .*There is a local folder runs, but no my-modle in it; did you mean runs\/my-model\?$/,
+      );
     } finally {
       process.chdir(before);
     }
