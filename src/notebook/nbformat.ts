@@ -1,5 +1,5 @@
 /** Notebook files, nbformat 4.5. In memory a source is one string; on disk it is a list of lines, as Jupyter writes it. */
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DataError } from "../errors.js";
 import type { MimeBundle } from "./mime.js";
@@ -136,6 +136,7 @@ export function formatNotebook(notebook: Notebook): string {
 
 /** Writes beside the target and renames, so that a reader never sees half a file. */
 export async function writeAtomically(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
   const draft = join(dirname(path), `.${process.pid}-${nextDraft++}.tmp`);
   try {
     await writeFile(draft, text);
