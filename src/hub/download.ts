@@ -98,7 +98,8 @@ async function findCommit(source: Source): Promise<Commit> {
     const known = silent ? await cache.ref(revision) : undefined;
     if (known === undefined || (await cache.snapshotFiles(known)).length === 0) throw error;
     const commit = await cachedCommit(source, (error as HubError).message);
-    console.log(`${source.repository.name}: the Hub did not answer; using commit ${commit.hash.slice(0, 7)} from the cache`);
+    // Not on stdout, which may be a program's output.
+    console.warn(`${source.repository.name}: the Hub did not answer; using commit ${commit.hash.slice(0, 7)} from the cache`);
     return commit;
   }
 }
