@@ -25,7 +25,7 @@ export class AdamW {
   readonly #groups: Group[] = [];
   #steps = 0;
 
-  private constructor(engine: Engine, model: CausalLM, options: AdamOptions) {
+  private constructor(engine: Engine, model: CausalLM, options: AdamOptions, groupElements: number) {
     this.#engine = engine;
     this.#model = model;
     this.#options = options;
@@ -38,22 +38,22 @@ export class AdamW {
     };
     for (const [name, shape] of model.trainable()) {
       const size = shape.reduce((product, dimension) => product * dimension, 1);
-      if (elements + size > GROUP_ELEMENTS) flush();
+      if (elements + size > groupElements) flush();
       names.push(name);
       elements += size;
     }
     flush();
   }
 
-  /** Puts zero means and zero gradient sums into the store. */
-  static async create(engine: Engine, model: CausalLM, options: AdamOptions): Promise<AdamW> {
+  /** Puts zero means and zero gradient sums into the store. @param groupElements of the tensors that one program updates */
+  static async create(engine: Engine, model: CausalLM, options: AdamOptions, groupElements = GROUP_ELEMENTS): Promise<AdamW> {
     for (const [name, shape] of model.trainable()) {
       const stored = model.storeName(name);
       for (const slot of [gradientName(stored), meanName(stored), squareName(stored)]) {
         await engine.put(slot, hostTensor(new Float32Array(shape.reduce((product, dimension) => product * dimension, 1)), shape));
       }
     }
-    return new AdamW(engine, model, options);
+    return new AdamW(engine, model, options, groupElements);
   }
 
   /** L2 norm of the summed gradient over all trainable tensors. */

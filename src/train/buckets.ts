@@ -8,7 +8,7 @@ const TILE = 8;
  * At most `maxBuckets` sizes that hold all layouts with the least padding in total (dynamic programming over the
  * sorted lengths). A bucket's number of scored tokens is the largest among its layouts.
  */
-export function chooseBuckets(layouts: readonly PairLayout[], maxBuckets: number): Bucket[] {
+export function chooseBuckets(layouts: Iterable<PairLayout>, maxBuckets: number): Bucket[] {
   const sizes = new Map<number, { count: number; scored: number }>();
   for (const { ids, sources } of layouts) {
     const tokens = roundUp(ids.length);

@@ -3,8 +3,9 @@ import type { HostTensors, Program } from "../compile/index.js";
 import type { Qwen2Config } from "../model/index.js";
 import { type Bucket, type PairLayout, pairInputs } from "./pairLayout.js";
 
-/** A pair that is ready to run. Its program inputs are made when it runs: those of all pairs at once would fill the memory. */
+/** A pair that is ready to run. */
 export interface PreparedPair {
+  /** Made at each look, as its program inputs are at each run: those of all pairs at once would fill the memory. */
   readonly layout: PairLayout;
   readonly bucket: Bucket;
   /** For errors: file and row. */

@@ -1,11 +1,11 @@
 /** Rows → pairs that are ready to run. */
 import { type Dataset, preferenceExamples } from "../data/index.js";
 import { ConfigError, DataError } from "../errors.js";
-import { type PreTrainedTokenizer, tokenizePreferences } from "../text/index.js";
+import { type PreTrainedTokenizer, type TokenizedPair, tokenizePreferences } from "../text/index.js";
 import { bucketOf, chooseBuckets } from "./buckets.js";
 import type { DPOOptions } from "./dpoConfig.js";
 import type { PreparedPair } from "./pairBatch.js";
-import { layoutPair } from "./pairLayout.js";
+import { type Bucket, type PairLayout, layoutPair } from "./pairLayout.js";
 
 export interface PreparedData {
   readonly pairs: PreparedPair[];
@@ -25,15 +25,32 @@ export function preparePairs(dataset: Dataset, tokenizer: PreTrainedTokenizer, v
     const why = dropped.length === 0 ? "the data set is empty" : `all ${dropped.length} rows were dropped, the first because ${dropped[0]!.reason}`;
     throw new DataError("no_rows", `DPOTrainer: ${name} needs at least one pair, but ${why}; check the filter and max_length`);
   }
-  const layouts = pairs.map(layoutPair);
-  const buckets = chooseBuckets(layouts, max_buckets);
-  const prepared = layouts.map((layout, i) => {
-    const origin = [pairs[i]!.file, `row ${pairs[i]!.row}`].filter((part) => part !== undefined).join(" ");
+  const buckets = chooseBuckets(layoutsOf(pairs), max_buckets);
+  const prepared = pairs.map((pair) => {
+    const layout = layoutPair(pair);
+    const origin = [pair.file, `row ${pair.row}`].filter((part) => part !== undefined).join(" ");
     const unknown = layout.ids.find((id) => id >= vocabulary);
     if (unknown !== undefined) {
       throw new ConfigError("vocabulary", `${origin}: token ids must be below the model's vocab_size ${vocabulary}, got ${unknown}; the tokenizer belongs to another model`);
     }
-    return { layout, bucket: bucketOf(buckets, layout), origin };
+    return new LeanPair(pair, bucketOf(buckets, layout), origin);
   });
   return { pairs: prepared, warnings };
+}
+
+function* layoutsOf(pairs: readonly TokenizedPair[]): Generator<PairLayout> {
+  for (const pair of pairs) yield layoutPair(pair);
+}
+
+/** Keeps the ids only, a tenth of its layout. */
+class LeanPair implements PreparedPair {
+  constructor(
+    private readonly pair: TokenizedPair,
+    readonly bucket: Bucket,
+    readonly origin: string,
+  ) {}
+
+  get layout(): PairLayout {
+    return layoutPair(this.pair);
+  }
 }

@@ -41,9 +41,12 @@ class Reference {
 }
 
 describe("AdamW", () => {
-  it("120 steps equal float64, with decay, clipping and a changing rate", async () => {
+  it.each([
+    ["in one program", undefined],
+    ["in several programs", 3000],
+  ])("120 steps equal float64, with decay, clipping and a changing rate, %s", async (_name, groupElements) => {
     const engine = await model.load({ threads: 1 });
-    const optimizer = await AdamW.create(engine, model, OPTIONS);
+    const optimizer = await AdamW.create(engine, model, OPTIONS, groupElements);
     const references = new Map([...(await trainedTensors(model))].map(([name, start]) => [name, new Reference(start)]));
     const random = new Random(9);
     for (let step = 0; step < 120; step++) {
