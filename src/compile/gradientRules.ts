@@ -203,7 +203,8 @@ function registerGatherRule(tf: typeof TensorFlow, rule: (kernelName: string, co
           ); // [length, outer, inner]
           return tf.reshape(tf.transpose(summed, [1, 0, 2]), x.shape);
         }
-        const hits = tf.cast(tf.oneHot(tf.reshape(indices, [batch, picks]), length), "float32"); // [batch, picks, length]
+        // tf.oneHot takes no depth of 1.
+        const hits = length === 1 ? tf.ones([batch, picks, 1]) : tf.cast(tf.oneHot(tf.reshape(indices, [batch, picks]), length), "float32"); // [batch, picks, length]
         const summed = tf.matMul(hits, tf.reshape(rows, [batch, picks, outer * inner]), true, false); // [batch, length, outer·inner]
         return tf.reshape(tf.transpose(tf.reshape(summed, [batch, length, outer, inner]), [0, 2, 1, 3]), x.shape);
       };

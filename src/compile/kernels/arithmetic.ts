@@ -71,12 +71,19 @@ defineKernel("AddN", ({ graph, list, name }) => {
   return list.reduce((sum, value) => add(graph, sum, value));
 });
 
-/** JavaScript has no answer for 1 or −1 to the power of NaN or an infinity; C, which ONNX Runtime asks, says 1. */
+/**
+ * JavaScript has no answer for 1 or −1 to the power of NaN or an infinity; C, which ONNX Runtime asks, says 1. A negative
+ * power of the integer 0 is stored as 0, as JavaScript stores an infinity.
+ */
 function power(graph: Graph, a: Value, b: Value): Value {
   const result = binary(graph, "Pow", a, b);
+  if (a.dtype === "int32") {
+    const zero = graph.scalar(0, "int32");
+    return select(graph, test(graph, "And", test(graph, "Equal", a, zero), test(graph, "Less", b, zero)), zero, result);
+  }
   const safeExponent = b.uniform !== undefined && Number.isFinite(b.uniform);
   const safeBase = a.uniform !== undefined && Math.abs(a.uniform) !== 1;
-  if (a.dtype !== "float32" || safeExponent || safeBase) return result;
+  if (safeExponent || safeBase) return result;
   const one = test(graph, "Equal", unary(graph, "Abs", a), graph.scalar(1));
   // b − b is 0 for finite numbers and NaN for the others.
   const odd = unary(graph, "IsNaN", binary(graph, "Sub", b, b), "bool");

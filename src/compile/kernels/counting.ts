@@ -4,7 +4,7 @@ import { binary, select, test } from "./operators.js";
 import { addAt } from "./indexing.js";
 import { type KernelCall, defineKernel, input } from "./registry.js";
 import { reduce } from "./reductions.js";
-import { cast, constantOffsets, reshape, sizeOf } from "./shapes.js";
+import { asNumber, cast, constantOffsets, reshape, sizeOf } from "./shapes.js";
 
 /** Numbers outside [0, size) are not counted. TensorFlow.js throws for negative ones; a graph has nobody to tell. */
 function bincount(call: KernelCall): Value {
@@ -39,7 +39,8 @@ defineKernel("DenseBincount", bincount);
 
 /** The largest first and equal ones in their order, whether or not `sorted` is asked for. */
 defineKernel("TopK", (call) => {
-  const x = input(call, "x");
+  const given = input(call, "x");
+  const x = asNumber(call.graph, given);
   const k = call.attributes["k"] as number;
   const shape = [...x.shape.slice(0, -1), k];
   const outputs = [
@@ -47,7 +48,7 @@ defineKernel("TopK", (call) => {
     { dtype: "int64" as const, shape },
   ];
   const [values, indices] = call.graph.ops("TopK", [x, call.graph.int64s([k])], outputs, { axis: -1, largest: 1, sorted: 1 });
-  return [values!, cast(call.graph, indices!, "int32")];
+  return [cast(call.graph, values!, given.dtype), cast(call.graph, indices!, "int32")];
 });
 
 /** How many numbers of the sorted row lie before each value. */

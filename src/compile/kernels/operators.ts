@@ -10,7 +10,9 @@ export function unary(graph: Graph, opType: string, x: Value, dtype: DType = x.d
 /** A broadcasting operator on two tensors; the result keeps the operand type unless `dtype` says otherwise. */
 export function binary(graph: Graph, opType: string, a: Value, b: Value, dtype: DType = a.dtype, attributes: Attributes = {}): Value {
   const shape = broadcastShapes(a.shape, b.shape);
-  return graph.op(opType, [shrinkUniform(graph, a, b, shape), shrinkUniform(graph, b, a, shape)], { dtype, shape }, attributes);
+  // One of the two must keep the result's shape.
+  const left = b.uniform === undefined ? shrinkUniform(graph, a, b, shape) : a;
+  return graph.op(opType, [left, shrinkUniform(graph, b, a, shape)], { dtype, shape }, attributes);
 }
 
 /** A broadcasting operator whose result is bool. */

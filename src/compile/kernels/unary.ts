@@ -43,13 +43,14 @@ const composed: Record<string, Unary> = {
   Selu: (graph, x) => graph.op("Selu", [x], x, { alpha: { float: 1.6732632423543772 }, gamma: { float: 1.0507009873554804 } }),
 };
 
-/** What ONNX Runtime computes for int32 as well. */
+/** What ONNX Runtime computes for int32 as well. TensorFlow.js's exp gives float32 for every type. */
 const OF_INTEGERS = new Set(["Abs", "Neg", "Relu", "Sign", "Square"]);
 
 for (const [name, build] of Object.entries({ ...Object.fromEntries(named.map((name) => [name, ofOperator(name)])), ...composed })) {
   defineKernel(name, (call) => {
     const x = input(call, "x");
     if (x.dtype === "bool" && name === "Neg") refuse("the negative of a bool", "use tf.logicalNot, or cast it to int32 first");
+    if (name === "Exp") return build(call.graph, cast(call.graph, x, "float32"));
     return x.dtype === "int32" && OF_INTEGERS.has(name) ? build(call.graph, x) : inFloat(call.graph, x, build);
   });
 }
@@ -64,8 +65,7 @@ function ofOperator(opType: string): Unary {
  */
 function inFloat(graph: Graph, x: Value, build: Unary): Value {
   if (x.dtype === "float32") return build(graph, x);
-  const y = build(graph, cast(graph, x, "float32"));
-  return x.dtype === "int32" ? truncate(graph, y) : cast(graph, y, x.dtype);
+  return cast(graph, truncate(graph, build(graph, cast(graph, x, "float32"))), x.dtype);
 }
 
 /** exp(x) − 1 keeping small x, where the difference would cancel: 2 tanh(x/2) / (1 − tanh(x/2)). */

@@ -127,7 +127,7 @@ const powers: ContractCase[] = [
   }),
   contractCase({
     name: "pow of int32",
-    inputs: { a: ints([2, 3, -2, -3, 0, 1, 10, 2]), b: ints([10, 3, 3, 2, 0, 5, 9, -1]) },
+    inputs: { a: ints([2, 3, -2, -3, 0, 1, 10, 2, 0, -1]), b: ints([10, 3, 3, 2, 0, 5, 9, -1, -1, -3]) },
     fn: ({ a, b }) => tf.pow(a, b),
   }),
   contractCase({
@@ -250,6 +250,18 @@ const more: ContractCase[] = [
       tf.mul(x, tf.sub(tf.fill([2], 0.1), tf.fill([2], 0.3))),
       tf.add(tf.scalar(3, "int32"), tf.scalar(4, "int32")),
       tf.div(tf.scalar(7, "int32"), tf.scalar(2, "int32")),
+    ],
+  }),
+  contractCase({
+    name: "operators on two repeated numbers keep their shape",
+    inputs: { x: normal([2]) },
+    fn: ({ x }) => [
+      tf.maximum(tf.zerosLike(x), tf.onesLike(x)),
+      tf.squaredDifference(tf.ones([2, 1]), tf.zeros([1, 3])),
+      tf.equal(tf.ones([2, 2]), tf.ones([2, 2])),
+      tf.pow(tf.fill([3], 2), tf.fill([3], 3)),
+      tf.mod(tf.fill([2], 7, "int32"), tf.fill([2], 4, "int32")),
+      tf.atan2(tf.ones([2]), tf.ones([1])),
     ],
   }),
   contractCase({

@@ -134,6 +134,11 @@ const onIntegers: ContractCase[] = [
     fn: ({ x }) => [tf.div(tf.log1p(x), x), tf.div(tf.expm1(x), x)],
   }),
   contractCase({
+    name: "exp gives float32 for every type, other kernels keep it",
+    inputs: { i: ints([0, 1, -1]), b: bools([true, false]) },
+    fn: ({ i, b }) => [tf.exp(i), tf.exp(b), tf.expm1(i), tf.log1p(b), tf.reciprocal(b), tf.softplus(b)],
+  }),
+  contractCase({
     name: "abs, sign and relu of bool",
     inputs: { x: bools([true, false]) },
     fn: ({ x }) => [tf.abs(x), tf.relu(x), tf.zerosLike(x), tf.onesLike(x)],

@@ -58,6 +58,18 @@ const gathers: ContractCase[] = [
     gradientOf: ["x"],
   }),
   contractCase({
+    name: "gather with batchDims along an axis of length 1",
+    inputs: {
+      x: normal([2, 1, 3]),
+      i: ints([
+        [0, 0],
+        [0, 0],
+      ]),
+    },
+    fn: ({ x, i }) => tf.gather(x, i, 1, 1),
+    gradientOf: ["x"],
+  }),
+  contractCase({
     name: "gather with two batchDims",
     inputs: {
       x: normal([2, 2, 3]),
@@ -204,6 +216,11 @@ const sorting: ContractCase[] = [
       ]),
     },
     fn: ({ x }) => ({ ...tf.topk(x, 3) }),
+  }),
+  contractCase({
+    name: "topk of bool",
+    inputs: { x: bools([false, true, true]) },
+    fn: ({ x }) => ({ ...tf.topk(x, 2) }),
   }),
   contractCase({
     name: "topk of int32",
