@@ -39,6 +39,7 @@ export async function goldenRun(variant: GoldenVariant, more: DPOConfigInput = {
     save_strategy: "no",
     disable_tqdm: true,
     output_dir: newFolder(),
+    ...(more.engine === "eager" ? {} : { threads: 1 }),
     ...more,
   });
   const trainer: DPOTrainer = new DPOTrainer({
