@@ -4,13 +4,16 @@ import { load_dataset } from "../../src/data/index.js";
 import { AutoModelForCausalLM, type CausalLM, PeftModel } from "../../src/model/index.js";
 import { AutoTokenizer } from "../../src/text/index.js";
 import { DPOConfig, type DPOConfigInput, DPOTrainer } from "../../src/train/index.js";
-import { newFolder } from "./tinyModel.js";
+import { newFolder, trainedTensors } from "./tinyModel.js";
 
 export interface GoldenVariant {
   config: Record<string, unknown>;
   steps: Record<string, number>[];
   final_parameter_l2: Record<string, number>;
   update_l2: Record<string, number>;
+  final_logps: { chosen: number[]; rejected: number[] };
+  parameters_with_weight_decay: string[];
+  final_adapter?: string;
   start_adapter?: string;
   reference?: string;
 }
@@ -22,6 +25,8 @@ export function goldenVariants(file: string): Record<string, GoldenVariant> {
 export interface GoldenRun {
   trainer: DPOTrainer;
   model: CausalLM;
+  /** The trainable tensors before training. */
+  start: Map<string, Float32Array>;
   dispose(): Promise<void>;
 }
 
@@ -50,7 +55,8 @@ export async function goldenRun(variant: GoldenVariant, more: DPOConfigInput = {
     train_dataset: await load_dataset("tests/golden/pairs.jsonl"),
     processing_class: await AutoTokenizer.from_pretrained("tests/golden/tiny-qwen2"),
   });
-  return { trainer, model, dispose: () => trainer.dispose() };
+  await model.load(args);
+  return { trainer, model, start: await trainedTensors(model), dispose: () => trainer.dispose() };
 }
 
 /** Largest differences from the golden steps: absolute, except grad_norm and learning_rate, which are relative. */
