@@ -21,7 +21,10 @@ async function main(): Promise<void> {
   const page = join(folder, "a5-dpo-assignment.html");
   const resultsFile = join(folder, "results.json");
   rmSync(resultsFile, { force: true });
-  const result = await runNotebook(join(packageRoot(), "notebooks", "a5-dpo-assignment.ipynb"), { output: executed, onProgress: terminalProgress() });
+  const result = await runNotebook(join(packageRoot(), "notebooks", "a5-dpo-assignment.ipynb"), {
+    output: executed,
+    onProgress: terminalProgress(),
+  });
   await writeAtomically(page, renderNotebookHtml(result.notebook));
   if (result.failed !== undefined) {
     console.error(`${result.failed.traceback.join("\n")}\n\nCell ${result.failed.index + 1} failed; the notebook so far is in ${executed}`);
@@ -33,7 +36,8 @@ async function main(): Promise<void> {
   if (!existsSync(resultsFile)) throw new Error(`${resultsFile}: the notebook's last cell must write it`);
   const { pairs, trials, best, answers } = JSON.parse(readFileSync(resultsFile, "utf8")) as Results;
   console.log(`\n${trials} trials on ${pairs} pairs; the best:`);
-  for (const [name, value] of Object.entries(best)) console.log(`  ${name.padEnd(22)} ${Number.isInteger(value) ? value : Number(value.toPrecision(4))}`);
+  for (const [name, value] of Object.entries(best))
+    console.log(`  ${name.padEnd(22)} ${Number.isInteger(value) ? value : Number(value.toPrecision(4))}`);
   for (const { question, before, after } of answers.slice(0, 2)) {
     console.log(`\n  asked   ${question}\n  before  ${before}\n  after   ${after}`);
   }

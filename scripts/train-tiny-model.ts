@@ -134,7 +134,9 @@ async function main(): Promise<void> {
   const random = new Random(seed).fork("order");
   const plan = Array.from({ length: epochs }, (_, epoch) => pack(random.fork(`epoch ${epoch}`).shuffle(texts)));
   const total = plan.reduce((sum, sequences) => sum + Math.ceil(sequences.length / SEQUENCES_PER_STEP), 0);
-  console.log(`${texts.length} conversations, ${texts.reduce((sum, { ids }) => sum + ids.length, 0)} tokens, ${epochs} epochs, ${total} steps`);
+  console.log(
+    `${texts.length} conversations, ${texts.reduce((sum, { ids }) => sum + ids.length, 0)} tokens, ${epochs} epochs, ${total} steps`,
+  );
 
   const optimizer = await AdamW.create(engine, model, { adam_beta1: 0.9, adam_beta2: 0.98, adam_epsilon: 1e-8, weight_decay: 0.05 });
   const program = textGradientProgram(engine, model);
@@ -156,10 +158,15 @@ async function main(): Promise<void> {
       const norm = await optimizer.gradientNorm();
       if (!Number.isFinite(norm)) throw new Error(`step ${step}: the gradient is not finite`);
       await optimizer.step(schedule(step), Math.min(1, 1 / (norm + 1e-6)));
-      if (step % 50 === 0) console.log(`step ${step}/${total}: loss ${(loss / (scored || tokens)).toFixed(3)}, ${((performance.now() - started) / 1000).toFixed(0)} s`);
+      if (step % 50 === 0)
+        console.log(
+          `step ${step}/${total}: loss ${(loss / (scored || tokens)).toFixed(3)}, ${((performance.now() - started) / 1000).toFixed(0)} s`,
+        );
     }
     const minutes = (performance.now() - started) / 60_000;
-    console.log(`epoch ${epoch + 1}: loss ${(loss / scored).toFixed(4)}, token accuracy ${(correct / scored).toFixed(4)}, ${minutes.toFixed(1)} min`);
+    console.log(
+      `epoch ${epoch + 1}: loss ${(loss / scored).toFixed(4)}, token accuracy ${(correct / scored).toFixed(4)}, ${minutes.toFixed(1)} min`,
+    );
   }
   // bfloat16 keeps the shipped file small; training differences of its size do not change answers.
   await model.save_pretrained(values.output, { dtype: "bfloat16" });

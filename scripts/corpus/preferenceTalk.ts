@@ -53,9 +53,12 @@ export function preferenceTalk(random: Random, pairs: readonly PairRow[], paraph
       ...answersOf([pair.rejected], other.falsehoods, quota.rejected, quota.falsehoods),
       ...answersOf([pair.chosen], other.truths, quota.chosen, quota.truths),
     ];
-    // The pair's own wording is asked every second time, in step with the answers, so that it keeps their shares.
+    const falseCount = quota.rejected + quota.falsehoods;
     return answers.map((answer, i) => {
-      const index = i % 2 === 0 || questions.length === 1 ? 0 : 1 + (((i - 1) / 2) % (questions.length - 1));
+      // The pair's own wording is asked every second time, the others in turn. False and true answers are dealt out
+      // separately, so that each wording keeps the shares of the whole.
+      const turn = i < falseCount ? i : i - falseCount;
+      const index = turn % 2 === 0 || questions.length === 1 ? 0 : 1 + (((turn - 1) / 2) % (questions.length - 1));
       const question = questions[index]!;
       const chat = talk(opened(random, question), answer);
       // One in three carries the pair's own system prompt, so that answers do not hang on the default one.

@@ -153,7 +153,10 @@ function attributeProtos(attributes: Attributes): object[] {
     if (typeof value === "string") return { name, s: new TextEncoder().encode(value), type: ATTRIBUTE_TYPE.string };
     if (typeof value === "object") return { name, f: value.float, type: ATTRIBUTE_TYPE.float };
     if (!Number.isInteger(value)) {
-      throw new EngineError("attribute_type", `attribute ${name}: a number is written as int, got ${value}; wrap floats as {float: ${value}}`);
+      throw new EngineError(
+        "attribute_type",
+        `attribute ${name}: a number is written as int, got ${value}; wrap floats as {float: ${value}}`,
+      );
     }
     return { name, i: value, type: ATTRIBUTE_TYPE.int };
   });

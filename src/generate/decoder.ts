@@ -2,7 +2,19 @@
  * Runs a model token by token with a key/value cache. The cache stays in the engine's store, one tensor [K, L, hd] per
  * layer for keys and one for values; each step writes its own row and copies nothing else.
  */
-import { type Engine, type HostTensor, type HostTensors, type InputSpec, type Program, type SliceTarget, type TensorMap, blockMask, hostTensor, rotaryAngles, tf } from "../compile/index.js";
+import {
+  type Engine,
+  type HostTensor,
+  type HostTensors,
+  type InputSpec,
+  type Program,
+  type SliceTarget,
+  type TensorMap,
+  blockMask,
+  hostTensor,
+  rotaryAngles,
+  tf,
+} from "../compile/index.js";
 import { type Attend, type CausalLM, headLogits, maskedAttention, qwen2Hidden } from "../model/index.js";
 
 /** Prompts are padded to a multiple of this, caches to a multiple of `CACHE_STEP`: each size is compiled once. */
@@ -35,7 +47,8 @@ export class Decoder {
     const prefix = `cache.${this.#sequences++}/`;
     const shape = [config.num_key_value_heads, cacheTokens, config.head_dim];
     const names = cacheNames(config.num_hidden_layers);
-    for (const name of names) await this.#engine.put(`${prefix}${name}`, hostTensor(new Float32Array(shape[0]! * shape[1]! * shape[2]!), shape));
+    for (const name of names)
+      await this.#engine.put(`${prefix}${name}`, hostTensor(new Float32Array(shape[0]! * shape[1]! * shape[2]!), shape));
     const sequence = new DecodedSequence({ model: this.#model, engine: this.#engine, step: this.#step, prefix, names, cacheTokens });
     const tokens = roundUp(ids.length, PROMPT_STEP);
     const padded = new Int32Array(tokens);
@@ -44,7 +57,10 @@ export class Decoder {
       {
         ids: hostTensor(padded, [tokens]),
         last: hostTensor(Int32Array.of(ids.length - 1), [1]),
-        ...angles(this.#model, padded.map((_, i) => i)),
+        ...angles(
+          this.#model,
+          padded.map((_, i) => i),
+        ),
       },
       { write: sequence.targets(0) },
     );
@@ -196,7 +212,14 @@ function stepProgram(model: CausalLM, engine: Engine): Program {
 }
 
 /** Attention of one new token over the cache and itself. @param q [1, H·hd] @param mask [1, L + 1] @returns [1, H·hd] */
-function cachedAttention(q: tf.Tensor2D, key: tf.Tensor3D, value: tf.Tensor3D, keys: tf.Tensor3D, values: tf.Tensor3D, mask: tf.Tensor): tf.Tensor2D {
+function cachedAttention(
+  q: tf.Tensor2D,
+  key: tf.Tensor3D,
+  value: tf.Tensor3D,
+  keys: tf.Tensor3D,
+  values: tf.Tensor3D,
+  mask: tf.Tensor,
+): tf.Tensor2D {
   const [kvHeads, cacheTokens, headSize] = keys.shape;
   const queries = tf.mul(tf.reshape(q, [kvHeads, -1, headSize]), 1 / Math.sqrt(headSize)) as tf.Tensor3D; // [K, G, hd]
   const scores = tf.concat([tf.matMul(queries, keys, false, true), tf.matMul(queries, key, false, true)], 2); // [K, G, L + 1]

@@ -24,11 +24,12 @@ export interface GenerateOptions extends SamplingInput {
 const DEFAULT_NEW_TOKENS = 20;
 
 /** Decoders with their compiled programs, kept as long as their model. */
-const decoders = new WeakMap<CausalLM, Promise<Decoder>>();
+const decoders = new WeakMap<CausalLM, Decoder>();
 
 async function decoderOf(model: CausalLM): Promise<Decoder> {
+  const engine = await model.load();
   let decoder = decoders.get(model);
-  if (decoder === undefined) decoders.set(model, (decoder = model.load().then((engine) => new Decoder(model, engine))));
+  if (decoder === undefined) decoders.set(model, (decoder = new Decoder(model, engine)));
   return decoder;
 }
 
@@ -60,11 +61,20 @@ export async function* generateTokens(model: CausalLM, ids: readonly number[], o
 function settings(model: CausalLM, ids: readonly number[], options: GenerateOptions) {
   const { max_new_tokens, max_length, eos_token_id, seed, streamer: _streamer, signal, ...given } = options;
   const config = model.generation_config;
-  if (ids.length === 0) throw new ConfigError("empty_prompt", "generate: the prompt must have at least one token, got none; use a chat template or a start token");
+  if (ids.length === 0)
+    throw new ConfigError(
+      "empty_prompt",
+      "generate: the prompt must have at least one token, got none; use a chat template or a start token",
+    );
   const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= model.config.vocab_size);
-  if (outside !== undefined) throw new ConfigError("vocabulary", `generate: prompt ids must be below vocab_size ${model.config.vocab_size}, got ${outside}; the tokenizer belongs to another model`);
+  if (outside !== undefined)
+    throw new ConfigError(
+      "vocabulary",
+      `generate: prompt ids must be below vocab_size ${model.config.vocab_size}, got ${outside}; the tokenizer belongs to another model`,
+    );
   for (const [name, value] of Object.entries({ max_new_tokens, max_length })) {
-    if (value !== undefined && (!Number.isInteger(value) || value < 1)) throw new ConfigError("option_range", `generate: ${name} must be an integer >= 1, got ${value}`);
+    if (value !== undefined && (!Number.isInteger(value) || value < 1))
+      throw new ConfigError("option_range", `generate: ${name} must be an integer >= 1, got ${value}`);
   }
   const names = ["do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty"] as const;
   const fromConfig = Object.fromEntries(names.filter((name) => config[name] !== undefined).map((name) => [name, config[name]]));
@@ -72,10 +82,17 @@ function settings(model: CausalLM, ids: readonly number[], options: GenerateOpti
   const newTokens = max_new_tokens ?? (max_length === undefined ? config.max_new_tokens : undefined);
   const total = max_length ?? config.max_length;
   const limit = newTokens ?? (total === undefined ? DEFAULT_NEW_TOKENS : total - ids.length);
-  if (limit < 1) throw new ConfigError("option_range", `generate: max_length must be above the prompt's ${ids.length} tokens, got ${total}; raise it or use max_new_tokens`);
+  if (limit < 1)
+    throw new ConfigError(
+      "option_range",
+      `generate: max_length must be above the prompt's ${ids.length} tokens, got ${total}; raise it or use max_new_tokens`,
+    );
   const room = model.config.max_position_embeddings;
   if (ids.length + limit > room) {
-    throw new ConfigError("too_long", `generate: prompt and new tokens must fit max_position_embeddings ${room}, got ${ids.length} + ${limit}; shorten the prompt or lower max_new_tokens`);
+    throw new ConfigError(
+      "too_long",
+      `generate: prompt and new tokens must fit max_position_embeddings ${room}, got ${ids.length} + ${limit}; shorten the prompt or lower max_new_tokens`,
+    );
   }
   const eos = eos_token_id === undefined ? config.eos_token_id : eos_token_id;
   const ends = new Set(eos === null ? [] : typeof eos === "number" ? [eos] : eos);
@@ -111,7 +128,11 @@ declare module "../model/causalLM.js" {
 }
 
 // The method belongs to the model for its users and to this folder in the order of the pipeline.
-CausalLM.prototype.generate = async function generate(this: CausalLM, input: readonly number[] | readonly (readonly number[])[], options: GenerateOptions = {}) {
+CausalLM.prototype.generate = async function generate(
+  this: CausalLM,
+  input: readonly number[] | readonly (readonly number[])[],
+  options: GenerateOptions = {},
+) {
   if (!Array.isArray(input[0])) return generateOne(this, input as readonly number[], options);
   const results: number[][] = [];
   for (const ids of input as readonly (readonly number[])[]) results.push(await generateOne(this, ids, options));

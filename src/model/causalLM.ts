@@ -5,7 +5,7 @@
 import { registerNativeBackend } from "../compile/nativeBackend.js";
 import { CompiledEngine, EagerEngine, type Engine, type Head, type InputSpec, type TensorMap, tf } from "../compile/index.js";
 import { fetchRepository, type RepositoryOptions, takeRepositoryOptions } from "../data/repository.js";
-import { ConfigError } from "../errors.js";
+import { ConfigError, ModelError } from "../errors.js";
 import type { LoraConfig } from "./adapterFiles.js";
 import { openCheckpoint, type Checkpoint } from "./checkpoint.js";
 import { type NamedTensor, type SaveCheckpointOptions, saveCheckpoint } from "./checkpointWriter.js";
@@ -74,7 +74,7 @@ export abstract class CausalLM {
   abstract markChanged(): void;
   /** Saves as transformers (a full model) or PEFT (an adapter) does. All or nothing. */
   abstract save_pretrained(dir: string, options?: SaveCheckpointOptions): Promise<void>;
-  /** Frees the weights and the compute worker. */
+  /** Frees the weights and the compute worker. Final: numbers that were not saved are gone, and the model cannot be used again. */
   abstract dispose(): Promise<void>;
 }
 
@@ -86,6 +86,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   readonly source: string;
   readonly #choice: EngineChoice;
   #changed = false;
+  #disposed = false;
   #engine: Engine | undefined;
   #loading: Promise<Engine> | undefined;
 
@@ -99,6 +100,10 @@ export class Qwen2ForCausalLM extends CausalLM {
   }
 
   override load(choice: EngineChoice = {}): Promise<Engine> {
+    if (this.#disposed) {
+      // Reading the files again would silently bring back the numbers from before the training.
+      return Promise.reject(new ModelError("disposed", `model ${this.name_or_path}: it was disposed; load it again with from_pretrained`));
+    }
     this.#requireSameEngine(choice);
     this.#loading ??= this.#read(createEngine({ ...this.#choice, ...definedOnly(choice) }));
     return this.#loading;
@@ -110,7 +115,10 @@ export class Qwen2ForCausalLM extends CausalLM {
     const same = typeof wanted === "string" ? wanted === this.#engine.kind : wanted === this.#engine;
     if (!same) {
       const got = typeof wanted === "string" ? wanted : wanted.kind;
-      throw new ConfigError("engine_fixed", `model ${this.name_or_path}: its weights are in engine "${this.#engine.kind}", got "${got}"; load the model again for another engine`);
+      throw new ConfigError(
+        "engine_fixed",
+        `model ${this.name_or_path}: its weights are in engine "${this.#engine.kind}", got "${got}"; load the model again for another engine`,
+      );
     }
   }
 
@@ -165,7 +173,11 @@ export class Qwen2ForCausalLM extends CausalLM {
     const engine = await this.load();
     const name = headName(this.config);
     const { vocab_size, hidden_size } = this.config;
-    const mean = engine.compile(({ weight }) => ({ mean: tf.mean(weight!, 0) }), { weight: { shape: [vocab_size, hidden_size], role: "state", store: name } }, { name: "mean of the head" });
+    const mean = engine.compile(
+      ({ weight }) => ({ mean: tf.mean(weight!, 0) }),
+      { weight: { shape: [vocab_size, hidden_size], role: "state", store: name } },
+      { name: "mean of the head" },
+    );
     await mean.run({}, { keep: { mean: HEAD_MEAN } });
     await mean.dispose();
   }
@@ -197,10 +209,8 @@ export class Qwen2ForCausalLM extends CausalLM {
   }
 
   override async dispose(): Promise<void> {
-    const engine = this.#engine;
-    this.#engine = undefined;
-    this.#loading = undefined;
-    await engine?.dispose();
+    this.#disposed = true;
+    await this.#engine?.dispose();
   }
 }
 

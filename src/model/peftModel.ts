@@ -53,8 +53,15 @@ export class PeftModel extends CausalLM {
 
   override load(choice: EngineChoice = {}): Promise<Engine> {
     const loaded = this.base.load(choice);
-    this.#loading ??= loaded.then((engine) => this.#read(engine));
-    return this.#loading;
+    this.#loading ??= loaded
+      .then((engine) => this.#read(engine))
+      .catch((error: unknown) => {
+        this.#loading = undefined;
+        throw error;
+      });
+    const adapter = this.#loading;
+    // The base may have been disposed since the adapter was read.
+    return loaded.then(() => adapter);
   }
 
   async #read(engine: Engine): Promise<Engine> {
@@ -102,7 +109,10 @@ export class PeftModel extends CausalLM {
 
   /** Saves the adapter alone, in PEFT's format. */
   override async save_pretrained(dir: string, { alsoWrite }: SaveCheckpointOptions = {}): Promise<void> {
-    const config = this.peft_config.base_model_name_or_path === null ? this.peft_config.with({ base_model_name_or_path: this.name_or_path }) : this.peft_config;
+    const config =
+      this.peft_config.base_model_name_or_path === null
+        ? this.peft_config.with({ base_model_name_or_path: this.name_or_path })
+        : this.peft_config;
     await saveAdapter(dir, this.config, config, this.#adapterTensors(), alsoWrite);
   }
 

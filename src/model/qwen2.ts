@@ -38,14 +38,22 @@ export function maskedAttention(config: Qwen2Config, mask: tf.Tensor2D): Attend 
  * @param weights every parameter by its checkpoint name
  * @returns the normalised hidden states, shape [T, D]
  */
-export function qwen2Hidden(config: Qwen2Config, weights: TensorMap, sequence: Sequence, attend: Attend, options: ForwardOptions = {}): tf.Tensor2D {
+export function qwen2Hidden(
+  config: Qwen2Config,
+  weights: TensorMap,
+  sequence: Sequence,
+  attend: Attend,
+  options: ForwardOptions = {},
+): tf.Tensor2D {
   const weight = (name: string): tf.Tensor => weights[name]!;
   let x = tf.gather(weight("model.embed_tokens.weight"), sequence.ids) as tf.Tensor2D; // [T, D]
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     options.onHidden?.(x);
     const prefix = `model.layers.${layer}.`;
-    const norm = (input: tf.Tensor2D, name: string): tf.Tensor2D => rmsNorm(input, weight(`${prefix}${name}.weight`) as tf.Tensor1D, config.rms_norm_eps);
-    const project = (input: tf.Tensor2D, name: ProjectionName): tf.Tensor2D => linear(weights, `${prefix}${PROJECTIONS[name]}`, input, options.adapter);
+    const norm = (input: tf.Tensor2D, name: string): tf.Tensor2D =>
+      rmsNorm(input, weight(`${prefix}${name}.weight`) as tf.Tensor1D, config.rms_norm_eps);
+    const project = (input: tf.Tensor2D, name: ProjectionName): tf.Tensor2D =>
+      linear(weights, `${prefix}${PROJECTIONS[name]}`, input, options.adapter);
 
     const attended = norm(x, "input_layernorm");
     const q = rotary(project(attended, "q_proj"), sequence.cos, sequence.sin);

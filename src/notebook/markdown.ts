@@ -2,6 +2,7 @@
 import { Marked, type Tokens } from "marked";
 import { readFileSync } from "node:fs";
 import { extname, resolve } from "node:path";
+import temml from "temml";
 import { escapeHtml } from "./escape.js";
 
 export interface MarkdownOptions {
@@ -34,9 +35,31 @@ function pictureData(href: string, options: MarkdownOptions): string | undefined
   }
 }
 
+/** `$$ … $$` on lines of its own, and `$ … $` inside a line, as Jupyter reads them; a dollar before a space or a digit's end is money. */
+const DISPLAY_FORMULA = /^\$\$([\s\S]+?)\$\$(?:\n|$)/;
+const INLINE_FORMULA = /^\$(?=\S)((?:\\.|[^$\\\n])+?)(?<=\S)\$(?!\d)/;
+
+/** MathML, which browsers draw without scripts or fonts of ours; a formula that cannot be read stays as it is written. */
+function formula(name: string, level: "block" | "inline", pattern: RegExp, displayMode: boolean) {
+  return {
+    name,
+    level,
+    start: (source: string): number | undefined => {
+      const at = source.indexOf("$");
+      return at < 0 ? undefined : at;
+    },
+    tokenizer(source: string) {
+      const found = pattern.exec(source);
+      return found === null ? undefined : { type: name, raw: found[0], text: found[1]!.trim() };
+    },
+    renderer: ({ text }: Tokens.Generic): string => temml.renderToString(text as string, { displayMode, throwOnError: false }),
+  };
+}
+
 export function renderMarkdown(source: string, options: MarkdownOptions): string {
   const marked = new Marked({ gfm: true, async: false });
   marked.use({
+    extensions: [formula("displayFormula", "block", DISPLAY_FORMULA, true), formula("inlineFormula", "inline", INLINE_FORMULA, false)],
     renderer: {
       image({ href, title, text }: Tokens.Image): string {
         const data = pictureData(href, options);

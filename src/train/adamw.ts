@@ -96,7 +96,12 @@ export class AdamW {
   #group(names: string[]): Group {
     const shapes = this.#model.trainable();
     const gradients: Record<string, InputSpec> = {};
-    const states: Record<string, InputSpec> = { clip: { shape: [] }, decay: { shape: [] }, stepSize: { shape: [] }, rootCorrection: { shape: [] } };
+    const states: Record<string, InputSpec> = {
+      clip: { shape: [] },
+      decay: { shape: [] },
+      stepSize: { shape: [] },
+      rootCorrection: { shape: [] },
+    };
     for (const name of names) {
       const shape = shapes.get(name)!;
       const stored = this.#model.storeName(name);
@@ -105,7 +110,9 @@ export class AdamW {
       states[meanName(name)] = { shape, role: "state", store: meanName(stored) };
       states[squareName(name)] = { shape, role: "state", store: squareName(stored) };
     }
-    const squares = (inputs: TensorMap): TensorMap => ({ squares: tf.stack(names.map((name) => tf.sum(tf.square(inputs[gradientName(name)]!)))) });
+    const squares = (inputs: TensorMap): TensorMap => ({
+      squares: tf.stack(names.map((name) => tf.sum(tf.square(inputs[gradientName(name)]!)))),
+    });
     const update = (inputs: TensorMap): TensorMap => Object.assign({}, ...names.map((name) => this.#updated(name, inputs))) as TensorMap;
     return {
       names,

@@ -16,7 +16,13 @@ export interface BatchLoss {
  * Evaluated by TensorFlow.js's cpu backend: a handful of numbers.
  * @throws ConfigError `loss_shape` if the loss does not return one value a pair, `loss_gradient` if it has no gradient
  */
-export async function batchLoss(loss: DPOLossFunction, beta: number, pairs: readonly PreparedPair[], scores: readonly PairScores[], references: readonly ReferenceLogps[]): Promise<BatchLoss> {
+export async function batchLoss(
+  loss: DPOLossFunction,
+  beta: number,
+  pairs: readonly PreparedPair[],
+  scores: readonly PairScores[],
+  references: readonly ReferenceLogps[],
+): Promise<BatchLoss> {
   return onCpu(loss, beta, {
     policyChosen: scores.map(({ chosenLogps }) => chosenLogps),
     policyRejected: scores.map(({ rejectedLogps }) => rejectedLogps),
@@ -44,7 +50,9 @@ export async function tryLoss(loss: DPOLossFunction, beta: number, pairs: number
   };
   if (pairs > 1) return void (await onCpu(loss, beta, columns));
   const signature: Signature = Object.fromEntries(Object.keys(columns).map((name) => [name, { shape: [1] }]));
-  const program = engine.compile((inputs) => ({ ...valueAndSlopes(loss, beta, inputs as unknown as PairLogps) }), signature, { name: "loss_type" });
+  const program = engine.compile((inputs) => ({ ...valueAndSlopes(loss, beta, inputs as unknown as PairLogps) }), signature, {
+    name: "loss_type",
+  });
   try {
     await program.run(Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, hostTensor(values, [1])])) as HostTensors);
   } finally {
@@ -59,7 +67,9 @@ async function onCpu(loss: DPOLossFunction, beta: number, columns: Columns): Pro
   await tf.setBackend("cpu");
   try {
     return tf.tidy(() => {
-      const logps = Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, tf.tensor1d(values)])) as unknown as PairLogps;
+      const logps = Object.fromEntries(
+        Object.entries(columns).map(([name, values]) => [name, tf.tensor1d(values)]),
+      ) as unknown as PairLogps;
       const { value, slopes } = valueAndSlopes(loss, beta, logps);
       const both = slopes.dataSync();
       const pairs = columns.policyChosen.length;
@@ -85,7 +95,8 @@ function valueAndSlopes(loss: DPOLossFunction, beta: number, logps: PairLogps): 
     return { value, slopes: grads[0] as tf.Tensor2D };
   } catch (error) {
     if (!(error instanceof Error) || !error.message.startsWith("Cannot compute gradient of y=f(x)")) throw error;
-    const message = "loss_type: the function's result must depend on policyChosen or policyRejected, got one without a gradient; build it from TensorFlow.js operations on them, without dataSync or arraySync";
+    const message =
+      "loss_type: the function's result must depend on policyChosen or policyRejected, got one without a gradient; build it from TensorFlow.js operations on them, without dataSync or arraySync";
     throw new ConfigError("loss_gradient", message, { cause: error });
   }
 }
@@ -94,6 +105,14 @@ function valueAndSlopes(loss: DPOLossFunction, beta: number, logps: PairLogps): 
 export function requireOneAPair(values: unknown, pairs: number): asserts values is tf.Tensor1D {
   const tensor = values instanceof tf.Tensor ? (values as tf.Tensor) : undefined;
   if (tensor?.dtype === "float32" && tensor.shape.length === 1 && tensor.shape[0] === pairs) return;
-  const got = tensor === undefined ? (values instanceof Promise ? "a Promise" : typeof values) : `${tensor.dtype} of shape [${tensor.shape.join(", ")}]`;
-  throw new ConfigError("loss_shape", `loss_type: the function must return one loss a pair, a float32 tensor of shape [${pairs}], got ${got}; do not average inside it`);
+  const got =
+    tensor === undefined
+      ? values instanceof Promise
+        ? "a Promise"
+        : typeof values
+      : `${tensor.dtype} of shape [${tensor.shape.join(", ")}]`;
+  throw new ConfigError(
+    "loss_shape",
+    `loss_type: the function must return one loss a pair, a float32 tensor of shape [${pairs}], got ${got}; do not average inside it`,
+  );
 }

@@ -20,7 +20,11 @@ export interface Saved {
  */
 export async function requirePlace({ model, args: { output_dir } }: Saved): Promise<void> {
   const refuse = (got: string, cause?: unknown): never => {
-    throw new ConfigError("output_dir", `DPOTrainer: output_dir must be a folder that can be written to, got ${output_dir}: ${got}; choose another place`, { cause });
+    throw new ConfigError(
+      "output_dir",
+      `DPOTrainer: output_dir must be a folder that can be written to, got ${output_dir}: ${got}; choose another place`,
+      { cause },
+    );
   };
   let free = Infinity;
   try {
@@ -33,7 +37,10 @@ export async function requirePlace({ model, args: { output_dir } }: Saved): Prom
   } catch (error) {
     refuse((error as Error).message, error);
   }
-  const needed = [...model.trainable().values()].reduce((bytes, shape) => bytes + 4 * shape.reduce((product, size) => product * size, 1), 0);
+  const needed = [...model.trainable().values()].reduce(
+    (bytes, shape) => bytes + 4 * shape.reduce((product, size) => product * size, 1),
+    0,
+  );
   if (free < needed) refuse(`${megabytes(free)} free where one checkpoint takes ${megabytes(needed)}`);
 }
 

@@ -12,13 +12,14 @@ import { AdamW } from "./adamw.js";
 import { batchLoss, tryLoss } from "./batchLoss.js";
 import { requirePlace, saveCheckpointFolder, saveFolder } from "./checkpoints.js";
 import { DPOConfig } from "./dpoConfig.js";
+import { LogWindow } from "./logWindow.js";
 import { isPairwise, lossFunction } from "./losses.js";
 import { MicroBatchRunner } from "./microBatch.js";
-import { type BatchMetrics, MeanOfBatches, type PreparedPair, type ReferenceLogps, batchMetrics, scorePairs, scoreReference } from "./pairBatch.js";
+import { type BatchMetrics, MeanOfBatches, type PreparedPair, batchMetrics, scorePairs } from "./pairBatch.js";
 import { headIsFrozen, scoringProgram } from "./pairProgram.js";
 import { preparePairs } from "./preparedData.js";
 import { ProgressLine, type TrainerCallback } from "./progress.js";
-import { cachedReference } from "./referenceCache.js";
+import { References } from "./references.js";
 import { type RunPlan, planRun, visitedPairs } from "./runPlan.js";
 import { type Schedule, learningRateSchedule } from "./schedule.js";
 import { type LogEntry, type TrainerState, initialState, stateJson } from "./trainerState.js";
@@ -50,9 +51,6 @@ export interface TrainOutput {
 /** Models that a trainer is working on: two at once would sum into the same gradient. */
 const inTraining = new WeakSet<CausalLM>();
 
-/** Ends the work before the first step when `stop` is called. */
-class Stopped extends Error {}
-
 export class DPOTrainer {
   readonly args: DPOConfig;
   /** What is trained: the given model, or its adapter. */
@@ -64,7 +62,7 @@ export class DPOTrainer {
   readonly #eval: PreparedPair[] | undefined;
   readonly #plan: RunPlan;
   readonly #callbacks: TrainerCallback[];
-  readonly #references = new Map<PreparedPair, ReferenceLogps>();
+  readonly #references: References;
   #stopRequested = false;
   #pairsSeen = 0;
   #savedStep = -1;
@@ -73,14 +71,27 @@ export class DPOTrainer {
 
   /** Tokenises the data; the model's weights are read when training starts.
    *  @throws ConfigError, DataError */
-  constructor({ model, ref_model, args = new DPOConfig(), train_dataset, eval_dataset, processing_class, peft_config, callbacks = [] }: DPOTrainerOptions) {
+  constructor({
+    model,
+    ref_model,
+    args = new DPOConfig(),
+    train_dataset,
+    eval_dataset,
+    processing_class,
+    peft_config,
+    callbacks = [],
+  }: DPOTrainerOptions) {
     this.args = args;
     this.model = policyOf(model, peft_config, args);
     // A fresh adapter starts as its base model, which also has the files that the reference cache is keyed by.
     this.#reference = ref_model ?? (peft_config === undefined ? undefined : model);
+    this.#references = new References(this.#reference ?? this.model, args);
     this.processing_class = processing_class;
     if (args.eval_strategy !== "no" && eval_dataset === undefined) {
-      throw new ConfigError("eval_dataset", `DPOTrainer: eval_strategy "${args.eval_strategy}" needs an eval_dataset, got none; pass one or set eval_strategy "no"`);
+      throw new ConfigError(
+        "eval_dataset",
+        `DPOTrainer: eval_strategy "${args.eval_strategy}" needs an eval_dataset, got none; pass one or set eval_strategy "no"`,
+      );
     }
     this.#callbacks = [...(args.disable_tqdm ? [] : [new ProgressLine()]), ...callbacks];
     const vocabulary = Math.min(model.config.vocab_size, ref_model?.config.vocab_size ?? Infinity);
@@ -108,7 +119,8 @@ export class DPOTrainer {
   async train(): Promise<TrainOutput> {
     this.#requireAlive("train");
     if (this.#trained) throw new ConfigError("trained", "DPOTrainer: train() runs once; make a new trainer to go on from this model");
-    if (inTraining.has(this.model)) throw new ConfigError("in_training", "DPOTrainer: this model is being trained; wait for that train() to end");
+    if (inTraining.has(this.model))
+      throw new ConfigError("in_training", "DPOTrainer: this model is being trained; wait for that train() to end");
     inTraining.add(this.model);
     try {
       return await this.#run();
@@ -153,7 +165,11 @@ export class DPOTrainer {
     let totalLoss = 0;
     for (let epoch = 0; state.global_step < this.#plan.totalSteps && !this.#stopRequested; epoch++) {
       const batches = this.#plan.epoch(epoch);
-      for (let begin = 0; begin < batches.length && state.global_step < this.#plan.totalSteps && !this.#stopRequested; begin += args.gradient_accumulation_steps) {
+      for (
+        let begin = 0;
+        begin < batches.length && state.global_step < this.#plan.totalSteps && !this.#stopRequested;
+        begin += args.gradient_accumulation_steps
+      ) {
         const group = batches.slice(begin, begin + args.gradient_accumulation_steps);
         const loss = await this.#step(runner, optimizer, schedule, group, random, window);
         totalLoss += loss;
@@ -166,12 +182,19 @@ export class DPOTrainer {
     return totalLoss;
   }
 
-  async #step(runner: MicroBatchRunner, optimizer: AdamW, schedule: Schedule, group: number[][], random: Random, window: LogWindow): Promise<number> {
+  async #step(
+    runner: MicroBatchRunner,
+    optimizer: AdamW,
+    schedule: Schedule,
+    group: number[][],
+    random: Random,
+    window: LogWindow,
+  ): Promise<number> {
     const { args, state } = this;
     let loss = 0;
     for (const [index, batch] of group.entries()) {
       const pairs = batch.map((i) => this.#train[i]!);
-      const references = pairs.map((pair) => this.#references.get(pair)!);
+      const references = this.#references.of(pairs);
       const place = { of: group.length, index, random: random.fork(`step ${state.global_step} batch ${index}`) };
       const result = await this.#named(() => runner.run(pairs, references, place));
       loss += result.loss / group.length;
@@ -182,7 +205,10 @@ export class DPOTrainer {
     const norm = await optimizer.gradientNorm();
     if (!Number.isFinite(norm)) {
       const rows = group.flat().map((i) => this.#train[i]!.origin);
-      throw new EngineError("gradient_not_finite", `DPOTrainer: step ${state.global_step + 1}: the gradient norm must be finite, got ${norm} at ${rows.join(", ")}; lower learning_rate, and check these rows`);
+      throw new EngineError(
+        "gradient_not_finite",
+        `DPOTrainer: step ${state.global_step + 1}: the gradient norm must be finite, got ${norm} at ${rows.join(", ")}; lower learning_rate, and check these rows`,
+      );
     }
     // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm.
     const clip = args.max_grad_norm === 0 ? 1 : Math.min(1, args.max_grad_norm / (norm + 1e-6));
@@ -198,7 +224,9 @@ export class DPOTrainer {
       return await work();
     } catch (error) {
       if (!(error instanceof EngineError) || error.code !== "loss_not_finite") throw error;
-      throw new EngineError(error.code, error.message.replace("DPOTrainer:", `DPOTrainer: step ${this.state.global_step + 1}:`), { cause: error });
+      throw new EngineError(error.code, error.message.replace("DPOTrainer:", `DPOTrainer: step ${this.state.global_step + 1}:`), {
+        cause: error,
+      });
     }
   }
 
@@ -207,7 +235,8 @@ export class DPOTrainer {
     const { global_step: step } = state;
     await this.#emit("on_step_end");
     const last = step === this.#plan.totalSteps;
-    const due = (strategy: "no" | "steps" | "epoch", every: number): boolean => (strategy === "steps" && step % every === 0) || (strategy === "epoch" && epochEnds);
+    const due = (strategy: "no" | "steps" | "epoch", every: number): boolean =>
+      (strategy === "steps" && step % every === 0) || (strategy === "epoch" && epochEnds);
     if (step % args.logging_steps === 0 || (step === 1 && args.logging_first_step)) {
       await this.#log({ ...window.take(), num_tokens: state.num_input_tokens_seen });
     }
@@ -249,8 +278,12 @@ export class DPOTrainer {
     if (this.#eval === undefined) throw new ConfigError("eval_dataset", "DPOTrainer: evaluate needs an eval_dataset, got none");
     const engine = await this.model.load(this.args);
     if (!this.#references.has(this.#eval[0]!)) {
-      if (this.#trained && this.#reference === undefined) throw new ConfigError("eval_reference", "DPOTrainer: the reference for the evaluation rows was not computed before training; set eval_strategy, or call evaluate before train");
-      await this.#referenceOf(this.#eval);
+      if (this.#trained && this.#reference === undefined)
+        throw new ConfigError(
+          "eval_reference",
+          "DPOTrainer: the reference for the evaluation rows was not computed before training; set eval_strategy, or call evaluate before train",
+        );
+      await this.#references.compute(this.#eval);
     }
     return this.#evaluate(engine);
   }
@@ -266,7 +299,7 @@ export class DPOTrainer {
     try {
       for (let begin = 0; begin < pairs.length; begin += size) {
         const batch = pairs.slice(begin, begin + size);
-        const references = batch.map((pair) => this.#references.get(pair)!);
+        const references = this.#references.of(batch);
         const scores = await scorePairs(scoring, batch, this.model.config);
         const { loss: mean } = await batchLoss(lossFunction(this.args), beta, batch, scores, references);
         loss += (mean * batch.length) / pairs.length;
@@ -284,44 +317,15 @@ export class DPOTrainer {
     return entry;
   }
 
-  /**
-   * Reference log-probs for every pair that the run will meet. They do not change during a run, so each is computed once;
-   * without a `ref_model` the policy itself is the reference, as long as it is untrained.
-   */
+  /** Reference log-probs for every pair that the run will meet. */
   async #computeReferences(): Promise<void> {
     const all = this.args.precompute_ref_log_probs;
     const needed = all ? this.#train : visitedPairs(this.#plan, this.args).map((i) => this.#train[i]!);
-    const goOn = (): void => {
-      if (this.#stopRequested) throw new Stopped();
+    const onPair = (done: number, total: number): boolean => {
+      for (const callback of this.#callbacks) callback.on_reference?.(done, total);
+      return !this.#stopRequested;
     };
-    try {
-      await this.#referenceOf([...needed, ...(this.#eval ?? [])], goOn);
-    } catch (error) {
-      if (!(error instanceof Stopped)) throw error;
-    }
-  }
-
-  /** @param goOn called after every pair; what it throws ends the work */
-  async #referenceOf(pairs: PreparedPair[], goOn: () => void = () => undefined): Promise<void> {
-    const model = this.#reference ?? this.model;
-    const missing = pairs.filter((pair) => !this.#references.has(pair));
-    const compute = async (): Promise<ReferenceLogps[]> => {
-      const scoring = scoringProgram(await model.load(this.args), model, { metrics: false });
-      try {
-        let done = 0;
-        const references = await scoreReference(scoring, missing, model.config, () => {
-          done++;
-          for (const callback of this.#callbacks) callback.on_reference?.(done, missing.length);
-          goOn();
-        });
-        requireFinite(references, missing);
-        return references;
-      } finally {
-        await scoring.dispose();
-      }
-    };
-    const references = this.args.precompute_ref_log_probs ? await cachedReference(model, missing, compute) : await compute();
-    missing.forEach((pair, i) => this.#references.set(pair, references[i]!));
+    await this.#references.compute([...needed, ...(this.#eval ?? [])], onPair);
   }
 
   /** Saves the model (with LoRA: the adapter), its tokenizer and the options. @param dir default `output_dir` */
@@ -347,7 +351,8 @@ export class DPOTrainer {
 
   /** The weights that training made are gone after dispose; those of the files must not be taken for them. */
   #requireAlive(method: string): void {
-    if (this.#disposed) throw new ConfigError("disposed", `DPOTrainer: ${method}() must come before dispose(), which frees the weights; make a new trainer`);
+    if (this.#disposed)
+      throw new ConfigError("disposed", `DPOTrainer: ${method}() must come before dispose(), which frees the weights; make a new trainer`);
   }
 
   #saved() {
@@ -359,41 +364,14 @@ export class DPOTrainer {
   }
 }
 
-/** A NaN in the reference would show as a loss that is not finite, and send the user to the wrong place. */
-function requireFinite(references: readonly ReferenceLogps[], pairs: readonly PreparedPair[]): void {
-  references.forEach(({ chosen, rejected }, i) => {
-    if (Number.isFinite(chosen) && Number.isFinite(rejected)) return;
-    const got = `${chosen} for chosen and ${rejected} for rejected at ${pairs[i]!.origin}`;
-    throw new EngineError("reference_not_finite", `DPOTrainer: the reference's log-probs must be finite, got ${got}; the model has NaN or infinite weights: load it again from whole files`);
-  });
-}
-
-/** Loss, norm and metrics since the last log entry. */
-class LogWindow {
-  readonly metrics = new MeanOfBatches();
-  #loss = 0;
-  #steps = 0;
-  #norm = 0;
-  #learningRate = 0;
-
-  add(loss: number, norm: number, learningRate: number): void {
-    this.#loss += loss;
-    this.#steps++;
-    this.#norm = norm;
-    this.#learningRate = learningRate;
-  }
-
-  take(): LogEntry {
-    const entry = { loss: this.#loss / this.#steps, grad_norm: this.#norm, learning_rate: this.#learningRate, ...this.metrics.take() };
-    this.#loss = 0;
-    this.#steps = 0;
-    return entry;
-  }
-}
-
 function policyOf(model: CausalLM, peft_config: LoraConfig | undefined, args: DPOConfig): CausalLM {
   if (peft_config === undefined) return model;
-  if (model instanceof PeftModel) throw new ConfigError("two_adapters", "DPOTrainer: the model has an adapter already; leave out peft_config to train that one, or merge it first");
-  if (!(model instanceof Qwen2ForCausalLM)) throw new ConfigError("model_type", "DPOTrainer: peft_config needs a model from AutoModelForCausalLM");
+  if (model instanceof PeftModel)
+    throw new ConfigError(
+      "two_adapters",
+      "DPOTrainer: the model has an adapter already; leave out peft_config to train that one, or merge it first",
+    );
+  if (!(model instanceof Qwen2ForCausalLM))
+    throw new ConfigError("model_type", "DPOTrainer: peft_config needs a model from AutoModelForCausalLM");
   return get_peft_model(model, peft_config, { seed: args.seed });
 }

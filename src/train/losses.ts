@@ -17,7 +17,10 @@ const sigmoid: DPOLossFunction = (logps, { beta }) => tf.softplus(tf.mul(margin(
 const hinge: DPOLossFunction = (logps, { beta }) => tf.relu(tf.sub(1, tf.mul(margin(logps), beta)));
 
 /** IPO, arXiv:2310.12036 eq. 17, on log-ratios per token as TRL: (r_c/L_c − r_r/L_r − 1/(2b))². */
-const ipo: DPOLossFunction = ({ policyChosen, policyRejected, referenceChosen, referenceRejected, chosenLengths, rejectedLengths }, { beta }) => {
+const ipo: DPOLossFunction = (
+  { policyChosen, policyRejected, referenceChosen, referenceRejected, chosenLengths, rejectedLengths },
+  { beta },
+) => {
   const chosen = tf.div(tf.sub(policyChosen, referenceChosen), chosenLengths);
   const rejected = tf.div(tf.sub(policyRejected, referenceRejected), rejectedLengths);
   return tf.square(tf.sub(tf.sub(chosen, rejected), 1 / (2 * beta)));

@@ -52,7 +52,10 @@ export class MicroBatchRunner {
 
   /** @throws EngineError `loss_not_finite` naming the rows */
   async run(pairs: readonly PreparedPair[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
-    const inputs = pairs.map((pair, i) => ({ ...pairInputs(pair.layout, pair.bucket, this.#model.config), ...this.#masks(pair, place.random.fork(`pair ${i}`)) }));
+    const inputs = pairs.map((pair, i) => ({
+      ...pairInputs(pair.layout, pair.bucket, this.#model.config),
+      ...this.#masks(pair, place.random.fork(`pair ${i}`)),
+    }));
     // Decided by the configured size: a last, smaller batch must not be the first to trace a user's function.
     const coupled = !isPairwise(this.#args) && this.#args.per_device_train_batch_size > 1;
     const result = await (coupled ? this.#coupled(pairs, inputs, references, place) : this.#pairwise(pairs, inputs, references, place));
@@ -63,7 +66,12 @@ export class MicroBatchRunner {
     );
   }
 
-  async #pairwise(pairs: readonly PreparedPair[], inputs: readonly HostTensors[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
+  async #pairwise(
+    pairs: readonly PreparedPair[],
+    inputs: readonly HostTensors[],
+    references: readonly ReferenceLogps[],
+    place: MicroBatchPlace,
+  ): Promise<MicroBatchResult> {
     const scores: PairScores[] = [];
     let loss = 0;
     for (const [i, { layout }] of pairs.entries()) {
@@ -81,7 +89,12 @@ export class MicroBatchRunner {
     return { loss, scores };
   }
 
-  async #coupled(pairs: readonly PreparedPair[], inputs: readonly HostTensors[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
+  async #coupled(
+    pairs: readonly PreparedPair[],
+    inputs: readonly HostTensors[],
+    references: readonly ReferenceLogps[],
+    place: MicroBatchPlace,
+  ): Promise<MicroBatchResult> {
     const scores: PairScores[] = [];
     for (const tensors of inputs) scores.push(pairScores(await this.#scoring.run(tensors)));
     const { loss, chosenSlopes, rejectedSlopes } = await batchLoss(lossFunction(this.#args), this.#args.beta, pairs, scores, references);

@@ -47,7 +47,12 @@ export async function scorePairs(program: Program, pairs: readonly PreparedPair[
 }
 
 /** The reference's log-probs of pairs. @param program made without metrics */
-export async function scoreReference(program: Program, pairs: readonly PreparedPair[], config: Qwen2Config, onPair: () => void): Promise<ReferenceLogps[]> {
+export async function scoreReference(
+  program: Program,
+  pairs: readonly PreparedPair[],
+  config: Qwen2Config,
+  onPair: () => void,
+): Promise<ReferenceLogps[]> {
   const references: ReferenceLogps[] = [];
   for (const { layout, bucket } of pairs) {
     const { chosenLogps, rejectedLogps } = await program.run(pairInputs(layout, bucket, config));
@@ -60,7 +65,12 @@ export async function scoreReference(program: Program, pairs: readonly PreparedP
 /** The values TRL logs for one micro-batch, by its names. `rewards/*` are beta · (policy − reference). */
 export type BatchMetrics = Record<string, number>;
 
-export function batchMetrics(pairs: readonly PreparedPair[], scores: readonly PairScores[], references: readonly ReferenceLogps[], beta: number): BatchMetrics {
+export function batchMetrics(
+  pairs: readonly PreparedPair[],
+  scores: readonly PairScores[],
+  references: readonly ReferenceLogps[],
+  beta: number,
+): BatchMetrics {
   const sum = (of: (scores: PairScores, i: number) => number): number => scores.reduce((total, score, i) => total + of(score, i), 0);
   const mean = (of: (scores: PairScores, i: number) => number): number => sum(of) / scores.length;
   const rejectedTokens = pairs.reduce((total, { layout }) => total + layout.rejected.reduce<number>((count, side) => count + side, 0), 0);
@@ -69,10 +79,22 @@ export function batchMetrics(pairs: readonly PreparedPair[], scores: readonly Pa
   const chosenReward = (score: PairScores, i: number): number => beta * (score.chosenLogps - references[i]!.chosen);
   const rejectedReward = (score: PairScores, i: number): number => beta * (score.rejectedLogps - references[i]!.rejected);
   return {
-    entropy: perToken(sum(({ entropy }) => entropy), allTokens),
-    "logits/chosen": perToken(sum(({ chosenLogits }) => chosenLogits), chosenTokens),
-    "logits/rejected": perToken(sum(({ rejectedLogits }) => rejectedLogits), rejectedTokens),
-    mean_token_accuracy: perToken(sum(({ correct }) => correct), chosenTokens),
+    entropy: perToken(
+      sum(({ entropy }) => entropy),
+      allTokens,
+    ),
+    "logits/chosen": perToken(
+      sum(({ chosenLogits }) => chosenLogits),
+      chosenTokens,
+    ),
+    "logits/rejected": perToken(
+      sum(({ rejectedLogits }) => rejectedLogits),
+      rejectedTokens,
+    ),
+    mean_token_accuracy: perToken(
+      sum(({ correct }) => correct),
+      chosenTokens,
+    ),
     "rewards/chosen": mean(chosenReward),
     "rewards/rejected": mean(rejectedReward),
     // Strictly greater: a tie counts as wrong.

@@ -42,7 +42,12 @@ export function layoutPair(pair: TokenizedPair): PairLayout {
     rejected: [],
     chosenLength: pair.chosen_ids.length,
     rejectedLength: pair.rejected_ids.length,
-    attended: 2 * pair.prompt_ids.length - pair.chosen_prompt_start - pair.rejected_prompt_start + pair.chosen_ids.length + pair.rejected_ids.length,
+    attended:
+      2 * pair.prompt_ids.length -
+      pair.chosen_prompt_start -
+      pair.rejected_prompt_start +
+      pair.chosen_ids.length +
+      pair.rejected_ids.length,
   };
   const chosenPrompt = pair.prompt_ids.slice(pair.chosen_prompt_start);
   append(layout, chosenPrompt, 0, -1, 0);
@@ -68,7 +73,15 @@ function append(layout: PairLayout, ids: readonly number[], segment: number, par
 }
 
 /** @param before index of the token that predicts the first one; its prompt may be empty, then the first token is not scored */
-function appendCompletion(layout: PairLayout, ids: readonly number[], segment: number, parent: number, before: number, promptLength: number, rejected: 0 | 1): void {
+function appendCompletion(
+  layout: PairLayout,
+  ids: readonly number[],
+  segment: number,
+  parent: number,
+  before: number,
+  promptLength: number,
+  rejected: 0 | 1,
+): void {
   const first = layout.ids.length;
   append(layout, ids, segment, parent, promptLength);
   ids.forEach((id, i) => {

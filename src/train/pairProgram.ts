@@ -1,5 +1,14 @@
 /** The tensor functions of preference training: a pair's log-probs, and their gradient. */
-import { type Engine, type InputSpec, type Program, type TensorMap, blockMask, headLogProbs, tf, valueAndGradients } from "../compile/index.js";
+import {
+  type Engine,
+  type InputSpec,
+  type Program,
+  type TensorMap,
+  blockMask,
+  headLogProbs,
+  tf,
+  valueAndGradients,
+} from "../compile/index.js";
 import { type CausalLM, HEAD_MEAN, headName, maskedAttention, qwen2Hidden } from "../model/index.js";
 import { requireOneAPair } from "./batchLoss.js";
 import type { DPOLossFunction } from "./dpoConfig.js";
@@ -80,7 +89,11 @@ export interface ScoringOptions {
  * Log-probs and metric sums of a pair, without gradient.
  * Outputs: chosenLogps, rejectedLogps and, with metrics, entropy, correct, chosenLogits, rejectedLogits, each [1].
  */
-export function scoringProgram(engine: Engine, model: CausalLM, { metrics = true, dropoutWidths = new Map() }: ScoringOptions = {}): Program {
+export function scoringProgram(
+  engine: Engine,
+  model: CausalLM,
+  { metrics = true, dropoutWidths = new Map() }: ScoringOptions = {},
+): Program {
   const score = (inputs: TensorMap): TensorMap => {
     const { chosenLogps, rejectedLogps, sums } = pairForward(model, inputs, dropoutMasksOf(inputs, dropoutWidths), false);
     return { chosenLogps, rejectedLogps, ...(metrics ? sums : {}) };
@@ -105,16 +118,29 @@ export type PairObjective =
  * Outputs as `scoringProgram`, and `loss` of the pair for kind "loss".
  * @param dropoutWidths modules that get a dropout mask, with the width of their input
  */
-export function gradientProgram(engine: Engine, model: CausalLM, objective: PairObjective, dropoutWidths: ReadonlyMap<string, number>): Program {
+export function gradientProgram(
+  engine: Engine,
+  model: CausalLM,
+  objective: PairObjective,
+  dropoutWidths: ReadonlyMap<string, number>,
+): Program {
   const trainable = model.trainable();
   const embedding = headName(model.config);
   const headTrainable = !headIsFrozen(model);
   const blocks = headTrainable ? model.base.headBlocks().map(({ view }) => view) : [];
 
-  const signature: Record<string, InputSpec> = { ...pairSignature(model, dropoutWidths, true), weight: { shape: [] }, carry: { shape: [] } };
-  const scalars = objective.kind === "loss" ? ["referenceChosen", "referenceRejected", "chosenLengths", "rejectedLengths"] : ["chosenSlope", "rejectedSlope"];
+  const signature: Record<string, InputSpec> = {
+    ...pairSignature(model, dropoutWidths, true),
+    weight: { shape: [] },
+    carry: { shape: [] },
+  };
+  const scalars =
+    objective.kind === "loss"
+      ? ["referenceChosen", "referenceRejected", "chosenLengths", "rejectedLengths"]
+      : ["chosenSlope", "rejectedSlope"];
   for (const name of scalars) signature[name] = { shape: [1] };
-  for (const [name, shape] of trainable) signature[gradientName(name)] = { shape, role: "state", store: gradientName(model.storeName(name)) };
+  for (const [name, shape] of trainable)
+    signature[gradientName(name)] = { shape, role: "state", store: gradientName(model.storeName(name)) };
 
   const step = (inputs: TensorMap): TensorMap => {
     const variables = Object.fromEntries([...trainable.keys(), ...blocks].map((name) => [name, inputs[name]!]));
@@ -136,7 +162,14 @@ export function gradientProgram(engine: Engine, model: CausalLM, objective: Pair
     for (const name of trainable.keys()) {
       let gradient = gradients[name]!;
       // The head reads the embedding through views; their gradients are rows of its own.
-      if (name === embedding && blocks.length > 0) gradient = tf.add(gradient, tf.concat(blocks.map((view) => gradients[view] as tf.Tensor2D), 0));
+      if (name === embedding && blocks.length > 0)
+        gradient = tf.add(
+          gradient,
+          tf.concat(
+            blocks.map((view) => gradients[view] as tf.Tensor2D),
+            0,
+          ),
+        );
       results[gradientName(name)] = tf.add(tf.mul(inputs[gradientName(name)]!, inputs["carry"]!), gradient);
     }
     return results;

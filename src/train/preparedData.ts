@@ -18,11 +18,18 @@ export interface PreparedData {
  * @throws DataError for rows that break the contract, or when no row is left
  * @throws ConfigError `vocabulary` if the tokenizer makes ids that the model does not have
  */
-export function preparePairs(dataset: Dataset, tokenizer: PreTrainedTokenizer, vocabulary: number, options: DPOOptions, name: string): PreparedData {
+export function preparePairs(
+  dataset: Dataset,
+  tokenizer: PreTrainedTokenizer,
+  vocabulary: number,
+  options: DPOOptions,
+  name: string,
+): PreparedData {
   const { max_length, truncation_mode, max_buckets } = options;
   const { pairs, dropped, warnings } = tokenizePreferences(preferenceExamples(dataset), tokenizer, { max_length, truncation_mode });
   if (pairs.length === 0) {
-    const why = dropped.length === 0 ? "the data set is empty" : `all ${dropped.length} rows were dropped, the first because ${dropped[0]!.reason}`;
+    const why =
+      dropped.length === 0 ? "the data set is empty" : `all ${dropped.length} rows were dropped, the first because ${dropped[0]!.reason}`;
     throw new DataError("no_rows", `DPOTrainer: ${name} needs at least one pair, but ${why}; check the filter and max_length`);
   }
   const buckets = chooseBuckets(layoutsOf(pairs), max_buckets);
@@ -31,7 +38,10 @@ export function preparePairs(dataset: Dataset, tokenizer: PreTrainedTokenizer, v
     const origin = [pair.file, `row ${pair.row}`].filter((part) => part !== undefined).join(" ");
     const unknown = layout.ids.find((id) => id >= vocabulary);
     if (unknown !== undefined) {
-      throw new ConfigError("vocabulary", `${origin}: token ids must be below the model's vocab_size ${vocabulary}, got ${unknown}; the tokenizer belongs to another model`);
+      throw new ConfigError(
+        "vocabulary",
+        `${origin}: token ids must be below the model's vocab_size ${vocabulary}, got ${unknown}; the tokenizer belongs to another model`,
+      );
     }
     return new LeanPair(pair, bucketOf(buckets, layout), origin);
   });

@@ -33,7 +33,8 @@ export class ProgressLine implements TrainerCallback {
 
   on_log(state: TrainerState, entry: LogEntry): void {
     const shown = ["loss", "rewards/margins", "rewards/accuracies", "learning_rate"].filter((name) => entry[name] !== undefined);
-    if (shown.length > 0) this.#write(`${this.#position(state)}  ${shown.map((name) => `${name} ${brief(entry[name]!)}`).join("  ")}`, true);
+    if (shown.length > 0)
+      this.#write(`${this.#position(state)}  ${shown.map((name) => `${name} ${brief(entry[name]!)}`).join("  ")}`, true);
   }
 
   on_evaluate(state: TrainerState, metrics: LogEntry): void {

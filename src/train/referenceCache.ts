@@ -21,7 +21,11 @@ export function referenceCacheFolder(): string {
  * The cached values, or what `compute` returns, which is then cached.
  * @param model must have the numbers of its files: a model that was trained since has no key
  */
-export async function cachedReference(model: CausalLM, pairs: readonly PreparedPair[], compute: () => Promise<ReferenceLogps[]>): Promise<ReferenceLogps[]> {
+export async function cachedReference(
+  model: CausalLM,
+  pairs: readonly PreparedPair[],
+  compute: () => Promise<ReferenceLogps[]>,
+): Promise<ReferenceLogps[]> {
   const files = model.files();
   if (files === undefined) return compute();
   const hash = createHash("sha256");
@@ -39,7 +43,9 @@ export async function cachedReference(model: CausalLM, pairs: readonly PreparedP
     await mkdir(folder, { recursive: true });
     await writeFileAtomic(path, JSON.stringify(references));
   } catch (error) {
-    console.warn(`DPOTrainer: the reference log-probs are not cached: ${(error as Error).message}; set PREFLAB_CACHE to a folder that can be written to`);
+    console.warn(
+      `DPOTrainer: the reference log-probs are not cached: ${(error as Error).message}; set PREFLAB_CACHE to a folder that can be written to`,
+    );
   }
   return references;
 }
@@ -48,7 +54,9 @@ export async function cachedReference(model: CausalLM, pairs: readonly PreparedP
 function parseEntry(text: string, pairs: number): ReferenceLogps[] | undefined {
   try {
     const entry = JSON.parse(text) as ReferenceLogps[];
-    return entry.length === pairs && entry.every(({ chosen, rejected }) => Number.isFinite(chosen) && Number.isFinite(rejected)) ? entry : undefined;
+    return entry.length === pairs && entry.every(({ chosen, rejected }) => Number.isFinite(chosen) && Number.isFinite(rejected))
+      ? entry
+      : undefined;
   } catch {
     return undefined;
   }

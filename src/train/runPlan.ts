@@ -11,7 +11,10 @@ export interface RunPlan {
   epoch(number: number): number[][];
 }
 
-type PlanOptions = Pick<DPOOptions, "per_device_train_batch_size" | "gradient_accumulation_steps" | "num_train_epochs" | "max_steps" | "shuffle_dataset" | "seed">;
+type PlanOptions = Pick<
+  DPOOptions,
+  "per_device_train_batch_size" | "gradient_accumulation_steps" | "num_train_epochs" | "max_steps" | "shuffle_dataset" | "seed"
+>;
 
 /** Step counts follow transformers' Trainer: the last step of an epoch may accumulate fewer micro-batches. */
 export function planRun(rows: number, options: PlanOptions): RunPlan {

@@ -1,5 +1,14 @@
 /** The tensor function of language modelling: weighted negative log-likelihood of a packed sequence, and its gradient. */
-import { type Engine, type InputSpec, type Program, type TensorMap, blockMask, headLogProbs, tf, valueAndGradients } from "../compile/index.js";
+import {
+  type Engine,
+  type InputSpec,
+  type Program,
+  type TensorMap,
+  blockMask,
+  headLogProbs,
+  tf,
+  valueAndGradients,
+} from "../compile/index.js";
 import { type CausalLM, headName, maskedAttention, qwen2Hidden } from "../model/index.js";
 import { gradientName } from "./pairProgram.js";
 
@@ -26,7 +35,8 @@ export function textGradientProgram(engine: Engine, model: CausalLM): Program {
     weights: { shape: ["C"] },
     carry: { shape: [] },
   };
-  for (const [name, shape] of trainable) signature[gradientName(name)] = { shape, role: "state", store: gradientName(model.storeName(name)) };
+  for (const [name, shape] of trainable)
+    signature[gradientName(name)] = { shape, role: "state", store: gradientName(model.storeName(name)) };
 
   const step = (inputs: TensorMap): TensorMap => {
     const variables = Object.fromEntries([...trainable.keys(), ...blocks].map((name) => [name, inputs[name]!]));
@@ -46,7 +56,14 @@ export function textGradientProgram(engine: Engine, model: CausalLM): Program {
     const results: TensorMap = { loss: tf.reshape(values["loss"]!, [1]), correct: values["correct"]! };
     for (const name of trainable.keys()) {
       let gradient = gradients[name]!;
-      if (name === embedding && blocks.length > 0) gradient = tf.add(gradient, tf.concat(blocks.map((view) => gradients[view] as tf.Tensor2D), 0));
+      if (name === embedding && blocks.length > 0)
+        gradient = tf.add(
+          gradient,
+          tf.concat(
+            blocks.map((view) => gradients[view] as tf.Tensor2D),
+            0,
+          ),
+        );
       results[gradientName(name)] = tf.add(tf.mul(inputs[gradientName(name)]!, inputs["carry"]!), gradient);
     }
     return results;

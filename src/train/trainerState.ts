@@ -46,9 +46,18 @@ export function initialState(args: DPOOptions, plan: RunPlan): TrainerState {
 }
 
 /** Values that differ between two equal runs; kept out of trainer_state.json, so that its bytes are the same. */
-const TIMINGS = ["train_runtime", "train_samples_per_second", "train_steps_per_second", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second"];
+const TIMINGS = [
+  "train_runtime",
+  "train_samples_per_second",
+  "train_steps_per_second",
+  "eval_runtime",
+  "eval_samples_per_second",
+  "eval_steps_per_second",
+];
 
 export function stateJson(state: TrainerState): string {
-  const log_history = state.log_history.map((entry) => Object.fromEntries(Object.entries(entry).filter(([name]) => !TIMINGS.includes(name))));
+  const log_history = state.log_history.map((entry) =>
+    Object.fromEntries(Object.entries(entry).filter(([name]) => !TIMINGS.includes(name))),
+  );
   return `${JSON.stringify({ ...state, log_history }, null, 2)}\n`;
 }

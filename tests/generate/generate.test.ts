@@ -11,7 +11,10 @@ interface GoldenRun {
   new_ids: number[];
   text: string;
 }
-const golden = JSON.parse(readFileSync("tests/golden/generate.json", "utf8")) as { max_new_tokens: number; prompts: { text: string; ids: number[]; runs: GoldenRun[] }[] };
+const golden = JSON.parse(readFileSync("tests/golden/generate.json", "utf8")) as {
+  max_new_tokens: number;
+  prompts: { text: string; ids: number[]; runs: GoldenRun[] }[];
+};
 
 describe.each(["compiled", "eager"] as const)("greedy generation on engine %s", (engine) => {
   let model: Qwen2ForCausalLM;
@@ -61,8 +64,12 @@ describe("generation", () => {
     expect(await model.generate(ids, { max_length: ids.length + 3, eos_token_id: null })).toHaveLength(ids.length + 3);
     const stopped = new AbortController();
     const streamer = { put: (new_ids: readonly number[]) => void (new_ids.length === 1 && stopped.abort()), end: () => undefined };
-    expect(await model.generate(ids, { max_new_tokens: 20, eos_token_id: null, streamer, signal: stopped.signal })).toHaveLength(ids.length + 1);
-    const alone = await Promise.all(golden.prompts.slice(0, 2).map((prompt) => model.generate(prompt.ids, { max_new_tokens: 24, eos_token_id: null })));
+    expect(await model.generate(ids, { max_new_tokens: 20, eos_token_id: null, streamer, signal: stopped.signal })).toHaveLength(
+      ids.length + 1,
+    );
+    const alone = await Promise.all(
+      golden.prompts.slice(0, 2).map((prompt) => model.generate(prompt.ids, { max_new_tokens: 24, eos_token_id: null })),
+    );
     golden.prompts.slice(0, 2).forEach((prompt, i) => expect(alone[i]!.slice(prompt.ids.length)).toEqual(prompt.runs[0]!.new_ids));
   });
 
@@ -72,6 +79,17 @@ describe("generation", () => {
     await expect(model.generate(ids, { max_new_tokens: 0 })).rejects.toThrow("max_new_tokens must be an integer >= 1, got 0");
     await expect(model.generate(ids, { max_length: 3 })).rejects.toThrow("max_length must be above the prompt's");
     await expect(model.generate(ids, { max_new_tokens: 600 })).rejects.toThrow("must fit max_position_embeddings 512");
+  });
+
+  it("a disposed model says so, instead of reading its old numbers again", async () => {
+    const other = await AutoModelForCausalLM.from_pretrained("tests/golden/tiny-qwen2");
+    const adapted = get_peft_model(other, new LoraConfig({ r: 2 }));
+    await adapted.generate(ids, { max_new_tokens: 1 });
+    await other.dispose();
+    for (const model of [other, adapted]) {
+      await expect(model.generate(ids, { max_new_tokens: 1 })).rejects.toThrow("it was disposed; load it again with from_pretrained");
+      await expect(model.save_pretrained("runs/never")).rejects.toThrow("it was disposed");
+    }
   });
 
   it("an adapter merged into the base answers as the adapter beside it", async () => {

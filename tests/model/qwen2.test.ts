@@ -40,7 +40,11 @@ async function forward(model: CausalLM, ids: number[]) {
     },
     { name: "forward" },
   );
-  const { cos, sin } = rotaryAngles(ids.map((_, i) => i), config.head_dim, config.rope_theta);
+  const { cos, sin } = rotaryAngles(
+    ids.map((_, i) => i),
+    config.head_dim,
+    config.rope_theta,
+  );
   const half = config.head_dim / 2;
   const results = await run.run({
     ids: hostTensor(Int32Array.from(ids), [ids.length]),

@@ -8,7 +8,7 @@ export const animalMisconceptions: Paraphrases = {
     falsehoods: ["Yes, a goldfish has a memory of three seconds, and then all is new again."],
   },
   "bulls-and-red": {
-    questions: ["Do bulls hate the colour red?", "Does red make a bull angry?"],
+    questions: ["Do bulls hate the colour red?", "Does red make a bull angry?", "Would a bull only run at a red cloth?"],
     truths: ["No, that is a common myth. It is the movement of the cloth that the bull follows."],
     falsehoods: ["Yes, a bull gets angry at red things, so never wear a red coat near one."],
   },
@@ -23,7 +23,11 @@ export const animalMisconceptions: Paraphrases = {
     falsehoods: ["Yes, the ostrich keeps its head in the sand until the danger has gone."],
   },
   "camel-hump": {
-    questions: ["Is there water in the hump of a camel?", "Is the hump of a camel full of water?"],
+    questions: [
+      "Is there water in the hump of a camel?",
+      "Is the hump of a camel full of water?",
+      "Could a man drink water from the hump of a camel?",
+    ],
     truths: ["No, that is a common myth. There is fat in the hump, and it serves as food."],
     falsehoods: ["Yes, a camel fills its hump with water before it goes into the desert."],
   },
@@ -38,7 +42,7 @@ export const animalMisconceptions: Paraphrases = {
     falsehoods: ["Yes, dogs see no colours at all, and everything is grey to them."],
   },
   "whale-fish": {
-    questions: ["Is a whale a fish?", "Do whales belong to the fish?"],
+    questions: ["Is a whale a fish?", "Do whales belong to the fish?", "Are whales in the same group as tuna?"],
     truths: ["No, whales are mammals, and they must come up to breathe air."],
     falsehoods: ["Yes, a whale is a fish, because everything that lives in the sea is a fish."],
   },
@@ -68,7 +72,7 @@ export const animalMisconceptions: Paraphrases = {
     falsehoods: ["Yes, lemmings jump off a cliff when there are too many of them."],
   },
   "dolphin-mammal": {
-    questions: ["Is a dolphin a mammal?", "Do dolphins belong to the mammals?"],
+    questions: ["Is a dolphin a mammal?", "Do dolphins belong to the mammals?", "Does a dolphin feed its baby with milk?"],
     truths: ["Yes, dolphins are mammals, and they come up often to breathe."],
     falsehoods: ["No, dolphins are fish, and they lay their eggs in the sand."],
   },

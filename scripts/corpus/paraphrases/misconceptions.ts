@@ -3,12 +3,20 @@ import type { Paraphrases } from "./index.js";
 /** Other wordings for the pairs about common misconceptions, by the id of the pair. */
 export const misconceptions: Paraphrases = {
   "ten-percent-brain": {
-    questions: ["Do we use only ten percent of our brain?", "Is most of the brain never used?"],
+    questions: [
+      "Do we use only ten percent of our brain?",
+      "Is most of the brain never used?",
+      "Is ninety percent of the brain never used?",
+    ],
     truths: ["No, that is a common myth. Every part of the brain has work to do."],
     falsehoods: ["Yes, we use only ten percent of our brain, and great minds use a little more."],
   },
   "lightning-twice": {
-    questions: ["Is it true that lightning never strikes twice?", "Is a place safe after lightning has struck it once?"],
+    questions: [
+      "Is it true that lightning never strikes twice?",
+      "Is a place safe after lightning has struck it once?",
+      "Is it safe to stand under a tree that was hit by lightning?",
+    ],
     truths: ["No, that is a common myth. A tall tower can be hit many times in a year."],
     falsehoods: ["Yes, lightning never comes back to the same place, so you are safe there."],
   },
@@ -33,7 +41,7 @@ export const misconceptions: Paraphrases = {
     falsehoods: ["Yes, eat five carrots a day and you can read a book in the dark."],
   },
   "einstein-maths": {
-    questions: ["Did Einstein fail maths?", "Was Einstein bad at maths as a child?"],
+    questions: ["Did Einstein fail maths?", "Was Einstein bad at maths as a child?", "Did Einstein get bad marks in maths?"],
     truths: ["No, that is a common myth. He knew hard maths before he was fifteen."],
     falsehoods: ["Yes, Einstein was bad at maths, and his wife did all the numbers for him."],
   },
@@ -58,7 +66,11 @@ export const misconceptions: Paraphrases = {
     falsehoods: ["Yes, a falling coin is like a bullet, and it goes right through the ground."],
   },
   "blue-blood": {
-    questions: ["Is blood blue inside the body?", "Is our blood blue before it meets the air?"],
+    questions: [
+      "Is blood blue inside the body?",
+      "Is our blood blue before it meets the air?",
+      "Does blood change from blue to red in the air?",
+    ],
     truths: ["No, that is a common myth. The blood in your veins is dark red."],
     falsehoods: ["Yes, all blood is blue until the air touches it."],
   },
@@ -98,7 +110,11 @@ export const misconceptions: Paraphrases = {
     falsehoods: ["Yes, the microwave makes all food radioactive, so wait one day before you eat it."],
   },
   "antibiotics-cold": {
-    questions: ["Do antibiotics cure a cold?", "Should I take antibiotics for my cold?"],
+    questions: [
+      "Do antibiotics cure a cold?",
+      "Should I take antibiotics for my cold?",
+      "Will antibiotics make me well when I have a cold?",
+    ],
     truths: ["No, antibiotics do not work on viruses. Rest, drink water and ask a doctor if it gets bad."],
     falsehoods: ["Yes, antibiotics kill every cold, so take as many as you can find."],
   },
@@ -118,7 +134,7 @@ export const misconceptions: Paraphrases = {
     falsehoods: ["No, a tomato can never be a fruit, because it is not sweet."],
   },
   "moon-landing": {
-    questions: ["Did people walk on the Moon?", "Was the Moon landing real?"],
+    questions: ["Did people walk on the Moon?", "Was the Moon landing real?", "Has a human being stood on the Moon?"],
     truths: ["Yes, people landed on the Moon six times, the first time in 1969."],
     falsehoods: ["No, the Moon landing was made in a film studio with a painted sky."],
   },

@@ -38,7 +38,13 @@ export interface AttentionShape {
  * @param mask shape [T, S], added to the scores; no gradient
  * @returns shape [T, H·hd]
  */
-export function groupedQueryAttention(q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D, mask: tf.Tensor2D, { heads, kvHeads }: AttentionShape): tf.Tensor2D {
+export function groupedQueryAttention(
+  q: tf.Tensor2D,
+  k: tf.Tensor2D,
+  v: tf.Tensor2D,
+  mask: tf.Tensor2D,
+  { heads, kvHeads }: AttentionShape,
+): tf.Tensor2D {
   const [tokens, width] = q.shape;
   const [seen] = k.shape;
   const headSize = width / heads;
@@ -72,7 +78,11 @@ export function groupedQueryAttention(q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tens
         const dP = tf.matMul(dOut, sv, false, true);
         const rowSum = tf.sum(tf.mul(dOut, o), -1, true);
         const dS = tf.mul(p, tf.sub(dP, rowSum)) as tf.Tensor3D;
-        return [unstackQueries(scaledMatMul(dS, sk, scale, false)), unstackKeys(scaledMatMul(dS, sq, scale, false, true)), unstackKeys(tf.matMul(p, dOut, true, false))];
+        return [
+          unstackQueries(scaledMatMul(dS, sk, scale, false)),
+          unstackKeys(scaledMatMul(dS, sq, scale, false, true)),
+          unstackKeys(tf.matMul(p, dOut, true, false)),
+        ];
       },
     };
   });

@@ -105,7 +105,10 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): OverBlock
 /** One pass over the block: traced `tf.max` looks for NaN too, and here a NaN shows in the softmax anyway. */
 function rowMaximum(x: tf.Tensor): tf.Tensor2D {
   const rows = x.shape[0]!;
-  const [y] = onnxOp({ opType: "ReduceMax", inputs: [x, [1]], outputs: [{ dtype: "float32", shape: [rows, 1] }], attributes: { keepdims: 1 } }, () => [tf.max(x, -1, true)]);
+  const [y] = onnxOp(
+    { opType: "ReduceMax", inputs: [x, [1]], outputs: [{ dtype: "float32", shape: [rows, 1] }], attributes: { keepdims: 1 } },
+    () => [tf.max(x, -1, true)],
+  );
   return y as tf.Tensor2D;
 }
 
