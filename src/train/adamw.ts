@@ -5,7 +5,7 @@
 import { type Engine, type InputSpec, type Program, type TensorMap, hostTensor, tf } from "../compile/index.js";
 import type { CausalLM } from "../model/index.js";
 import type { DPOOptions } from "./dpoConfig.js";
-import { gradientName } from "./pairProgram.js";
+import { gradientName } from "./gradientSums.js";
 
 type AdamOptions = Pick<DPOOptions, "adam_beta1" | "adam_beta2" | "adam_epsilon" | "weight_decay">;
 

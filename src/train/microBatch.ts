@@ -9,7 +9,8 @@ import { dropoutMasks, dropoutWidths } from "./dropout.js";
 import { isPairwise, lossFunction } from "./losses.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
 import { pairInputs } from "./pairLayout.js";
-import { gradientProgram, headIsFrozen, scoringProgram } from "./pairProgram.js";
+import { headIsFrozen } from "./gradientSums.js";
+import { gradientProgram, scoringProgram } from "./pairProgram.js";
 
 export interface MicroBatchResult {
   /** Mean over the pairs, before division by the accumulation count. */

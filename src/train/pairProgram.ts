@@ -9,41 +9,20 @@ import {
   tf,
   valueAndGradients,
 } from "../compile/index.js";
-import { type CausalLM, HEAD_MEAN, headName, maskedAttention, qwen2Hidden } from "../model/index.js";
+import { type CausalLM, HEAD_MEAN, maskedAttention, qwen2Hidden } from "../model/index.js";
 import { requireOneAPair } from "./batchLoss.js";
 import type { DPOLossFunction } from "./dpoConfig.js";
-
-/** Store name of the gradient that is being summed for a trainable tensor. */
-export function gradientName(name: string): string {
-  return `gradient/${name}`;
-}
+import { GradientSums, headIsFrozen, sequenceSignature } from "./gradientSums.js";
 
 /** Name of the input that carries a module's dropout mask. */
 export function maskName(path: string): string {
   return `mask/${path}`;
 }
 
-/** Then its mean is computed once (`storeHeadMean`) instead of in every run. */
-export function headIsFrozen(model: CausalLM): boolean {
-  return !model.trainable().has(headName(model.config));
-}
-
-/** T tokens and C scored tokens are bound by each pair's bucket. */
 function pairSignature(model: CausalLM, dropoutWidths: ReadonlyMap<string, number>, metrics: boolean): Record<string, InputSpec> {
-  const half = model.config.head_dim / 2;
-  const signature: Record<string, InputSpec> = {
-    ...model.signature(),
-    ...(metrics && headIsFrozen(model) ? { [HEAD_MEAN]: { shape: [model.config.hidden_size], role: "state" as const } } : {}),
-    ids: { shape: ["T"], dtype: "int32" },
-    cos: { shape: ["T", half] },
-    sin: { shape: ["T", half] },
-    segments: { shape: ["T"], dtype: "int32" },
-    parents: { shape: ["T"], dtype: "int32" },
-    sources: { shape: ["C"], dtype: "int32" },
-    targets: { shape: ["C"], dtype: "int32" },
-    chosen: { shape: ["C"] },
-    rejected: { shape: ["C"] },
-  };
+  const signature: Record<string, InputSpec> = { ...sequenceSignature(model), chosen: { shape: ["C"] }, rejected: { shape: ["C"] } };
+  // A frozen head's mean is computed once (`storeHeadMean`) instead of in every run.
+  if (metrics && headIsFrozen(model)) signature[HEAD_MEAN] = { shape: [model.config.hidden_size], role: "state" };
   for (const [path, width] of dropoutWidths) signature[maskName(path)] = { shape: ["T", width] };
   return signature;
 }
@@ -124,29 +103,22 @@ export function gradientProgram(
   objective: PairObjective,
   dropoutWidths: ReadonlyMap<string, number>,
 ): Program {
-  const trainable = model.trainable();
-  const embedding = headName(model.config);
-  const headTrainable = !headIsFrozen(model);
-  const blocks = headTrainable ? model.base.headBlocks().map(({ view }) => view) : [];
-
+  const sums = new GradientSums(model);
   const signature: Record<string, InputSpec> = {
     ...pairSignature(model, dropoutWidths, true),
+    ...sums.signature(),
     weight: { shape: [] },
-    carry: { shape: [] },
   };
   const scalars =
     objective.kind === "loss"
       ? ["referenceChosen", "referenceRejected", "chosenLengths", "rejectedLengths"]
       : ["chosenSlope", "rejectedSlope"];
   for (const name of scalars) signature[name] = { shape: [1] };
-  for (const [name, shape] of trainable)
-    signature[gradientName(name)] = { shape, role: "state", store: gradientName(model.storeName(name)) };
 
   const step = (inputs: TensorMap): TensorMap => {
-    const variables = Object.fromEntries([...trainable.keys(), ...blocks].map((name) => [name, inputs[name]!]));
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { values, gradients } = valueAndGradients((current) => {
-      const pair = pairForward(model, { ...inputs, ...current }, masks, headTrainable);
+      const pair = pairForward(model, { ...inputs, ...current }, masks, !headIsFrozen(model));
       const objectiveValue = pairObjective(objective, pair, inputs);
       return {
         loss: tf.sum(tf.mul(objectiveValue, inputs["weight"]!)),
@@ -155,23 +127,10 @@ export function gradientProgram(
         rejectedLogps: pair.rejectedLogps,
         ...pair.sums,
       };
-    }, variables);
+    }, sums.variables(inputs));
     const { loss: _weighted, pairLoss, ...outputs } = values;
-    const results: TensorMap = { ...outputs };
+    const results: TensorMap = { ...outputs, ...sums.added(inputs, gradients) };
     if (objective.kind === "loss") results["loss"] = pairLoss!;
-    for (const name of trainable.keys()) {
-      let gradient = gradients[name]!;
-      // The head reads the embedding through views; their gradients are rows of its own.
-      if (name === embedding && blocks.length > 0)
-        gradient = tf.add(
-          gradient,
-          tf.concat(
-            blocks.map((view) => gradients[view] as tf.Tensor2D),
-            0,
-          ),
-        );
-      results[gradientName(name)] = tf.add(tf.mul(inputs[gradientName(name)]!, inputs["carry"]!), gradient);
-    }
     return results;
   };
   return engine.compile(step, signature, { name: "gradient of a pair" });

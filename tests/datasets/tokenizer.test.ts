@@ -63,7 +63,12 @@ describe("datasets/tiny-qwen2-chat", () => {
 
   it("is what train-tokenizer writes, byte for byte", () => {
     for (const [name, content] of Object.entries(qwen2Files(trainTokenizer()))) {
-      expect(file(name) === `${JSON.stringify(content, null, 2)}\n`, name).toBe(true);
+      // Saving the trained model writes these two again, in transformers' own spelling of numbers and with the stored format.
+      if (name === "config.json" || name === "generation_config.json") {
+        expect({ ...json(name), torch_dtype: undefined }, name).toEqual({ ...content, torch_dtype: undefined });
+      } else {
+        expect(file(name) === `${JSON.stringify(content, null, 2)}\n`, name).toBe(true);
+      }
     }
   });
 

@@ -4,7 +4,7 @@ import { hostTensor } from "../../src/compile/index.js";
 import { type CausalLM, get_peft_model } from "../../src/model/index.js";
 import { Random } from "../../src/random.js";
 import { AdamW, decays } from "../../src/train/adamw.js";
-import { gradientName } from "../../src/train/pairProgram.js";
+import { gradientName } from "../../src/train/gradientSums.js";
 import { smallLora, smallModel, trainedTensors } from "./tinyModel.js";
 
 let model: CausalLM;
