@@ -45,7 +45,8 @@ function formula(name: string, level: "block" | "inline", pattern: RegExp, displ
     name,
     level,
     start: (source: string): number | undefined => {
-      const at = source.indexOf("$");
+      // A block may begin at a line only: elsewhere marked would cut a paragraph there.
+      const at = level === "block" ? source.search(/^\$\$/m) : source.indexOf("$");
       return at < 0 ? undefined : at;
     },
     tokenizer(source: string) {

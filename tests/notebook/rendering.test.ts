@@ -20,6 +20,12 @@ const figure = plotTraining([
 ]);
 
 describe("renderNotebookHtml", () => {
+  test("formulas become MathML, inside a line and on lines of their own; money stays money", () => {
+    const html = renderNotebookHtml(notebookOf(markdown("A prompt $x$ with $\\pi_\\theta$ costs $5 and $6.\n\n$$a = b$$\n\nAfter")));
+    expect(html).toContain("A prompt <math><mi>x</mi></math> with <math><msub><mi>π</mi><mi>θ</mi></msub></math> costs $5 and $6.</p>");
+    expect(html).toMatch(/<math display="block"[^>]*><mrow><mi>a<\/mi><mo>=<\/mo><mi>b<\/mi><\/mrow><\/math>/);
+  });
+
   test("figures: Plotly is put in once, with the data of every figure", () => {
     const html = renderNotebookHtml(
       notebookOf(
