@@ -1,6 +1,4 @@
-import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { locateToken } from "../hub/environment.js";
 
 export interface HubLogin {
   /** Where a token was found: the name of a variable, or the path of a file. Null when there is none. The token itself is never shown. */
@@ -8,22 +6,9 @@ export interface HubLogin {
   install: string[];
 }
 
-/** Looks for a Hugging Face token where Python's huggingface_hub does: HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, HF_HOME/token. */
+/** Looks for a Hugging Face token where the Hub's own calls do. */
 export function findHubLogin(environment: Readonly<Record<string, string | undefined>> = process.env): HubLogin {
-  for (const name of ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]) {
-    if ((environment[name] ?? "").trim() !== "") return { source: name, install: [] };
-  }
-  const home = environment["HOME"] ?? environment["USERPROFILE"] ?? homedir();
-  const cache = environment["XDG_CACHE_HOME"] ?? join(home, ".cache");
-  const file = environment["HF_TOKEN_PATH"] ?? join(environment["HF_HOME"] ?? join(cache, "huggingface"), "token");
-  if (holdsText(file)) return { source: file, install: [] };
+  const token = locateToken(environment);
+  if (token !== undefined) return { source: token.source, install: [] };
   return { source: null, install: ["set HF_TOKEN, or run hf auth login (only for pushing, and for models that ask for a login)"] };
-}
-
-function holdsText(file: string): boolean {
-  try {
-    return readFileSync(file, "utf8").trim() !== "";
-  } catch {
-    return false;
-  }
 }

@@ -79,24 +79,28 @@ function findCacheDir(environment: Environment): string {
 }
 
 /**
- * The token of a call: the given one, else HF_TOKEN, HUGGING_FACE_HUB_TOKEN, or the file that `hf auth login` writes.
+ * The token of a call: the given one, else the one of this machine.
  * @param given false for none
  * @throws HubError `hub_token` for text that cannot be one (never shown)
  */
 export function findToken(given?: string | false, environment: Environment = process.env): HubToken | undefined {
   if (given === false) return undefined;
-  if (given !== undefined) return checkToken({ value: given.trim(), source: "the option token" });
+  const token = given === undefined ? locateToken(environment) : { value: given.trim(), source: "the option token" };
+  return token === undefined ? undefined : checkToken(token);
+}
+
+/** HF_TOKEN, HUGGING_FACE_HUB_TOKEN, or the file that `hf auth login` writes; whether the text can be a token is not looked at. */
+export function locateToken(environment: Environment = process.env): HubToken | undefined {
   for (const source of ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]) {
     const value = filled(environment[source]);
-    if (value !== undefined) return checkToken({ value, source });
+    if (value !== undefined) return { value, source };
   }
   const path = filled(environment["HF_TOKEN_PATH"]) ?? join(findHome(environment), "token");
   const file = isAbsolute(path) ? path : resolve(expandHome(path, environment));
   try {
     const value = filled(readFileSync(file, "utf8"));
-    return value === undefined ? undefined : checkToken({ value, source: file });
-  } catch (error) {
-    if (error instanceof HubError) throw error;
+    return value === undefined ? undefined : { value, source: file };
+  } catch {
     return undefined;
   }
 }

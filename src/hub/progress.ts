@@ -1,5 +1,6 @@
 /** How a transfer is shown. */
 import type { RepositoryOptions, TransferListener, TransferProgress } from "../data/repository.js";
+import { clock } from "../train/progress.js";
 import { formatBytes } from "./failures.js";
 
 /** Where there is no terminal (a notebook, a log), at most one line in so many seconds. */
@@ -87,12 +88,4 @@ export function describeProgress({
     return `${repository}  ${direction}ed ${formatBytes(total_bytes)} in ${clock(elapsed_seconds)}${direction === "download" ? rate : ""}`;
   const left = remaining_seconds === undefined ? "" : ` < ${clock(remaining_seconds)}`;
   return `${repository}  ${file}  ${formatBytes(done_bytes)} of ${formatBytes(total_bytes)}  ${clock(elapsed_seconds)}${left}`;
-}
-
-function clock(seconds: number): string {
-  const whole = Math.round(seconds);
-  const pad = (part: number): string => String(part).padStart(2, "0");
-  const hours = Math.floor(whole / 3600);
-  const rest = `${pad(Math.floor(whole / 60) % 60)}:${pad(whole % 60)}`;
-  return hours > 0 ? `${hours}:${rest}` : rest;
 }

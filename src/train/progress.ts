@@ -62,7 +62,8 @@ function brief(value: number): string {
   return value.toFixed(4);
 }
 
-function clock(seconds: number): string {
+/** Seconds as `mm:ss`, from an hour on as `h:mm:ss`. */
+export function clock(seconds: number): string {
   const whole = Math.round(seconds);
   const pad = (part: number): string => String(part).padStart(2, "0");
   const hours = Math.floor(whole / 3600);
