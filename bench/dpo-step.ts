@@ -14,12 +14,12 @@ import { type Engine, hostTensor, type TensorMap, tf } from "../src/compile/inde
 import { AutoModelForCausalLM, LoraConfig, type Qwen2Config, type Qwen2ForCausalLM, get_peft_model } from "../src/model/index.js";
 import { Random } from "../src/random.js";
 import { publishedConfig } from "../src/model/shapes.js";
-import { AdamW } from "../src/train/adamw.js";
-import { bucketOf, chooseBuckets } from "../src/train/buckets.js";
-import { DPOConfig } from "../src/train/dpoConfig.js";
-import { MicroBatchRunner } from "../src/train/microBatch.js";
-import type { PreparedPair } from "../src/train/pairBatch.js";
-import { layoutPair } from "../src/train/pairLayout.js";
+import { AdamW } from "../src/train/optimizer/adamw.js";
+import { bucketOf, chooseBuckets } from "../src/train/sequence/buckets.js";
+import { DPOConfig } from "../src/train/options/dpoConfig.js";
+import { MicroBatchRunner } from "../src/train/dpo/microBatch.js";
+import type { PreparedPair } from "../src/train/dpo/pairBatch.js";
+import { layoutPair } from "../src/train/sequence/pairLayout.js";
 import { writeRandomCheckpoint } from "../scripts/make-random-checkpoint.js";
 
 function syntheticPairs(count: number, config: Qwen2Config, seed: number): PreparedPair[] {

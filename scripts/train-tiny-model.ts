@@ -14,9 +14,9 @@ import { AutoModelForCausalLM, type Qwen2Config, parameterShapes, readConfig, sa
 import { readGenerationConfig } from "../src/model/generationConfig.js";
 import { Random } from "../src/random.js";
 import { AutoTokenizer, type PreTrainedTokenizer } from "../src/text/index.js";
-import { AdamW } from "../src/train/adamw.js";
-import { learningRateSchedule } from "../src/train/schedule.js";
-import { textGradientProgram } from "../src/train/textProgram.js";
+import { AdamW } from "../src/train/optimizer/adamw.js";
+import { learningRateSchedule } from "../src/train/loop/schedule.js";
+import { textGradientProgram } from "../src/train/sequence/textProgram.js";
 import { buildCorpus, type Conversation, corpusSeed } from "./corpus/index.js";
 import { packageRoot } from "./corpus/pairs.js";
 

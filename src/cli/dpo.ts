@@ -1,6 +1,6 @@
 import { defineOptions } from "../config/index.js";
 import { ConfigError } from "../errors.js";
-import { DPO_OPTIONS, DPOConfig } from "../train/dpoConfig.js";
+import { DPO_OPTIONS, DPOConfig } from "../train/options/dpoConfig.js";
 import type { TrainOutput, TrainerState } from "../train/index.js";
 import { type Command, readCommandLine, refusePositionals } from "./command.js";
 import { EXIT_INTERRUPTED, onInterrupt } from "./interrupt.js";

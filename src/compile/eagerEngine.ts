@@ -197,8 +197,10 @@ export class EagerEngine implements Engine {
 }
 
 function toTensor({ data, dtype, shape }: HostTensor): tf.Tensor {
-  if (dtype === "uint8" || dtype === "int8")
-    throw new EngineError("tensor_type", `eager: ${dtype} has no TensorFlow.js type; use float32, int32 or bool`);
+  // TensorFlow.js has no bytes: see fused/bytes.ts.
+  if (dtype === "uint8") return tf.tensor(Int32Array.from(data), [...shape], "int32");
+  if (dtype === "int8")
+    throw new EngineError("tensor_type", `eager: ${dtype} has no TensorFlow.js type; use float32, int32, bool or uint8`);
   return tf.tensor(data as Float32Array, [...shape], dtype);
 }
 

@@ -20,8 +20,8 @@ export type Dimension = number | string;
 
 export interface InputSpec {
   readonly shape: readonly Dimension[];
-  /** Default float32. */
-  readonly dtype?: "float32" | "int32" | "bool";
+  /** Default float32. `uint8` is for packed or quantised storage: only `bytesAsInt32` and operators of `fused/` take such a tensor. */
+  readonly dtype?: "float32" | "int32" | "bool" | "uint8";
   /**
    * `input` (default): given to each run. `state`: read from the store; an output of the same name replaces it.
    * `constant`: baked into the program.

@@ -1,6 +1,6 @@
 /** How a transfer is shown. */
 import type { RepositoryOptions, TransferListener, TransferProgress } from "../data/repository.js";
-import { clock } from "../train/progress.js";
+import { clock } from "../train/loop/progress.js";
 import { formatBytes } from "./failures.js";
 
 /** Where there is no terminal (a notebook, a log), at most one line in so many seconds. */

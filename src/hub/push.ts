@@ -160,7 +160,7 @@ PreTrainedTokenizer.prototype.push_to_hub = async function push_to_hub(
   );
 };
 
-declare module "../train/dpoTrainer.js" {
+declare module "../train/dpo/dpoTrainer.js" {
   interface DPOTrainer {
     /**
      * Uploads what `save_model` saves, with a model card of the run, as one commit. Without a token the files are written to

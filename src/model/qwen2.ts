@@ -5,6 +5,7 @@
  * T tokens, D hidden, F feed-forward, H heads, K key/value heads, hd head size, V vocabulary.
  */
 import { type TensorMap, groupedQueryAttention, rmsNorm, rotary, swiglu, tf } from "../compile/index.js";
+import { baseWeight } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
 import { type Adapter, adapted } from "./lora.js";
 import { PROJECTIONS, type ProjectionName } from "./shapes.js";
@@ -72,7 +73,7 @@ export function qwen2Hidden(
 
 /** `x Wᵀ + b`, with the adapter's low-rank part where it has one. */
 function linear(weights: TensorMap, path: string, x: tf.Tensor2D, adapter?: Adapter): tf.Tensor2D {
-  const product: tf.Tensor2D = tf.matMul(x, weights[`${path}.weight`] as tf.Tensor2D, false, true);
+  const product: tf.Tensor2D = tf.matMul(x, baseWeight(weights, path), false, true);
   const bias = weights[`${path}.bias`];
   const y = bias === undefined ? product : (tf.add(product, bias) as tf.Tensor2D);
   return adapter === undefined ? y : adapted(adapter, path, x, y);

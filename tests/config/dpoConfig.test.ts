@@ -1,8 +1,8 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import * as tf from "@tensorflow/tfjs";
 import { ConfigError } from "../../src/errors.js";
-import { DPOConfig, DPO_OPTIONS } from "../../src/train/dpoConfig.js";
-import type { DPOLossFunction, DPOLossName } from "../../src/train/dpoConfig.js";
+import { DPOConfig, DPO_OPTIONS } from "../../src/train/options/dpoConfig.js";
+import type { DPOLossFunction, DPOLossName } from "../../src/train/options/dpoConfig.js";
 
 /** Code and message of what `action` throws. */
 function failure(action: () => unknown): { code: string; message: string } {
@@ -126,7 +126,7 @@ describe("DPOConfig", () => {
   test("an unknown name without a near one lists the known names", () => {
     const { code, message } = failure(() => new DPOConfig({ qqqqqqqqqqqqqq: 1 } as never));
     expect(code).toBe("option_unknown");
-    expect(message).toMatch(/^DPOConfig: unknown option qqqqqqqqqqqqqq; known: output_dir, loss_type, beta, /);
+    expect(message).toMatch(/^DPOConfig: unknown option qqqqqqqqqqqqqq; known: loss_type, beta, /);
   });
 
   test("names of Object.prototype are unknown options", () => {

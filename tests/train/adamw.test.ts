@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hostTensor } from "../../src/compile/index.js";
 import { type CausalLM, get_peft_model } from "../../src/model/index.js";
 import { Random } from "../../src/random.js";
-import { AdamW, decays } from "../../src/train/adamw.js";
-import { gradientName } from "../../src/train/gradientSums.js";
+import { AdamW, decays } from "../../src/train/optimizer/adamw.js";
+import { gradientName } from "../../src/train/optimizer/gradientSums.js";
 import { smallLora, smallModel, trainedTensors } from "./tinyModel.js";
 
 let model: CausalLM;

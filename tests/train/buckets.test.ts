@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/random.js";
-import { bucketOf, chooseBuckets } from "../../src/train/buckets.js";
-import { layoutPair, type PairLayout } from "../../src/train/pairLayout.js";
+import { bucketOf, chooseBuckets } from "../../src/train/sequence/buckets.js";
+import { layoutPair, type PairLayout } from "../../src/train/sequence/pairLayout.js";
 
 /** @param lengths of prompt, chosen and rejected */
 function layoutOf(lengths: readonly [number, number, number]): PairLayout {

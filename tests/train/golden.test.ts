@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { readFileTensor } from "../../src/compile/index.js";
 import { openAdapter } from "../../src/model/index.js";
-import { decays } from "../../src/train/adamw.js";
+import { decays } from "../../src/train/optimizer/adamw.js";
 import { differences, type GoldenRun, type GoldenVariant, goldenRun, goldenVariants } from "./goldenRuns.js";
 import { preparedPairs, referenceLogps } from "./microBatches.js";
 import { GOLDEN, goldenPairs, largestDifference, trainedTensors } from "./tinyModel.js";

@@ -11,7 +11,7 @@ import { load_dataset } from "../../src/data/index.js";
 import { AutoModelForCausalLM, type CausalLM } from "../../src/model/index.js";
 import { readSafetensors } from "../../src/model/safetensors.js";
 import type { DPOConfigInput, DPOLossFunction, PairLogps } from "../../src/train/index.js";
-import { type PreparedPair, type ReferenceLogps, batchMetrics } from "../../src/train/pairBatch.js";
+import { type PreparedPair, type ReferenceLogps, batchMetrics } from "../../src/train/dpo/pairBatch.js";
 import { type Gradients, gradientsOf, preparedPairs, referenceLogps } from "./microBatches.js";
 import { GOLDEN, TINY, largestDifference } from "./tinyModel.js";
 

@@ -2,12 +2,12 @@
 import type { Dataset } from "../../src/data/index.js";
 import { type CausalLM } from "../../src/model/index.js";
 import { Random } from "../../src/random.js";
-import { AdamW } from "../../src/train/adamw.js";
-import { type MicroBatchResult, MicroBatchRunner } from "../../src/train/microBatch.js";
-import { type PreparedPair, type ReferenceLogps, scorePairs } from "../../src/train/pairBatch.js";
-import { gradientName } from "../../src/train/gradientSums.js";
-import { scoringProgram } from "../../src/train/pairProgram.js";
-import { preparePairs } from "../../src/train/preparedData.js";
+import { AdamW } from "../../src/train/optimizer/adamw.js";
+import { type MicroBatchResult, MicroBatchRunner } from "../../src/train/dpo/microBatch.js";
+import { type PreparedPair, type ReferenceLogps, scorePairs } from "../../src/train/dpo/pairBatch.js";
+import { gradientName } from "../../src/train/optimizer/gradientSums.js";
+import { scoringProgram } from "../../src/train/dpo/pairProgram.js";
+import { preparePairs } from "../../src/train/dpo/preparedData.js";
 import type { DPOConfigInput } from "../../src/train/index.js";
 import { goldenTokenizer, quiet } from "./tinyModel.js";
 

@@ -5,8 +5,8 @@
 import { tf } from "../../src/compile/index.js";
 import type { CausalLM, Qwen2Config } from "../../src/model/index.js";
 import type { DPOLossFunction } from "../../src/train/index.js";
-import type { PairLayout } from "../../src/train/pairLayout.js";
-import type { PreparedPair, ReferenceLogps } from "../../src/train/pairBatch.js";
+import type { PairLayout } from "../../src/train/sequence/pairLayout.js";
+import type { PreparedPair, ReferenceLogps } from "../../src/train/dpo/pairBatch.js";
 
 type Weights = Record<string, tf.Tensor>;
 

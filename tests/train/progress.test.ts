@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { ProgressLine } from "../../src/train/progress.js";
+import { ProgressLine } from "../../src/train/loop/progress.js";
 import type { TrainerState } from "../../src/train/index.js";
 
 let written: string[];

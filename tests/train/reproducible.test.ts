@@ -6,8 +6,8 @@ import { hostTensor } from "../../src/compile/index.js";
 import { type CausalLM, PeftModel, get_peft_model } from "../../src/model/index.js";
 import { Random } from "../../src/random.js";
 import type { DPOConfigInput, TrainerState } from "../../src/train/index.js";
-import { dropoutMasks, dropoutWidths } from "../../src/train/dropout.js";
-import { planRun, visitedPairs } from "../../src/train/runPlan.js";
+import { dropoutMasks, dropoutWidths } from "../../src/train/sequence/dropout.js";
+import { planRun, visitedPairs } from "../../src/train/loop/runPlan.js";
 import {
   goldenPairs,
   largestDifference,

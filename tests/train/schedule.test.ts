@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DPOConfig } from "../../src/train/index.js";
-import { learningRateSchedule } from "../../src/train/schedule.js";
+import { learningRateSchedule } from "../../src/train/loop/schedule.js";
 
 const all = (schedule: (step: number) => number, steps: number): number[] => Array.from({ length: steps }, (_, step) => schedule(step));
 

@@ -1,4 +1,5 @@
 /** Operations with hand-written gradients, which keep graphs short and memory low. Each also runs eagerly. */
+export { bytesAsInt32, int32AsBytes } from "./bytes.js";
 export { type AttentionShape, blockMask, groupedQueryAttention } from "./attention.js";
 export { type Head, type HeadResult, headLogProbs } from "./headLogProbs.js";
 export { rmsNorm } from "./rmsNorm.js";

@@ -4,7 +4,7 @@ import { mergedWeight } from "../../../src/model/lora.js";
 import { adapterTensorName } from "../../../src/model/adapterFiles.js";
 import { headLogits, maskedAttention, qwen2Hidden } from "../../../src/model/qwen2.js";
 import { parameterShapes, publishedConfig } from "../../../src/model/shapes.js";
-import { DPO_LOSSES } from "../../../src/train/losses.js";
+import { DPO_LOSSES } from "../../../src/train/dpo/losses.js";
 import type { PairLogps } from "../../../src/train/index.js";
 import { type ContractCase, contractCase, floats, ints, normal } from "../contractCase.js";
 

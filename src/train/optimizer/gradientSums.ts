@@ -1,6 +1,6 @@
 /** What all gradient programs share: the inputs of a sequence, and the stored sums that gradients are added to. */
-import { type InputSpec, type TensorMap, tf } from "../compile/index.js";
-import { type CausalLM, headName } from "../model/index.js";
+import { type InputSpec, type TensorMap, tf } from "../../compile/index.js";
+import { type CausalLM, headName } from "../../model/index.js";
 
 /** Store name of the gradient that is being summed for a trainable tensor. */
 export function gradientName(name: string): string {

@@ -1,7 +1,7 @@
 /** The tensor function of language modelling: weighted negative log-likelihood of a packed sequence, and its gradient. */
-import { type Engine, type Program, type TensorMap, blockMask, headLogProbs, tf, valueAndGradients } from "../compile/index.js";
-import { type CausalLM, maskedAttention, qwen2Hidden } from "../model/index.js";
-import { GradientSums, headIsFrozen, sequenceSignature } from "./gradientSums.js";
+import { type Engine, type Program, type TensorMap, blockMask, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+import { type CausalLM, maskedAttention, qwen2Hidden } from "../../model/index.js";
+import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
 
 /**
  * One packed sequence of T tokens with C scored ones. Inputs as a pair's (`ids`, `cos`, `sin`, `segments`, `parents`, `sources`,

@@ -2,9 +2,9 @@
  * The reference's log-probs of the pairs of a run. They do not change during a run, so each is computed once, before the
  * first step; the reference may therefore be the policy itself, as long as it is untrained.
  */
-import { EngineError } from "../errors.js";
-import type { CausalLM } from "../model/index.js";
-import type { DPOConfig } from "./dpoConfig.js";
+import { EngineError } from "../../errors.js";
+import type { CausalLM } from "../../model/index.js";
+import type { DPOConfig } from "../options/dpoConfig.js";
 import { type PreparedPair, type ReferenceLogps, scoreReference } from "./pairBatch.js";
 import { scoringProgram } from "./pairProgram.js";
 import { cachedReference } from "./referenceCache.js";

@@ -1,29 +1,29 @@
 /** Direct Preference Optimization, arXiv:2305.18290, with TRL's interface. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Engine } from "../compile/index.js";
-import type { Dataset } from "../data/index.js";
-import { ConfigError, EngineError } from "../errors.js";
-import { type CausalLM, type LoraConfig, PeftModel, Qwen2ForCausalLM, get_peft_model } from "../model/index.js";
-import { Random } from "../random.js";
-import { writeFileAtomic } from "../text/atomicFile.js";
-import type { PreTrainedTokenizer } from "../text/index.js";
-import { AdamW } from "./adamw.js";
+import type { Engine } from "../../compile/index.js";
+import type { Dataset } from "../../data/index.js";
+import { ConfigError, EngineError } from "../../errors.js";
+import { type CausalLM, type LoraConfig, PeftModel, Qwen2ForCausalLM, get_peft_model } from "../../model/index.js";
+import { Random } from "../../random.js";
+import { writeFileAtomic } from "../../text/atomicFile.js";
+import type { PreTrainedTokenizer } from "../../text/index.js";
+import { AdamW } from "../optimizer/adamw.js";
 import { batchLoss, tryLoss } from "./batchLoss.js";
-import { requirePlace, saveCheckpointFolder, saveFolder } from "./checkpoints.js";
-import { DPOConfig } from "./dpoConfig.js";
-import { LogWindow } from "./logWindow.js";
+import { requirePlace, saveCheckpointFolder, saveFolder } from "../loop/checkpoints.js";
+import { DPOConfig } from "../options/dpoConfig.js";
+import { type BatchMetrics, LogWindow, MeanOfBatches } from "../loop/logWindow.js";
 import { isPairwise, lossFunction } from "./losses.js";
 import { MicroBatchRunner } from "./microBatch.js";
-import { type BatchMetrics, MeanOfBatches, type PreparedPair, batchMetrics, scorePairs } from "./pairBatch.js";
-import { headIsFrozen } from "./gradientSums.js";
+import { type PreparedPair, batchMetrics, scorePairs } from "./pairBatch.js";
+import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { scoringProgram } from "./pairProgram.js";
 import { preparePairs } from "./preparedData.js";
-import { ProgressLine, type TrainerCallback } from "./progress.js";
+import { ProgressLine, type TrainerCallback } from "../loop/progress.js";
 import { References } from "./references.js";
-import { type RunPlan, planRun, visitedPairs } from "./runPlan.js";
-import { type Schedule, learningRateSchedule } from "./schedule.js";
-import { type LogEntry, type TrainerState, initialState, stateJson } from "./trainerState.js";
+import { type RunPlan, planRun, visitedPairs } from "../loop/runPlan.js";
+import { type Schedule, learningRateSchedule } from "../loop/schedule.js";
+import { type LogEntry, type TrainerState, initialState, stateJson } from "../loop/trainerState.js";
 
 export interface DPOTrainerOptions {
   /** The policy: trained in place, or, with `peft_config`, the frozen base of a fresh adapter. */
@@ -236,7 +236,7 @@ export class DPOTrainer {
     const { global_step: step } = state;
     await this.#emit("on_step_end");
     const last = step === this.#plan.totalSteps;
-    const due = (strategy: "no" | "steps" | "epoch", every: number): boolean =>
+    const due = (strategy: "no" | "steps" | "epoch" | "best", every: number): boolean =>
       (strategy === "steps" && step % every === 0) || (strategy === "epoch" && epochEnds);
     if (step % args.logging_steps === 0 || (step === 1 && args.logging_first_step)) {
       await this.#log({ ...window.take(), num_tokens: state.num_input_tokens_seen });

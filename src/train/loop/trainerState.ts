@@ -1,5 +1,5 @@
 /** The state of a run in the format of transformers' trainer_state.json. */
-import type { DPOOptions } from "./dpoConfig.js";
+import type { DPOOptions } from "../options/dpoConfig.js";
 import type { RunPlan } from "./runPlan.js";
 
 /** One entry of the log: the logged values, `epoch` and `step`. */

@@ -8,8 +8,8 @@ import { mkdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import type { CausalLM } from "../model/index.js";
-import { writeFileAtomic } from "../text/atomicFile.js";
+import type { CausalLM } from "../../model/index.js";
+import { writeFileAtomic } from "../../text/atomicFile.js";
 import type { PreparedPair, ReferenceLogps } from "./pairBatch.js";
 
 /** `$PREFLAB_CACHE/reference`, by default `~/.cache/preflab/reference`. */

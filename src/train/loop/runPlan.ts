@@ -1,6 +1,6 @@
 /** Which pairs make which micro-batch, step and epoch. */
-import { Random } from "../random.js";
-import type { DPOOptions } from "./dpoConfig.js";
+import { Random } from "../../random.js";
+import type { DPOOptions } from "../options/dpoConfig.js";
 
 export interface RunPlan {
   /** Optimizer steps of the run. */

@@ -1,15 +1,15 @@
 /** Forward and backward of one micro-batch, pair by pair; the gradient stays in the engine's store. */
-import { type Engine, type HostTensor, type HostTensors, type Program, hostTensor } from "../compile/index.js";
-import { EngineError } from "../errors.js";
-import type { CausalLM } from "../model/index.js";
-import type { Random } from "../random.js";
+import { type Engine, type HostTensor, type HostTensors, type Program, hostTensor } from "../../compile/index.js";
+import { EngineError } from "../../errors.js";
+import type { CausalLM } from "../../model/index.js";
+import type { Random } from "../../random.js";
 import { batchLoss } from "./batchLoss.js";
-import type { DPOConfig } from "./dpoConfig.js";
-import { dropoutMasks, dropoutWidths } from "./dropout.js";
+import type { DPOConfig } from "../options/dpoConfig.js";
+import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { isPairwise, lossFunction } from "./losses.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
-import { pairInputs } from "./pairLayout.js";
-import { headIsFrozen } from "./gradientSums.js";
+import { pairInputs } from "../sequence/pairLayout.js";
+import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { gradientProgram, scoringProgram } from "./pairProgram.js";
 
 export interface MicroBatchResult {

@@ -2,9 +2,9 @@
  * AdamW, arXiv:1711.05101, in the order of operations of torch.optim.AdamW. Parameters, gradients and both means stay in
  * the engine's store; only the gradient's norm comes out.
  */
-import { type Engine, type InputSpec, type Program, type TensorMap, hostTensor, tf } from "../compile/index.js";
-import type { CausalLM } from "../model/index.js";
-import type { DPOOptions } from "./dpoConfig.js";
+import { type Engine, type InputSpec, type Program, type TensorMap, hostTensor, tf } from "../../compile/index.js";
+import type { CausalLM } from "../../model/index.js";
+import type { DPOOptions } from "../options/dpoConfig.js";
 import { gradientName } from "./gradientSums.js";
 
 type AdamOptions = Pick<DPOOptions, "adam_beta1" | "adam_beta2" | "adam_epsilon" | "weight_decay">;

@@ -1,8 +1,23 @@
 /** Seeded dropout masks for an adapter's inputs. */
-import { type HostTensors, hostTensor } from "../compile/index.js";
-import type { CausalLM } from "../model/index.js";
-import type { Random } from "../random.js";
-import { maskName } from "./pairProgram.js";
+import { type HostTensors, type InputSpec, type TensorMap, hostTensor } from "../../compile/index.js";
+import type { CausalLM } from "../../model/index.js";
+import type { Random } from "../../random.js";
+
+/** Name of the input that carries a module's dropout mask. */
+function maskName(path: string): string {
+  return `mask/${path}`;
+}
+
+/** The masks as inputs of a program of T tokens. */
+export function maskSignature(widths: ReadonlyMap<string, number>): Record<string, InputSpec> {
+  return Object.fromEntries([...widths].map(([path, width]) => [maskName(path), { shape: ["T", width] }]));
+}
+
+/** The masks of a program by module path; undefined without dropout. */
+export function dropoutMasksOf(inputs: TensorMap, widths: ReadonlyMap<string, number>): TensorMap | undefined {
+  if (widths.size === 0) return undefined;
+  return Object.fromEntries([...widths.keys()].map((path) => [path, inputs[maskName(path)]!]));
+}
 
 /** Module paths that get a mask, with the width of their input; empty without dropout. */
 export function dropoutWidths(model: CausalLM): Map<string, number> {

@@ -1,11 +1,11 @@
 /** Rows → pairs that are ready to run. */
-import { type Dataset, preferenceExamples } from "../data/index.js";
-import { ConfigError, DataError } from "../errors.js";
-import { type PreTrainedTokenizer, type TokenizedPair, tokenizePreferences } from "../text/index.js";
-import { bucketOf, chooseBuckets } from "./buckets.js";
-import type { DPOOptions } from "./dpoConfig.js";
+import { type Dataset, preferenceExamples } from "../../data/index.js";
+import { ConfigError, DataError } from "../../errors.js";
+import { type PreTrainedTokenizer, type TokenizedPair, tokenizePreferences } from "../../text/index.js";
+import { bucketOf, chooseBuckets } from "../sequence/buckets.js";
+import type { DPOOptions } from "../options/dpoConfig.js";
 import type { PreparedPair } from "./pairBatch.js";
-import { type Bucket, type PairLayout, layoutPair } from "./pairLayout.js";
+import { type Bucket, type PairLayout, layoutPair } from "../sequence/pairLayout.js";
 
 export interface PreparedData {
   readonly pairs: PreparedPair[];

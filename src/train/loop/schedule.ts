@@ -1,5 +1,5 @@
 /** Learning-rate schedules by Hugging Face's names; formulas as in transformers' optimization.py. */
-import type { DPOOptions } from "./dpoConfig.js";
+import type { DPOOptions } from "../options/dpoConfig.js";
 
 /** The learning rate of optimizer step `step`, which counts from 0. */
 export type Schedule = (step: number) => number;

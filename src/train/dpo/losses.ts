@@ -2,8 +2,8 @@
  * Preference losses: pure functions of log-probs, one value a pair.
  * Writing r_c, r_r for the log-ratios policy − reference of the chosen and the rejected completion and b for beta.
  */
-import { tf } from "../compile/index.js";
-import type { DPOLossFunction, DPOLossName, DPOOptions, PairLogps } from "./dpoConfig.js";
+import { tf } from "../../compile/index.js";
+import type { DPOLossFunction, DPOLossName, DPOOptions, PairLogps } from "../options/dpoConfig.js";
 
 /** r_c − r_r, shape [P]. */
 function margin({ policyChosen, policyRejected, referenceChosen, referenceRejected }: PairLogps): tf.Tensor1D {

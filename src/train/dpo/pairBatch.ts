@@ -1,7 +1,8 @@
 /** Runs the pairs of a micro-batch through a model and gathers what TRL logs. */
-import type { HostTensors, Program } from "../compile/index.js";
-import type { Qwen2Config } from "../model/index.js";
-import { type Bucket, type PairLayout, pairInputs } from "./pairLayout.js";
+import type { HostTensors, Program } from "../../compile/index.js";
+import type { BatchMetrics } from "../loop/logWindow.js";
+import type { Qwen2Config } from "../../model/index.js";
+import { type Bucket, type PairLayout, pairInputs } from "../sequence/pairLayout.js";
 
 /** A pair that is ready to run. */
 export interface PreparedPair {
@@ -63,8 +64,6 @@ export async function scoreReference(
 }
 
 /** The values TRL logs for one micro-batch, by its names. `rewards/*` are beta · (policy − reference). */
-export type BatchMetrics = Record<string, number>;
-
 export function batchMetrics(
   pairs: readonly PreparedPair[],
   scores: readonly PairScores[],
@@ -108,23 +107,4 @@ export function batchMetrics(
 /** 0 when no token is scored, as TRL logs it: a prompt is empty and the completion one token. */
 function perToken(sum: number, tokens: number): number {
   return tokens === 0 ? 0 : sum / tokens;
-}
-
-/** Plain means of micro-batch values, as TRL averages them between two log entries. */
-export class MeanOfBatches {
-  #sums: BatchMetrics = {};
-  #count = 0;
-
-  add(metrics: BatchMetrics): void {
-    this.#count++;
-    for (const [name, value] of Object.entries(metrics)) this.#sums[name] = (this.#sums[name] ?? 0) + value;
-  }
-
-  /** The means since the last call. */
-  take(): BatchMetrics {
-    const means = Object.fromEntries(Object.entries(this.#sums).map(([name, value]) => [name, value / this.#count]));
-    this.#sums = {};
-    this.#count = 0;
-    return means;
-  }
 }

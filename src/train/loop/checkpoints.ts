@@ -2,10 +2,10 @@
 import { mkdir, readdir, rename, rm, statfs, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { ConfigError } from "../errors.js";
-import type { CausalLM } from "../model/index.js";
-import type { PreTrainedTokenizer } from "../text/index.js";
-import type { DPOConfig } from "./dpoConfig.js";
+import { ConfigError } from "../../errors.js";
+import type { CausalLM } from "../../model/index.js";
+import type { PreTrainedTokenizer } from "../../text/index.js";
+import type { DPOConfig } from "../options/dpoConfig.js";
 import { type TrainerState, stateJson } from "./trainerState.js";
 
 export interface Saved {

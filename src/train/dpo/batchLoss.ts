@@ -1,7 +1,7 @@
 /** The loss of a whole micro-batch from its log-probs, with the slopes that a coupled loss sends back to each pair. */
-import { type Engine, type HostTensors, type Signature, hostTensor, tf } from "../compile/index.js";
-import { ConfigError } from "../errors.js";
-import type { DPOLossFunction, PairLogps } from "./dpoConfig.js";
+import { type Engine, type HostTensors, type Signature, hostTensor, tf } from "../../compile/index.js";
+import { ConfigError } from "../../errors.js";
+import type { DPOLossFunction, PairLogps } from "../options/dpoConfig.js";
 import type { PairScores, PreparedPair, ReferenceLogps } from "./pairBatch.js";
 
 export interface BatchLoss {

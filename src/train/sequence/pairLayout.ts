@@ -2,9 +2,9 @@
  * A preference pair as one sequence, `prompt | chosen | rejected`: the prompt is computed once, both completions continue
  * it and do not see each other, and positions restart after the prompt. Gradients equal those of two sequences.
  */
-import { type HostTensors, hostTensor, rotaryAngles } from "../compile/index.js";
-import type { Qwen2Config } from "../model/index.js";
-import type { TokenizedPair } from "../text/index.js";
+import { type HostTensors, hostTensor, rotaryAngles } from "../../compile/index.js";
+import type { Qwen2Config } from "../../model/index.js";
+import type { TokenizedPair } from "../../text/index.js";
 
 /** A sequence length T and a number of scored tokens C that one compiled program serves. */
 export interface Bucket {

@@ -8,23 +8,18 @@ import {
   headLogProbs,
   tf,
   valueAndGradients,
-} from "../compile/index.js";
-import { type CausalLM, HEAD_MEAN, maskedAttention, qwen2Hidden } from "../model/index.js";
+} from "../../compile/index.js";
+import { type CausalLM, HEAD_MEAN, maskedAttention, qwen2Hidden } from "../../model/index.js";
 import { requireOneAPair } from "./batchLoss.js";
-import type { DPOLossFunction } from "./dpoConfig.js";
-import { GradientSums, headIsFrozen, sequenceSignature } from "./gradientSums.js";
-
-/** Name of the input that carries a module's dropout mask. */
-export function maskName(path: string): string {
-  return `mask/${path}`;
-}
+import type { DPOLossFunction } from "../options/dpoConfig.js";
+import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
+import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
 
 function pairSignature(model: CausalLM, dropoutWidths: ReadonlyMap<string, number>, metrics: boolean): Record<string, InputSpec> {
   const signature: Record<string, InputSpec> = { ...sequenceSignature(model), chosen: { shape: ["C"] }, rejected: { shape: ["C"] } };
   // A frozen head's mean is computed once (`storeHeadMean`) instead of in every run.
   if (metrics && headIsFrozen(model)) signature[HEAD_MEAN] = { shape: [model.config.hidden_size], role: "state" };
-  for (const [path, width] of dropoutWidths) signature[maskName(path)] = { shape: ["T", width] };
-  return signature;
+  return { ...signature, ...maskSignature(dropoutWidths) };
 }
 
 interface PairForward {
@@ -78,11 +73,6 @@ export function scoringProgram(
     return { chosenLogps, rejectedLogps, ...(metrics ? sums : {}) };
   };
   return engine.compile(score, pairSignature(model, dropoutWidths, metrics), { name: "score a pair" });
-}
-
-function dropoutMasksOf(inputs: TensorMap, widths: ReadonlyMap<string, number>): TensorMap | undefined {
-  if (widths.size === 0) return undefined;
-  return Object.fromEntries([...widths.keys()].map((path) => [path, inputs[maskName(path)]!]));
 }
 
 /** How a pair's log-probs become the number to differentiate. */
