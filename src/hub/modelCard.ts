@@ -4,14 +4,14 @@ import { basename } from "node:path";
 import { stringify } from "yaml";
 import { isRepositoryId } from "../data/repository.js";
 import { type CausalLM, PeftModel } from "../model/index.js";
-import { DPOConfig, type DPOTrainer, type LogEntry } from "../train/index.js";
+import type { LogEntry, Trainer } from "../train/index.js";
 
 export interface CardFacts {
   /** `owner/name` or `name` */
   readonly repo_id: string;
   readonly model: CausalLM;
   /** The run that made it. */
-  readonly trainer?: DPOTrainer;
+  readonly trainer?: Trainer;
   /** Hub ids of the data. */
   readonly datasets: readonly string[];
   readonly tags: readonly string[];
@@ -36,6 +36,15 @@ const MAIN_OPTIONS = [
 /** Where files lie on one machine and how that machine computes concerns nobody else. */
 const LOCAL_OPTIONS = ["output_dir", "engine", "device", "threads", "backend", "disable_tqdm"];
 
+/** How a card names a method, by the trainer's tag. */
+const METHODS: Readonly<Record<string, string>> = {
+  dpo: "Direct Preference Optimization ([DPO](https://arxiv.org/abs/2305.18290))",
+  kto: "Kahneman-Tversky Optimization ([KTO](https://arxiv.org/abs/2402.01306))",
+  cpo: "Contrastive Preference Optimization ([CPO](https://arxiv.org/abs/2401.08417))",
+  orpo: "Odds Ratio Preference Optimization ([ORPO](https://arxiv.org/abs/2403.07691))",
+  sft: "supervised fine-tuning (SFT)",
+};
+
 /** Markdown with a YAML head that the Hub reads. */
 export function modelCard(facts: CardFacts): string {
   const { repo_id, model, trainer, datasets } = facts;
@@ -59,7 +68,7 @@ export function modelCard(facts: CardFacts): string {
 }
 
 function cardTags({ model, trainer, tags }: CardFacts): string[] {
-  const method = trainer === undefined ? [] : ["generated_from_trainer", "dpo", "trl-compatible"];
+  const method = trainer === undefined ? [] : ["generated_from_trainer", trainer.method, "trl-compatible"];
   return [...new Set(["preflab", ...method, ...(model instanceof PeftModel ? ["lora"] : []), ...tags])];
 }
 
@@ -79,7 +88,7 @@ function introduction({ model, trainer, datasets }: CardFacts, base: string): st
   const what = model instanceof PeftModel ? `A LoRA adapter for ${from}` : `A language model that started from ${from}`;
   if (trainer === undefined) return `${what}, saved by Preflab.`;
   const data = datasets.length === 0 ? "" : ` on ${datasets.map((id) => `[${id}](https://huggingface.co/datasets/${id})`).join(", ")}`;
-  return `${what}, trained with Direct Preference Optimization ([DPO](https://arxiv.org/abs/2305.18290))${data} by Preflab.`;
+  return `${what}, trained with ${METHODS[trainer.method] ?? trainer.method}${data} by Preflab.`;
 }
 
 function usage(repo_id: string, model: CausalLM, base: string): string {
@@ -107,11 +116,13 @@ function fence(language: string, lines: readonly string[]): string {
   return `\`\`\`${language}\n${lines.join("\n")}\n\`\`\``;
 }
 
-function trainingTable({ args, model }: DPOTrainer): string {
+function trainingTable({ args, model }: Trainer): string {
   const values = args.to_json();
-  const defaults = new DPOConfig().to_json();
+  const defaults = args.defaults();
   const changed = Object.keys(values).filter((name) => JSON.stringify(values[name]) !== JSON.stringify(defaults[name]));
-  const names = [...new Set([...MAIN_OPTIONS, ...changed])].filter((name) => !LOCAL_OPTIONS.includes(name));
+  const names = [...new Set([...MAIN_OPTIONS.filter((name) => name in values), ...changed])].filter(
+    (name) => !LOCAL_OPTIONS.includes(name),
+  );
   const rows = names.map((name) => [name, values[name]] as const);
   const lora = model.peft_config;
   if (lora !== undefined)
@@ -120,7 +131,7 @@ function trainingTable({ args, model }: DPOTrainer): string {
 }
 
 /** The last values of every logged number. */
-function results({ state }: DPOTrainer): string {
+function results({ state }: Trainer): string {
   if (state.global_step === 0) return "The model has not been trained yet.";
   const last: LogEntry = Object.assign({}, ...state.log_history) as LogEntry;
   const rows = Object.entries(last).filter(([name]) => !["epoch", "step", "learning_rate"].includes(name));

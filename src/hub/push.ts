@@ -9,7 +9,7 @@ import { ConfigError, HubError, PreflabError } from "../errors.js";
 import { CausalLM, PeftModel } from "../model/index.js";
 import { writeFileAtomic } from "../text/atomicFile.js";
 import { PreTrainedTokenizer } from "../text/index.js";
-import { DPOTrainer } from "../train/index.js";
+import { Trainer } from "../train/index.js";
 import { hubSettings } from "./environment.js";
 import { modelCard } from "./modelCard.js";
 import { type UploadOptions, uploadFolder } from "./upload.js";
@@ -160,8 +160,8 @@ PreTrainedTokenizer.prototype.push_to_hub = async function push_to_hub(
   );
 };
 
-declare module "../train/dpo/dpoTrainer.js" {
-  interface DPOTrainer {
+declare module "../train/loop/trainer.js" {
+  interface Trainer {
     /**
      * Uploads what `save_model` saves, with a model card of the run, as one commit. Without a token the files are written to
      * `output_dir/hub/REPO_ID` instead, and a line says so.
@@ -172,8 +172,8 @@ declare module "../train/dpo/dpoTrainer.js" {
   }
 }
 
-DPOTrainer.prototype.push_to_hub = async function push_to_hub(
-  this: DPOTrainer,
+Trainer.prototype.push_to_hub = async function push_to_hub(
+  this: Trainer,
   repo_id: string = basename(resolve(this.args.output_dir)),
   { dataset_name = [], tags = [], ...options }: PushTrainerOptions = {},
 ): Promise<PushResult> {

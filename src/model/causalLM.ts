@@ -15,6 +15,7 @@ import type { Adapter } from "./lora.js";
 import { headName } from "./qwen2.js";
 import { selectCheckpointFiles } from "./repositoryFiles.js";
 import { parameterShapes } from "./shapes.js";
+import { requireTensors } from "./tensorInventory.js";
 
 /** Where a model computes. */
 export interface EngineChoice {
@@ -74,6 +75,9 @@ export abstract class CausalLM {
   abstract markChanged(): void;
   /** Saves as transformers (a full model) or PEFT (an adapter) does. All or nothing. */
   abstract save_pretrained(dir: string, options?: SaveCheckpointOptions): Promise<void>;
+  /** Puts what `save_pretrained` saved in place of the present numbers: how a run is resumed, or goes back to its best checkpoint.
+   *  @throws ModelError when the folder holds another kind of model or other shapes */
+  abstract restore(dir: string): Promise<void>;
   /** Frees the weights and the compute worker. Final: numbers that were not saved are gone, and the model cannot be used again. */
   abstract dispose(): Promise<void>;
 }
@@ -206,6 +210,14 @@ export class Qwen2ForCausalLM extends CausalLM {
 
   override async save_pretrained(dir: string, options: SaveCheckpointOptions = {}): Promise<void> {
     await saveCheckpoint(dir, this.config, this.generation_config, this.parameters(), options);
+  }
+
+  override async restore(dir: string): Promise<void> {
+    const saved = await openCheckpoint(dir);
+    requireTensors(dir, parameterShapes(this.config), saved.tensors, "pass a checkpoint of this model");
+    const engine = await this.load();
+    for (const [name, entry] of saved.tensors) await engine.load(name, entry);
+    this.markChanged();
   }
 
   override async dispose(): Promise<void> {

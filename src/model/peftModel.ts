@@ -8,6 +8,7 @@ import type { NamedTensor, SaveCheckpointOptions } from "./checkpointWriter.js";
 import { initialAdapter, mergedWeight } from "./lora.js";
 import type { LoraConfig } from "./loraConfig.js";
 import { selectAdapterFiles } from "./repositoryFiles.js";
+import { requireTensors } from "./tensorInventory.js";
 
 /** Adapters on one engine are told apart by number. */
 const adaptersOn = new WeakMap<Qwen2ForCausalLM, number>();
@@ -114,6 +115,14 @@ export class PeftModel extends CausalLM {
         ? this.peft_config.with({ base_model_name_or_path: this.name_or_path })
         : this.peft_config;
     await saveAdapter(dir, this.config, config, this.#adapterTensors(), alsoWrite);
+  }
+
+  override async restore(dir: string): Promise<void> {
+    const saved = await openAdapter(dir, this.config);
+    requireTensors(dir, this.#shapes, saved.tensors, "pass a checkpoint of this adapter");
+    const engine = await this.load();
+    for (const [name, entry] of saved.tensors) await engine.load(this.storeName(name), entry);
+    this.markChanged();
   }
 
   /** Adds the adapter to the base model's weights and returns the base model, which from then on is the tuned one. */

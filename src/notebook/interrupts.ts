@@ -5,19 +5,19 @@
  */
 import { EngineError } from "../errors.js";
 import { CausalLM } from "../model/index.js";
-import { DPOTrainer, type TrainOutput } from "../train/index.js";
+import { type TrainOptions, type TrainOutput, Trainer } from "../train/index.js";
 import "../generate/index.js";
 import { notebookHost } from "./display.js";
 
-const { train } = DPOTrainer.prototype as { train: (this: DPOTrainer) => Promise<TrainOutput> };
+const { train } = Trainer.prototype as { train: (this: Trainer, options?: TrainOptions) => Promise<TrainOutput> };
 
-DPOTrainer.prototype.train = async function trainUntilInterrupted(this: DPOTrainer): Promise<TrainOutput> {
+Trainer.prototype.train = async function trainUntilInterrupted(this: Trainer, options?: TrainOptions): Promise<TrainOutput> {
   const signal = notebookHost()?.interruptSignal();
-  if (signal === undefined) return train.call(this);
+  if (signal === undefined) return train.call(this, options);
   const stop = (): void => this.stop();
   signal.addEventListener("abort", stop);
   try {
-    const output = await train.call(this);
+    const output = await train.call(this, options);
     if (!signal.aborted || output.finished) return output;
   } finally {
     signal.removeEventListener("abort", stop);
@@ -25,7 +25,7 @@ DPOTrainer.prototype.train = async function trainUntilInterrupted(this: DPOTrain
   const { global_step, max_steps } = this.state;
   throw new EngineError(
     "interrupted",
-    `DPOTrainer: training was stopped by the interrupt button after step ${global_step} of ${max_steps}; the model is as it was then, and ${this.args.output_dir}/checkpoint-${global_step} holds it`,
+    `${this.constructor.name}: training was stopped by the interrupt button after step ${global_step} of ${max_steps}; the model is as it was then, and ${this.args.output_dir}/checkpoint-${global_step} holds it`,
   );
 };
 

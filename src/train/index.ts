@@ -7,7 +7,9 @@ export {
   type DPOLossName,
   type PairLogps,
 } from "./options/dpoConfig.js";
-export { DPOTrainer, type DPOTrainerOptions, type TrainOutput } from "./dpo/dpoTrainer.js";
+export { DPOTrainer, type DPOTrainerOptions } from "./dpo/dpoTrainer.js";
+export { Trainer, type TrainOptions, type TrainOutput } from "./loop/trainer.js";
+export { EarlyStoppingCallback } from "./loop/earlyStopping.js";
 export { DPO_LOSSES } from "./dpo/losses.js";
-export type { TrainerCallback } from "./loop/progress.js";
+export type { TrainerCallback, TrainerControl } from "./loop/callbacks.js";
 export type { LogEntry, TrainerState } from "./loop/trainerState.js";

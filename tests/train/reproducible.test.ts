@@ -7,7 +7,7 @@ import { type CausalLM, PeftModel, get_peft_model } from "../../src/model/index.
 import { Random } from "../../src/random.js";
 import type { DPOConfigInput, TrainerState } from "../../src/train/index.js";
 import { dropoutMasks, dropoutWidths } from "../../src/train/sequence/dropout.js";
-import { planRun, visitedPairs } from "../../src/train/loop/runPlan.js";
+import { planRun, visitedRows } from "../../src/train/loop/runPlan.js";
 import {
   goldenPairs,
   largestDifference,
@@ -69,7 +69,9 @@ describe("order of the rows", () => {
     num_train_epochs: 3,
     max_steps: -1,
     shuffle_dataset: true,
+    dataloader_drop_last: false,
     seed: 1,
+    data_seed: null,
   };
 
   it("every epoch meets every row once, each in an order of its own", () => {
@@ -81,6 +83,24 @@ describe("order of the rows", () => {
     expect(planRun(10, { ...options, seed: 2 }).epoch(1)).not.toEqual(plan.epoch(1));
     expect(plan.epoch(0).map((batch) => batch.length)).toEqual([3, 3, 3, 1]);
     expect(plan).toMatchObject({ microBatchesPerEpoch: 4, stepsPerEpoch: 2, totalSteps: 6 });
+  });
+
+  it("data_seed alone decides the order when it is given", () => {
+    const plan = planRun(10, { ...options, data_seed: 5 });
+    expect(planRun(10, { ...options, seed: 2, data_seed: 5 }).epoch(0)).toEqual(plan.epoch(0));
+    expect(planRun(10, options).epoch(0)).not.toEqual(plan.epoch(0));
+  });
+
+  it("dataloader_drop_last leaves the short micro-batch out, and needs a full one", () => {
+    const given = { ...options, dataloader_drop_last: true };
+    expect(
+      planRun(10, given)
+        .epoch(0)
+        .map((batch) => batch.length),
+    ).toEqual([3, 3, 3]);
+    expect(() => planRun(2, given, "DPOTrainer")).toThrow(
+      "DPOTrainer: dataloader_drop_last needs at least per_device_train_batch_size 3 rows, got 2; lower per_device_train_batch_size",
+    );
   });
 
   it("file order when it is not shuffled", () => {
@@ -107,7 +127,7 @@ describe("order of the rows", () => {
             .flat(),
         );
       }
-      expect(visitedPairs(plan, given)).toEqual([...new Set(met)].sort((a, b) => a - b));
+      expect(visitedRows(plan, given)).toEqual([...new Set(met)].sort((a, b) => a - b));
     }
   });
 });

@@ -5,24 +5,29 @@ import { join } from "node:path";
 import { ConfigError } from "../../errors.js";
 import type { CausalLM } from "../../model/index.js";
 import type { PreTrainedTokenizer } from "../../text/index.js";
-import type { DPOConfig } from "../options/dpoConfig.js";
+import type { TrainingConfig } from "../options/trainingConfig.js";
 import { type TrainerState, stateJson } from "./trainerState.js";
+
+/** transformers' name for the state of a run. */
+export const STATE_FILE = "trainer_state.json";
 
 export interface Saved {
   readonly model: CausalLM;
   readonly tokenizer: PreTrainedTokenizer;
-  readonly args: DPOConfig;
+  readonly args: TrainingConfig;
+  /** The trainer's name, for errors. */
+  readonly where: string;
 }
 
 /**
  * Refuses a place that could not take what is trained: better before a run than after it.
  * @throws ConfigError `output_dir`
  */
-export async function requirePlace({ model, args: { output_dir } }: Saved): Promise<void> {
+export async function requirePlace({ model, where, args: { output_dir } }: Saved): Promise<void> {
   const refuse = (got: string, cause?: unknown): never => {
     throw new ConfigError(
       "output_dir",
-      `DPOTrainer: output_dir must be a folder that can be written to, got ${output_dir}: ${got}; choose another place`,
+      `${where}: output_dir must be a folder that can be written to, got ${output_dir}: ${got}; choose another place`,
       { cause },
     );
   };
@@ -48,23 +53,40 @@ function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** Model or adapter, tokenizer and options in one all-or-nothing save; the state too when it is given. */
-export async function saveFolder(folder: string, { model, tokenizer, args }: Saved, state?: TrainerState): Promise<void> {
+/** Model or adapter, tokenizer and options in one all-or-nothing save. @param alsoWrite puts further files beside them */
+export async function saveFolder(
+  folder: string,
+  { model, tokenizer, args }: Saved,
+  alsoWrite?: (staging: string) => Promise<void>,
+): Promise<void> {
   await model.save_pretrained(folder, {
     alsoWrite: async (staging) => {
       await tokenizer.save_pretrained(staging);
       await writeFile(join(staging, "training_args.json"), `${JSON.stringify(args.to_json(), null, 2)}\n`);
-      if (state !== undefined) await writeFile(join(staging, "trainer_state.json"), stateJson(state));
+      await alsoWrite?.(staging);
     },
   });
 }
 
-/** Writes `output_dir/checkpoint-STEP` and deletes the oldest beyond `save_total_limit`. @returns the folder */
-export async function saveCheckpointFolder(saved: Saved, state: TrainerState): Promise<string> {
-  const { output_dir, save_total_limit } = saved.args;
-  const folder = join(output_dir, `checkpoint-${state.global_step}`);
-  await saveFolder(folder, saved, state);
-  if (save_total_limit !== null) await removeOldest(output_dir, save_total_limit, state.global_step);
+/** The checkpoint folder of a step. */
+export function checkpointFolder(output_dir: string, step: number): string {
+  return join(output_dir, `checkpoint-${step}`);
+}
+
+/** Writes `output_dir/checkpoint-STEP` and deletes the oldest beyond `save_total_limit`, but never the best. @returns the folder */
+export async function saveCheckpointFolder(
+  saved: Saved,
+  state: TrainerState,
+  alsoWrite: (staging: string) => Promise<void>,
+): Promise<string> {
+  const { output_dir, save_total_limit, load_best_model_at_end } = saved.args;
+  const folder = checkpointFolder(output_dir, state.global_step);
+  await saveFolder(folder, saved, async (staging) => {
+    await writeFile(join(staging, STATE_FILE), stateJson(state));
+    await alsoWrite(staging);
+  });
+  const best = load_best_model_at_end ? state.best_global_step : null;
+  if (save_total_limit !== null) await removeOldest(output_dir, save_total_limit, state.global_step, best);
   return folder;
 }
 
@@ -72,9 +94,10 @@ export async function saveCheckpointFolder(saved: Saved, state: TrainerState): P
  * Only steps up to the present one count: folders of an earlier, longer run into the same place are left alone.
  * A folder is renamed before it is deleted, so that a kill leaves no `checkpoint-STEP` with files missing.
  */
-async function removeOldest(output_dir: string, keep: number, step: number): Promise<void> {
+async function removeOldest(output_dir: string, keep: number, step: number, best: number | null): Promise<void> {
   const steps = (await checkpointSteps(output_dir)).filter((saved) => saved <= step);
-  for (const old of steps.slice(0, Math.max(0, steps.length - keep))) {
+  const doomedSteps = steps.slice(0, Math.max(0, steps.length - keep)).filter((old) => old !== best);
+  for (const old of doomedSteps) {
     const doomed = join(output_dir, `.checkpoint-${old}.deleting`);
     await rm(doomed, { recursive: true, force: true });
     await rename(join(output_dir, `checkpoint-${old}`), doomed);

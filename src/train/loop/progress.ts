@@ -1,17 +1,6 @@
 /** What the trainer tells while it works. */
+import type { TrainerCallback } from "./callbacks.js";
 import type { LogEntry, TrainerState } from "./trainerState.js";
-
-/** Called at the events of a run; names are those of transformers' TrainerCallback. All are optional. */
-export interface TrainerCallback {
-  on_train_begin?(state: TrainerState): void | Promise<void>;
-  /** Work before the first step: `done` of `total` reference log-probs. */
-  on_reference?(done: number, total: number): void;
-  on_step_end?(state: TrainerState): void | Promise<void>;
-  on_log?(state: TrainerState, entry: LogEntry): void | Promise<void>;
-  on_evaluate?(state: TrainerState, metrics: LogEntry): void | Promise<void>;
-  on_save?(state: TrainerState, folder: string): void | Promise<void>;
-  on_train_end?(state: TrainerState): void | Promise<void>;
-}
 
 /** One line a log entry, with the time left; on a terminal the line of the running step is rewritten in place. */
 export class ProgressLine implements TrainerCallback {
@@ -32,13 +21,15 @@ export class ProgressLine implements TrainerCallback {
   }
 
   on_log(state: TrainerState, entry: LogEntry): void {
-    const shown = ["loss", "rewards/margins", "rewards/accuracies", "learning_rate"].filter((name) => entry[name] !== undefined);
+    const shown = ["loss", "rewards/margins", "rewards/accuracies", "mean_token_accuracy", "learning_rate"].filter(
+      (name) => entry[name] !== undefined,
+    );
     if (shown.length > 0)
       this.#write(`${this.#position(state)}  ${shown.map((name) => `${name} ${brief(entry[name]!)}`).join("  ")}`, true);
   }
 
   on_evaluate(state: TrainerState, metrics: LogEntry): void {
-    const shown = ["eval_loss", "eval_rewards/accuracies"].filter((name) => metrics[name] !== undefined);
+    const shown = Object.keys(metrics).filter((name) => /_(loss|rewards\/accuracies|mean_token_accuracy)$/.test(name));
     this.#write(`step ${state.global_step}  ${shown.map((name) => `${name} ${brief(metrics[name]!)}`).join("  ")}`, true);
   }
 

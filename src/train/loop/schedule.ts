@@ -1,11 +1,11 @@
 /** Learning-rate schedules by Hugging Face's names; formulas as in transformers' optimization.py. */
-import type { DPOOptions } from "../options/dpoConfig.js";
+import type { TrainingOptions } from "../options/trainingConfig.js";
 
 /** The learning rate of optimizer step `step`, which counts from 0. */
 export type Schedule = (step: number) => number;
 
 /** @param warmup optimizer steps over which the rate rises from 0 @param total optimizer steps of the run */
-export function learningRateSchedule(name: DPOOptions["lr_scheduler_type"], peak: number, warmup: number, total: number): Schedule {
+export function learningRateSchedule(name: TrainingOptions["lr_scheduler_type"], peak: number, warmup: number, total: number): Schedule {
   const rising = (step: number): number => step / Math.max(1, warmup);
   switch (name) {
     case "constant":

@@ -1,5 +1,6 @@
 /** The state of a run in the format of transformers' trainer_state.json. */
-import type { DPOOptions } from "../options/dpoConfig.js";
+import type { TrainingOptions } from "../options/trainingConfig.js";
+import { absoluteSteps } from "./cadence.js";
 import type { RunPlan } from "./runPlan.js";
 
 /** One entry of the log: the logged values, `epoch` and `step`. */
@@ -24,40 +25,31 @@ export interface TrainerState {
   train_batch_size: number;
 }
 
-export function initialState(args: DPOOptions, plan: RunPlan): TrainerState {
+export function initialState(args: TrainingOptions, plan: RunPlan): TrainerState {
   return {
     best_global_step: null,
     best_metric: null,
     best_model_checkpoint: null,
     epoch: 0,
-    eval_steps: args.eval_steps ?? args.logging_steps,
+    eval_steps: absoluteSteps(args.eval_steps ?? args.logging_steps, plan.totalSteps),
     global_step: 0,
     is_hyper_param_search: false,
     is_local_process_zero: true,
     is_world_process_zero: true,
     log_history: [],
-    logging_steps: args.logging_steps,
+    logging_steps: absoluteSteps(args.logging_steps, plan.totalSteps),
     max_steps: plan.totalSteps,
     num_input_tokens_seen: 0,
     num_train_epochs: Math.ceil(plan.totalSteps / plan.stepsPerEpoch),
-    save_steps: args.save_steps,
+    save_steps: absoluteSteps(args.save_steps, plan.totalSteps),
     train_batch_size: args.per_device_train_batch_size,
   };
 }
 
 /** Values that differ between two equal runs; kept out of trainer_state.json, so that its bytes are the same. */
-const TIMINGS = [
-  "train_runtime",
-  "train_samples_per_second",
-  "train_steps_per_second",
-  "eval_runtime",
-  "eval_samples_per_second",
-  "eval_steps_per_second",
-];
+const TIMING = /_(runtime|samples_per_second|steps_per_second)$/;
 
 export function stateJson(state: TrainerState): string {
-  const log_history = state.log_history.map((entry) =>
-    Object.fromEntries(Object.entries(entry).filter(([name]) => !TIMINGS.includes(name))),
-  );
+  const log_history = state.log_history.map((entry) => Object.fromEntries(Object.entries(entry).filter(([name]) => !TIMING.test(name))));
   return `${JSON.stringify({ ...state, log_history }, null, 2)}\n`;
 }

@@ -4,10 +4,12 @@
  */
 import { type Engine, type InputSpec, type Program, type TensorMap, hostTensor, tf } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
-import type { DPOOptions } from "../options/dpoConfig.js";
+import type { TrainingOptions } from "../options/trainingConfig.js";
+import { readSafetensors } from "../../model/safetensors.js";
+import { SafetensorsWriter } from "../../model/safetensorsWriter.js";
 import { gradientName } from "./gradientSums.js";
 
-type AdamOptions = Pick<DPOOptions, "adam_beta1" | "adam_beta2" | "adam_epsilon" | "weight_decay">;
+type AdamOptions = Pick<TrainingOptions, "adam_beta1" | "adam_beta2" | "adam_epsilon" | "weight_decay">;
 
 /** Elements updated by one program: bounds what a step holds twice. */
 const GROUP_ELEMENTS = 32_000_000;
@@ -81,6 +83,28 @@ export class AdamW {
       rootCorrection: scalar(Math.sqrt(1 - adam_beta2 ** this.#steps)),
     };
     for (const { update } of this.#groups) await update.run(inputs);
+  }
+
+  /** Writes means, squares and the number of steps as safetensors. */
+  async save(file: string): Promise<void> {
+    const plans = this.#slots().map(({ slot, shape }) => ({ name: slot, shape, dtype: "F32" as const }));
+    const writer = await SafetensorsWriter.create(file, plans, { steps: String(this.#steps) });
+    for (const { slot } of this.#slots()) await writer.write(slot, (await this.#engine.fetch(slot)).data as Float32Array);
+    await writer.close();
+  }
+
+  /** Reads what `save` wrote. */
+  async restore(file: string): Promise<void> {
+    const { tensors, metadata } = readSafetensors(file);
+    for (const { slot } of this.#slots()) await this.#engine.load(slot, tensors.get(slot)!);
+    this.#steps = Number(metadata["steps"]);
+  }
+
+  #slots(): { slot: string; shape: readonly number[] }[] {
+    return [...this.#model.trainable()].flatMap(([name, shape]) => {
+      const stored = this.#model.storeName(name);
+      return [meanName(stored), squareName(stored)].map((slot) => ({ slot, shape: [...shape] }));
+    });
   }
 
   /** Frees the means, the gradient sums and the programs. */

@@ -33,6 +33,11 @@ export abstract class TrainingConfig {
     return this.#table.toJson({ ...(this as TrainingOptions) });
   }
 
+  /** Plain JSON of every option's default. */
+  defaults(): Record<string, unknown> {
+    return this.#table.toJson(this.#table.defaults());
+  }
+
   /** Lets JSON.stringify(config) work. */
   toJSON(): Record<string, unknown> {
     return this.to_json();

@@ -1,0 +1,61 @@
+/** What all trainers take: the same names as TRL's, checked the same way. */
+import { noteOnce } from "../../config/index.js";
+import { Dataset } from "../../data/index.js";
+import { ConfigError } from "../../errors.js";
+import { type CausalLM, type LoraConfig, PeftModel, Qwen2ForCausalLM, get_peft_model } from "../../model/index.js";
+import type { PreTrainedTokenizer } from "../../text/index.js";
+import type { TrainerCallback } from "./callbacks.js";
+
+export interface TrainerInput<Config> {
+  /** The policy: trained in place, or, with `peft_config`, frozen below a fresh adapter. */
+  model: CausalLM;
+  args?: Config;
+  train_dataset: Dataset;
+  /** One set, or several by name: their metrics are called `eval_NAME_…`. */
+  eval_dataset?: Dataset | Readonly<Record<string, Dataset>>;
+  /** The model's tokenizer. */
+  processing_class?: PreTrainedTokenizer;
+  /** The older name of `processing_class`. */
+  tokenizer?: PreTrainedTokenizer;
+  /** Train a fresh LoRA adapter instead of all weights. */
+  peft_config?: LoraConfig;
+  callbacks?: TrainerCallback[];
+}
+
+/** @throws ConfigError `processing_class` */
+export function tokenizerOf({ processing_class, tokenizer }: TrainerInput<unknown>, where: string): PreTrainedTokenizer {
+  if (tokenizer !== undefined) noteOnce(`${where}: tokenizer is called processing_class now; it is used`);
+  const given = processing_class ?? tokenizer;
+  if (given === undefined || (tokenizer !== undefined && processing_class !== undefined && tokenizer !== processing_class))
+    throw new ConfigError(
+      "processing_class",
+      `${where}: processing_class must be the model's tokenizer, got ${given === undefined ? "none" : "another one as tokenizer"}; pass AutoTokenizer.from_pretrained(…) once`,
+    );
+  return given;
+}
+
+/** Evaluation sets by name; a single one has the empty name. */
+export function evalSetsOf({ eval_dataset }: TrainerInput<unknown>, where: string): Record<string, Dataset> {
+  if (eval_dataset === undefined) return {};
+  if (eval_dataset instanceof Dataset) return { "": eval_dataset };
+  const sets = Object.entries(eval_dataset);
+  if (sets.length === 0 || sets.some(([name, set]) => name === "" || !(set instanceof Dataset)))
+    throw new ConfigError(
+      "eval_dataset",
+      `${where}: eval_dataset must be a data set or an object of named ones, got names ${JSON.stringify(sets.map(([name]) => name))}`,
+    );
+  return { ...eval_dataset };
+}
+
+/** What is trained: the model, or a fresh adapter on it. @throws ConfigError `two_adapters`, `model_type` */
+export function policyOf(model: CausalLM, peft_config: LoraConfig | undefined, seed: number, where: string): CausalLM {
+  if (peft_config === undefined) return model;
+  if (model instanceof PeftModel)
+    throw new ConfigError(
+      "two_adapters",
+      `${where}: the model has an adapter already; leave out peft_config to train that one, or merge it first`,
+    );
+  if (!(model instanceof Qwen2ForCausalLM))
+    throw new ConfigError("model_type", `${where}: peft_config needs a model from AutoModelForCausalLM`);
+  return get_peft_model(model, peft_config, { seed });
+}
