@@ -81,8 +81,11 @@ export class CallbackList {
 
   /** What the callbacks want kept in a checkpoint, by name. */
   save(): Record<string, unknown> {
-    const named = this.#callbacks.filter(({ name, save }) => name !== undefined && save !== undefined);
-    return Object.fromEntries(named.map((callback) => [callback.name!, callback.save!()]));
+    const saved: Record<string, unknown> = {};
+    for (const callback of this.#callbacks) {
+      if (callback.name !== undefined && callback.save !== undefined) saved[callback.name] = callback.save();
+    }
+    return saved;
   }
 
   restore(saved: Readonly<Record<string, unknown>>): void {
