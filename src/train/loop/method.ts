@@ -44,7 +44,7 @@ export interface EvaluationResult {
 /** How the work before the first step reports, and learns that it should end. */
 export interface PrepareEvents {
   /** @returns false to end the work */
-  onReference(done: number, total: number): boolean;
+  readonly onReference: (done: number, total: number) => boolean;
 }
 
 export interface TrainingMethod {
