@@ -2,6 +2,7 @@
 export { bytesAsInt32, int32AsBytes } from "./bytes.js";
 export { type AttentionShape, blockMask, groupedQueryAttention } from "./attention.js";
 export { type Head, type HeadResult, headLogProbs } from "./headLogProbs.js";
+export { recomputed } from "./recompute.js";
 export { rmsNorm } from "./rmsNorm.js";
 export { rotary, rotaryAngles } from "./rotary.js";
 export { swiglu } from "./swiglu.js";
