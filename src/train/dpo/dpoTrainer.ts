@@ -160,7 +160,8 @@ export class DPOTrainer {
   async #loop(runner: MicroBatchRunner, optimizer: AdamW, engine: Engine): Promise<number> {
     const { args, state } = this;
     const warmup = args.get_warmup_steps(this.#plan.totalSteps);
-    const schedule = learningRateSchedule(args.lr_scheduler_type, args.learning_rate, warmup, this.#plan.totalSteps);
+    const { lr_scheduler_type, learning_rate, lr_scheduler_kwargs } = args;
+    const schedule = learningRateSchedule(lr_scheduler_type, learning_rate, warmup, this.#plan.totalSteps, lr_scheduler_kwargs);
     const random = new Random(args.seed).fork("dropout");
     const window = new LogWindow();
     let totalLoss = 0;
@@ -213,7 +214,7 @@ export class DPOTrainer {
     }
     // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm.
     const clip = args.max_grad_norm === 0 ? 1 : Math.min(1, args.max_grad_norm / (norm + 1e-6));
-    const learningRate = schedule(state.global_step);
+    const learningRate = schedule.rate(state.global_step);
     await optimizer.step(learningRate, clip);
     state.global_step++;
     window.add(loss, norm, learningRate);
