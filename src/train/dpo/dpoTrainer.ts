@@ -8,7 +8,7 @@ import { type CausalLM, type LoraConfig, PeftModel, Qwen2ForCausalLM, get_peft_m
 import { Random } from "../../random.js";
 import { writeFileAtomic } from "../../text/atomicFile.js";
 import type { PreTrainedTokenizer } from "../../text/index.js";
-import { AdamW } from "../optimizer/adamw.js";
+import { createOptimizer } from "../optimizer/createOptimizer.js";
 import { batchLoss, tryLoss } from "./batchLoss.js";
 import { requirePlace, saveCheckpointFolder, saveFolder } from "../loop/checkpoints.js";
 import { DPOConfig } from "../options/dpoConfig.js";
@@ -17,6 +17,7 @@ import { isPairwise, lossFunction } from "./losses.js";
 import { MicroBatchRunner } from "./microBatch.js";
 import { type PreparedPair, batchMetrics, scorePairs } from "./pairBatch.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
+import type { Optimizer } from "../optimizer/optimizer.js";
 import { scoringProgram } from "./pairProgram.js";
 import { preparePairs } from "./preparedData.js";
 import { ProgressLine, type TrainerCallback } from "../loop/progress.js";
@@ -141,7 +142,7 @@ export class DPOTrainer {
     this.#trained = true;
     this.model.markChanged();
     const runner = await MicroBatchRunner.create(engine, this.model, this.args);
-    const optimizer = await AdamW.create(engine, this.model, this.args);
+    const optimizer = await createOptimizer(engine, this.model, this.args);
     try {
       const totalLoss = await this.#loop(runner, optimizer, engine);
       const { global_step } = this.state;
@@ -157,7 +158,7 @@ export class DPOTrainer {
   }
 
   /** @returns the sum of the steps' losses */
-  async #loop(runner: MicroBatchRunner, optimizer: AdamW, engine: Engine): Promise<number> {
+  async #loop(runner: MicroBatchRunner, optimizer: Optimizer, engine: Engine): Promise<number> {
     const { args, state } = this;
     const warmup = args.get_warmup_steps(this.#plan.totalSteps);
     const { lr_scheduler_type, learning_rate, lr_scheduler_kwargs } = args;
@@ -186,7 +187,7 @@ export class DPOTrainer {
 
   async #step(
     runner: MicroBatchRunner,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     schedule: Schedule,
     group: number[][],
     random: Random,
