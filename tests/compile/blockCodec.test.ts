@@ -72,7 +72,11 @@ describe.each<[string, () => Engine]>([
       // Blocks: as they are; scaled by an odd number and by an extreme one; zeros; one number alone; subnormal numbers.
       const scales = [1, 0.37, 3e-31];
       const rows = scales.map((scale) => shares.map((share) => Math.fround(share * scale)));
-      rows.push(new Array<number>(length).fill(0), shares.map((_, i) => (i === 7 ? (signed ? -5 : 5) : 0)), shares.map((_, i) => (i % 3) * 1e-40));
+      rows.push(
+        new Array<number>(length).fill(0),
+        shares.map((_, i) => (i === 7 ? (signed ? -5 : 5) : 0)),
+        shares.map((_, i) => (i % 3) * 1e-40),
+      );
       const values = Float32Array.from(rows.flat());
       const blocks = rows.length;
       const program = engine.compile(
@@ -110,11 +114,16 @@ describe.each<[string, () => Engine]>([
     const engine = make();
     try {
       await engine.put("codes", hostTensor(new Uint8Array(512), [2, 256]));
-      const program = engine.compile(
-        ({ values }) => ({ codes: new BlockCodec(true).encode(values as tf.Tensor2D).codes }),
-        { values: { shape: [2, 256] }, codes: { shape: [2, 256], dtype: "uint8", role: "state" } },
-      );
-      await program.run({ values: hostTensor(Float32Array.from({ length: 512 }, (_, i) => i - 255), [2, 256]) });
+      const program = engine.compile(({ values }) => ({ codes: new BlockCodec(true).encode(values as tf.Tensor2D).codes }), {
+        values: { shape: [2, 256] },
+        codes: { shape: [2, 256], dtype: "uint8", role: "state" },
+      });
+      await program.run({
+        values: hostTensor(
+          Float32Array.from({ length: 512 }, (_, i) => i - 255),
+          [2, 256],
+        ),
+      });
       const stored = await engine.fetch("codes");
       // −255 to 0: the first is the nearest to −1, the last is 0; 1 to 256: the last is 1.
       expect([stored.data[0], stored.data[255], stored.data[511]]).toEqual([0, 127, 255]);

@@ -72,7 +72,8 @@ export function nearestFinder(map: Float32Array): NearestFinder {
     const begin = Math.max(0, (bin - slack) / BINS) ** 2;
     const end = ((bin + 1 + slack) / BINS) ** 2;
     while (index < bounds.length && bounds[index]! < begin) index++;
-    if (index + 1 < bounds.length && bounds[index + 1]! <= end) throw new EngineError("map_too_fine", `nearestFinder: a bin must meet one midpoint, got two in bin ${bin}; use more bins`);
+    if (index + 1 < bounds.length && bounds[index + 1]! <= end)
+      throw new EngineError("map_too_fine", `nearestFinder: a bin must meet one midpoint, got two in bin ${bin}; use more bins`);
     lower[bin] = index;
     above[bin] = bounds[index] ?? Infinity;
   }

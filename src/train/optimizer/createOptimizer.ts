@@ -8,10 +8,7 @@ import { AdamW8bit } from "./adamw8bit.js";
 import type { Optimizer } from "./optimizer.js";
 import { SGD } from "./sgd.js";
 
-type OptimizerOptions = Pick<
-  TrainingOptions,
-  "optim" | "optim_args" | "weight_decay" | "adam_beta1" | "adam_beta2" | "adam_epsilon"
->;
+type OptimizerOptions = Pick<TrainingOptions, "optim" | "optim_args" | "weight_decay" | "adam_beta1" | "adam_beta2" | "adam_epsilon">;
 
 let toldOfPaging = false;
 

@@ -49,7 +49,7 @@ interface Group extends Programs {
 
 export abstract class GroupedOptimizer implements Optimizer {
   abstract readonly kind: OptimizerKind;
-  readonly #engine: Engine;
+  readonly engine: Engine;
   readonly #model: CausalLM;
   readonly #programs = new Map<string, Programs>();
   #parameters: Parameter[] = [];
@@ -57,7 +57,7 @@ export abstract class GroupedOptimizer implements Optimizer {
   #steps = 0;
 
   protected constructor(engine: Engine, model: CausalLM) {
-    this.#engine = engine;
+    this.engine = engine;
     this.#model = model;
   }
 
@@ -74,10 +74,10 @@ export abstract class GroupedOptimizer implements Optimizer {
       const stored = this.#model.storeName(name);
       const parameter = { name, shape, decays: decays(name), slots: this.slots(name, shape) };
       this.#parameters.push(parameter);
-      await this.#engine.put(gradientName(stored), hostTensor(new Float32Array(sizeOf(shape)), shape));
+      await this.engine.put(gradientName(stored), hostTensor(new Float32Array(sizeOf(shape)), shape));
       for (const { slot, shape: kept, dtype } of parameter.slots) {
         const zeros = new (dtype === "uint8" ? Uint8Array : Float32Array)(sizeOf(kept));
-        await this.#engine.put(slotName(slot, stored), hostTensor(zeros, kept));
+        await this.engine.put(slotName(slot, stored), hostTensor(zeros, kept));
       }
     }
     this.#groups = this.#grouped(groupElements);
@@ -127,7 +127,7 @@ export abstract class GroupedOptimizer implements Optimizer {
       await update.dispose();
     }
     const sums = this.#parameters.map(({ name }) => gradientName(this.#model.storeName(name)));
-    await this.#engine.remove(...sums, ...this.states().map(({ store }) => store));
+    await this.engine.remove(...sums, ...this.states().map(({ store }) => store));
   }
 
   #grouped(groupElements: number): Group[] {
@@ -197,8 +197,8 @@ export abstract class GroupedOptimizer implements Optimizer {
       return outputs;
     };
     return {
-      norm: this.#engine.compile(squares, gradients, { name: "gradient norm" }),
-      update: this.#engine.compile(update, { ...gradients, ...states }, { name: `${this.kind} update` }),
+      norm: this.engine.compile(squares, gradients, { name: "gradient norm" }),
+      update: this.engine.compile(update, { ...gradients, ...states }, { name: `${this.kind} update` }),
     };
   }
 }

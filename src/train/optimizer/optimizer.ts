@@ -1,4 +1,5 @@
 /** What a training loop needs of an optimizer. */
+import type { Engine } from "../../compile/index.js";
 import type { OPTIMIZER_KINDS } from "../options/optimizerNames.js";
 
 /** What is computed, whatever name it was asked for. */
@@ -20,6 +21,8 @@ export interface StateTensor {
  */
 export interface Optimizer {
   readonly kind: OptimizerKind;
+  /** Holds the parameters and the states. */
+  readonly engine: Engine;
   /** Updates so far. */
   readonly steps: number;
   /** L2 norm of the summed gradient over all trainable tensors. */
