@@ -12,7 +12,8 @@ export interface ParsedFlags {
 /**
  * Reads a command line against one or more tables, the way Python's argparse and HfArgumentParser do:
  * `--name value`, `--name=value`, `--a-name` for `--a_name`; booleans `--flag`, `--flag false`, `--no_flag`; lists take every word up
- * to the next flag, and split at commas; `null` or `none` for an option that may be null; `--` ends the flags; the last of two wins.
+ * to the next flag, and split at commas; an object is one word of JSON; `null` or `none` for an option that may be null; `--` ends the
+ * flags; the last of two wins.
  * Texts are turned into the option's type here; ranges and choices are checked by the table afterwards.
  * @param options `prefix` is not used: messages name the flag as the user typed it
  * @throws ConfigError for an unknown flag, a missing or ill-typed value
@@ -132,7 +133,7 @@ function readValue(spec: OptionSpec, flag: string, words: readonly string[], opt
 
 function readWord(spec: OptionSpec, flag: string, word: string, options: CheckOptions): unknown {
   if (spec.type === "string") return word;
-  const value = spec.type === "boolean" ? readBoolean(word) : readNumber(word);
+  const value = spec.type === "boolean" ? readBoolean(word) : spec.type === "json" ? readObject(word) : readNumber(word);
   if (value !== undefined) return value;
   const advice = spec.required ? "" : `; the default is ${describeValue(spec.default ?? null)}`;
   throw new ConfigError("option_type", `${options.where}: ${flag} must be ${describeRule(spec)}, got ${describeValue(word)}${advice}`);
@@ -143,6 +144,15 @@ function readBoolean(word: string): boolean | undefined {
   if (["true", "yes", "1"].includes(text)) return true;
   if (["false", "no", "0"].includes(text)) return false;
   return undefined;
+}
+
+function readObject(word: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(word);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function readNumber(word: string): number | undefined {

@@ -48,6 +48,22 @@ export interface StringOption extends OptionBase {
   type: "string";
   default?: string | null | readonly string[];
   choices?: readonly string[];
+  /** Values that people will try but that are not offered: each is an error with its reason. */
+  refusedChoices?: Readonly<Record<string, string>>;
+}
+
+/** What JSON can hold. */
+export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject;
+export interface JsonObject {
+  [name: string]: JsonValue;
+}
+
+/** An object of names and values: as it is in code and files, JSON text on the command line. */
+export interface JsonOption extends OptionBase {
+  type: "json";
+  default?: Readonly<JsonObject> | null;
+  /** A list would be split at commas. */
+  list?: never;
 }
 
 /** NAME VALUE pairs, for flags that repeat: `-p NAME VALUE`. Always a list. */
@@ -56,7 +72,7 @@ export interface PairOption extends OptionBase {
   default: readonly (readonly [string, string])[];
 }
 
-export type OptionSpec = (NumberOption | BooleanOption | StringOption | PairOption) & {
+export type OptionSpec = (NumberOption | BooleanOption | StringOption | PairOption | JsonOption) & {
   /** One-letter flag, without the dash. */
   short?: string;
   /** The flag takes one value each time it is given: `--prompt A --prompt B`. Without it a list takes all values that follow. */
@@ -87,7 +103,9 @@ type Single<S> = S extends { choices: readonly (infer C)[] }
       ? boolean
       : S extends { type: "pair" }
         ? [string, string]
-        : string;
+        : S extends { type: "json" }
+          ? JsonObject
+          : string;
 type Whole<S> = S extends { list: true } | { type: "pair" } ? Single<S>[] : Single<S>;
 type WithNull<S, V> = S extends { nullable: true } ? V | null : V;
 type WithFunction<S, V> = S extends { function: true } ? V | AnyFunction : V;
