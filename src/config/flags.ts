@@ -34,9 +34,10 @@ export function parseFlags(tables: readonly OptionTable[], argv: readonly string
     const { flag, inline } = splitFlag(word);
     const { name, spec, negated } = findOption(tables, flag, options);
     if (spec === undefined) {
-      // A removed option: its note is told by the table, its values are skipped.
-      values[name] = inline ?? true;
-      while (inline === undefined && i < argv.length && !isFlag(argv[i]!)) i++;
+      // Not offered: the table tells why, unless the value asks for nothing.
+      const words = inline === undefined ? [] : [inline];
+      while (inline === undefined && i < argv.length && !isFlag(argv[i]!)) words.push(argv[i++]!);
+      values[name] = negated ? false : plainValue(words);
       continue;
     }
     if (negated && inline !== undefined) {
@@ -56,6 +57,16 @@ export function parseFlags(tables: readonly OptionTable[], argv: readonly string
 /** `-1` and `-1e-3` are numbers, `-` is a word, everything else that starts with a dash is a flag. */
 function isFlag(word: string): boolean {
   return word.length > 1 && word.startsWith("-") && !/^-\.?\d/.test(word);
+}
+
+/** The value of a flag without a type, as YAML would read it. */
+function plainValue(words: readonly string[]): unknown {
+  if (words.length === 0) return true;
+  if (words.length > 1) return [...words];
+  const [word] = words as [string];
+  if (/^(null|none)$/i.test(word)) return null;
+  if (/^(true|false)$/i.test(word)) return word.toLowerCase() === "true";
+  return readNumber(word) ?? word;
 }
 
 function splitFlag(word: string): { flag: string; inline: string | undefined } {
@@ -83,15 +94,14 @@ function findOption(
       const name = table.canonicalName(candidate);
       if (name !== undefined) return { name, spec: table.specs.get(name)!, negated: false };
       const entry = Object.hasOwn(table.entries, candidate) ? table.entries[candidate] : undefined;
-      if (entry !== undefined && "removed" in entry) return { name: candidate, spec: undefined, negated: false };
-      if (entry !== undefined && "refused" in entry) {
-        throw new ConfigError("option_refused", `${options.where}: ${flag} is not offered; ${entry.refused}`);
-      }
+      if (entry !== undefined) return { name: candidate, spec: undefined, negated: false };
     }
     if (underscored.startsWith("no_")) {
       const name = table.canonicalName(underscored.slice(3));
       const spec = name === undefined ? undefined : table.specs.get(name);
       if (spec?.type === "boolean") return { name: name!, spec, negated: true };
+      if (spec === undefined && Object.hasOwn(table.entries, underscored.slice(3)))
+        return { name: underscored.slice(3), spec: undefined, negated: true };
     }
   }
   throw unknownOption(underscored, allNames(tables), { where: options.where, prefix: "--" }, flag);

@@ -81,14 +81,18 @@ export type OptionSpec = (NumberOption | BooleanOption | StringOption | PairOpti
   placeholder?: string;
 };
 
-/** A name that used to be an option: it is accepted, has no effect, and its note is told once. */
+/** A name that used to be an option, or means nothing here: it is accepted, has no effect, and its note is told once. */
 export interface RemovedOption {
   removed: string;
+  /** Values that ask for nothing, so there is nothing to tell; default null and false. */
+  off?: readonly unknown[];
 }
 
 /** A name that people will try but that is not offered: an error with this reason. */
 export interface RefusedOption {
   refused: string;
+  /** Values that ask for nothing and are accepted; default null and false. */
+  off?: readonly unknown[];
 }
 
 export type OptionEntry = OptionSpec | RemovedOption | RefusedOption;
@@ -177,7 +181,7 @@ export class OptionTable<const T extends OptionEntries = OptionEntries> {
       if (value === undefined) continue;
       const name = this.canonicalName(given);
       if (name === undefined) {
-        this.#explainUnknown(given, options);
+        this.#explainUnknown(given, value, options);
         continue;
       }
       if (name in values) {
@@ -215,9 +219,10 @@ export class OptionTable<const T extends OptionEntries = OptionEntries> {
   }
 
   /** Throws for an unknown or refused name; tells the note of a removed one. */
-  #explainUnknown(given: string, options: CheckOptions): void {
+  #explainUnknown(given: string, value: unknown, options: CheckOptions): void {
     const prefix = options.prefix ?? "";
     const entry = Object.hasOwn(this.entries, given) ? this.entries[given] : undefined;
+    if (entry !== undefined && !isSpec(entry) && isOff(entry, value)) return;
     if (entry !== undefined && "removed" in entry) {
       (options.onNote ?? noteOnce)(`${options.where}: ${prefix}${given} has no effect; ${entry.removed}`);
       return;
@@ -239,6 +244,11 @@ export function unknownOption(given: string, known: readonly string[], options: 
 
 export function isSpec(entry: OptionEntry): entry is OptionSpec {
   return "type" in entry;
+}
+
+/** Whether a value of an option that is not offered asks for nothing. */
+function isOff({ off = [null, false] }: RemovedOption | RefusedOption, value: unknown): boolean {
+  return off.some((nothing) => JSON.stringify(nothing) === JSON.stringify(value));
 }
 
 function defaultOf(spec: OptionSpec): unknown {

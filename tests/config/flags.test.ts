@@ -61,7 +61,9 @@ describe("flags", () => {
       },
     ],
     [["--heat", "1", "--heat", "2"], { heat: 2 }],
-    [["--gas_mark", "4", "--fan"], { gas_mark: true, fan: true }],
+    [["--gas_mark", "4", "--fan"], { gas_mark: 4, fan: true }],
+    [["--microwave", "--no_gas_mark"], { microwave: true, gas_mark: false }],
+    [["--microwave", "none", "--gas_mark=a"], { microwave: null, gas_mark: "a" }],
   ])("%j", (argv, values) => {
     expect(parse(...argv)).toEqual({ values, positionals: [] });
   });
@@ -95,9 +97,19 @@ describe("flags", () => {
       "oven: unknown option --no-heat; known: --recipe, --heat, --minutes, --fan, --note, --spices, --guest, --timer, --set, --herbs, --gas_mark, --cellar_heat",
     ],
     [["-s", "knob"], "oven: -s must be followed by NAME VALUE, got 1 of the two"],
-    [["--microwave"], "oven: --microwave is not offered; it is an oven"],
   ])("%j is refused", (argv, expected) => {
     expect(message(() => parse(...argv))).toBe(expected);
+  });
+
+  test("what is not offered is told or refused by the table, unless its value asks for nothing", () => {
+    const notes: string[] = [];
+    const check = (...argv: string[]) =>
+      OVEN.check(parse(...argv).values, { where: "oven", prefix: "--", onNote: (note) => notes.push(note) });
+    expect(message(() => check("--microwave"))).toBe("oven: --microwave is not offered; it is an oven");
+    expect(check("--microwave", "false", "--gas_mark", "null")).toEqual({});
+    expect(notes).toEqual([]);
+    expect(check("--gas_mark", "4")).toEqual({});
+    expect(notes).toEqual(["oven: --gas_mark has no effect; give heat"]);
   });
 
   test("ranges are checked by the table, under the flag's name", () => {
