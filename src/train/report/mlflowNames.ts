@@ -10,6 +10,8 @@ export const BATCH_BYTES = 900_000;
 export const PARAM_LENGTH = 6000;
 /** MAX_TAG_VAL_LENGTH */
 export const TAG_LENGTH = 5000;
+/** The column of run names in MLflow's database. */
+export const RUN_NAME_LENGTH = 250;
 /** MAX_ENTITY_KEY_LENGTH */
 const KEY_LENGTH = 250;
 

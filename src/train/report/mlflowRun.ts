@@ -1,6 +1,6 @@
 /** One run of an MLflow server: found or made, with its parameters, metrics and status. */
 import { type Json, MlflowClient, type Patience, TrackerFailure } from "./mlflowClient.js";
-import { MlflowNames, PARAMS_PER_BATCH, PARAM_LENGTH, TAG_LENGTH, batches, namedLimit, valueText } from "./mlflowNames.js";
+import { MlflowNames, PARAMS_PER_BATCH, PARAM_LENGTH, RUN_NAME_LENGTH, TAG_LENGTH, batches, namedLimit, valueText } from "./mlflowNames.js";
 import type { MlflowSettings } from "./mlflowSettings.js";
 import { wallMs } from "./wallTime.js";
 
@@ -25,11 +25,11 @@ export class MlflowRun {
   #known = new Map<string, string>();
   #attached = false;
 
-  /** @param name of a new run @param id a run to go on with */
+  /** @param name of a new run, cut at 250 characters @param id a run to go on with */
   constructor(settings: MlflowSettings, patience: Patience, name: string, id: string | undefined) {
     this.#client = new MlflowClient(settings, patience);
     this.#settings = settings;
-    this.#name = name;
+    this.#name = valueText(name, RUN_NAME_LENGTH);
     this.#id = id;
   }
 
