@@ -12,4 +12,7 @@ export { Trainer, type TrainOptions, type TrainOutput } from "./loop/trainer.js"
 export { EarlyStoppingCallback } from "./loop/earlyStopping.js";
 export { DPO_LOSSES } from "./dpo/losses.js";
 export type { TrainerCallback, TrainerControl } from "./loop/callbacks.js";
+export { diagnose } from "./diagnosis/diagnose.js";
+export { Diagnosis, formatDiagnosis } from "./diagnosis/diagnosis.js";
+export type { DiagnosisFacts, Finding, Severity } from "./diagnosis/finding.js";
 export type { LogEntry, TrainerState } from "./loop/trainerState.js";

@@ -182,6 +182,7 @@ describe("callbacks", () => {
       "epoch end",
       "epoch",
       "step 3",
+      "log",
       "end",
     ]);
   });
@@ -190,7 +191,7 @@ describe("callbacks", () => {
     const errors: unknown[] = [];
     const callbacks: TrainerCallback[] = [
       { on_step_end: () => Promise.reject(new Error("enough")) },
-      { on_train_error: (_state, error) => void errors.push(error) },
+      { on_train_failed: (_state, error) => void errors.push(error) },
     ];
     await withTrainer({ callbacks }, async (trainer) => {
       await expect(trainer.train()).rejects.toThrow("enough");

@@ -151,7 +151,8 @@ export class TrainingRun {
   async #evaluate(): Promise<boolean> {
     const { args, state } = this.#host;
     const metrics = await this.#host.evaluate(this.#engine);
-    this.#schedule.onMetric?.(metricOf(metrics, bestMetricName(args), "metric_for_best_model"));
+    // transformers' schedules do not hear of the evaluation before the first step.
+    if (state.global_step > 0) this.#schedule.onMetric?.(metricOf(metrics, bestMetricName(args), "metric_for_best_model"));
     const chooses = args.load_best_model_at_end || args.save_strategy === "best" || args.metric_for_best_model !== null;
     return chooses && noteBest(args, state, metrics) && args.save_strategy === "best";
   }

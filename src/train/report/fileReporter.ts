@@ -1,15 +1,16 @@
 import { mkdir } from "node:fs/promises";
 import { ConfigError } from "../../errors.js";
 import type { LogEntry, TrainerState } from "../loop/trainerState.js";
-import { LostEntries, type Reporter } from "./reporter.js";
+import type { TrainerCallback } from "../loop/callbacks.js";
+import { LostEntries } from "./reporter.js";
 
 /**
  * A logger into files of `logging_dir`. `trainer.evaluate()` may log before training begins, and after it ended.
  * A folder that cannot be written is an error before the first step; a disk that fails later only loses entries.
  */
-export abstract class FileReporter implements Reporter {
+export abstract class FileReporter implements TrainerCallback {
   protected readonly folder: string;
-  readonly #resuming: boolean;
+  #resuming: boolean;
   readonly #lost: LostEntries;
   #opened = false;
 
@@ -28,9 +29,10 @@ export abstract class FileReporter implements Reporter {
 
   /** @throws ConfigError `logging_dir` if the folder cannot be written */
   async on_train_begin(state: TrainerState): Promise<void> {
+    this.#resuming ||= state.global_step > 0;
     try {
       await this.#open();
-      await this.begin(state, this.#resuming || state.global_step > 0 ? state.global_step : undefined);
+      await this.begin(state, this.#resuming ? state.global_step : undefined);
     } catch (error) {
       if (!isFileError(error)) throw error;
       throw new ConfigError(

@@ -6,7 +6,8 @@ import { PATIENCE, type Patience, TrackerFailure } from "./mlflowClient.js";
 import { METRICS_PER_BATCH, MlflowNames, metricValue } from "./mlflowNames.js";
 import { type Metric, MlflowRun, type RunStatus } from "./mlflowRun.js";
 import type { MlflowSettings } from "./mlflowSettings.js";
-import { LostEntries, type Reporter } from "./reporter.js";
+import type { TrainerCallback } from "../loop/callbacks.js";
+import { LostEntries } from "./reporter.js";
 import { wallMs } from "./wallTime.js";
 
 /** Which run a later process may go on with. */
@@ -32,8 +33,9 @@ export interface MlflowOptions {
  * Sends entries to an MLflow server, in the background and in order: training never waits for it. What a silent server has not
  * taken is kept and sent with later entries; what is left at the end, after some patience, is lost and told.
  */
-export class MlflowReporter implements Reporter {
+export class MlflowReporter implements TrainerCallback {
   readonly #options: MlflowOptions;
+  #resuming: boolean;
   readonly #patience: Patience;
   readonly #lost: LostEntries;
   readonly #names = new MlflowNames();
@@ -51,12 +53,14 @@ export class MlflowReporter implements Reporter {
 
   constructor(options: MlflowOptions) {
     this.#options = options;
+    this.#resuming = options.resuming;
     this.#patience = options.patience ?? PATIENCE;
     this.#lost = new LostEntries("mlflow", options.warn);
   }
 
-  on_train_begin(): void {
+  on_train_begin(state: TrainerState): void {
     this.#training = true;
+    this.#resuming ||= state.global_step > 0;
     void this.#send();
   }
 
@@ -182,8 +186,8 @@ export class MlflowReporter implements Reporter {
 
   /** The run of the process that this one goes on for. */
   async #remembered(): Promise<string | undefined> {
-    const { folder, resuming, settings } = this.#options;
-    if (!resuming) return undefined;
+    const { folder, settings } = this.#options;
+    if (!this.#resuming) return undefined;
     try {
       const saved = JSON.parse(await readFile(join(folder, RUN_FILE), "utf8")) as { run_id?: unknown; tracking_uri?: unknown };
       return typeof saved.run_id === "string" && saved.tracking_uri === settings.uri ? saved.run_id : undefined;

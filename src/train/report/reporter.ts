@@ -1,13 +1,5 @@
-/** What the loggers share: one more event, one way to lose entries, one list of what is secret. */
-import type { TrainerCallback } from "../loop/progress.js";
-import type { TrainerState } from "../loop/trainerState.js";
+/** What the loggers share: one way to lose entries, one list of what is secret. */
 import type { TrainingOptions } from "../options/trainingConfig.js";
-
-/** A callback that also wants to know when training ended with an error. */
-export interface Reporter extends TrainerCallback {
-  /** Called instead of on_train_end when `train` throws. It never throws itself. */
-  on_train_failed?(state: TrainerState, error: unknown): void | Promise<void>;
-}
 
 /** The options of any trainer. */
 export type ReportedArgs = TrainingOptions & { to_json(): Record<string, unknown> };

@@ -1,10 +1,11 @@
 import { join } from "node:path";
+import type { TrainerCallback } from "../loop/callbacks.js";
 import type { TrainerState } from "../loop/trainerState.js";
 import { CsvReporter } from "./csvLog.js";
 import { MlflowReporter } from "./mlflow.js";
 import type { Patience } from "./mlflowClient.js";
 import { type Environment, hasMlflow, mlflowSettings } from "./mlflowSettings.js";
-import { type ReportedArgs, type Reporter, publicArgs } from "./reporter.js";
+import { type ReportedArgs, publicArgs } from "./reporter.js";
 import { TensorBoardReporter } from "./tensorboard.js";
 
 /** What the loggers are told beside the options. All is optional. */
@@ -25,14 +26,14 @@ export interface ReportContext {
  * The callbacks that `report_to` names; none for "none". Files go to `logging_dir`, by default `output_dir`/runs.
  * @throws ConfigError `mlflow_uri`, `mlflow_login`, `mlflow_timeout` for an MLflow server that is not or wrongly set
  */
-export function reporters(args: ReportedArgs, context: ReportContext = {}): Reporter[] {
+export function reporters(args: ReportedArgs, context: ReportContext = {}): TrainerCallback[] {
   const { environment = process.env, warn = (text) => console.warn(text) } = context;
   const { report_to } = args;
   const wants = (name: (typeof report_to)[number]): boolean => report_to.includes(name) || report_to.includes("all");
   const folder = args.logging_dir ?? join(args.output_dir, "runs");
   const resuming = args.resume_from_checkpoint !== null;
   const options = publicArgs(args);
-  const list: Reporter[] = [];
+  const list: TrainerCallback[] = [];
   if (wants("tensorboard")) {
     const texts = {
       args: JSON.stringify(options, null, 2),

@@ -8,7 +8,7 @@ import { load_dataset } from "../../../src/data/index.js";
 import { ConfigError } from "../../../src/errors.js";
 import { DPOConfig, type DPOConfigInput, type LogEntry, type TrainerState } from "../../../src/train/index.js";
 import { crc32c, maskedCrc32c } from "../../../src/train/report/crc32c.js";
-import type { Reporter } from "../../../src/train/report/reporter.js";
+import type { TrainerCallback as Reporter } from "../../../src/train/loop/callbacks.js";
 import { reporters } from "../../../src/train/report/reporters.js";
 import { tensorboardTag } from "../../../src/train/report/tensorboard.js";
 

@@ -7,7 +7,7 @@ import { ConfigError } from "../../../src/errors.js";
 import { DPOConfig, type DPOConfigInput, type LogEntry, type TrainerState } from "../../../src/train/index.js";
 import { MlflowNames, batches } from "../../../src/train/report/mlflowNames.js";
 import { type ReportContext, reporters } from "../../../src/train/report/reporters.js";
-import type { Reporter } from "../../../src/train/report/reporter.js";
+import type { TrainerCallback as Reporter } from "../../../src/train/loop/callbacks.js";
 import { FakeMlflow } from "./mlflowServer.js";
 
 const root = mkdtempSync(join(tmpdir(), "preflab-mlflow-"));
