@@ -9,7 +9,7 @@ import { type BatchMetrics, MeanOfBatches } from "../loop/logWindow.js";
 import type { EvaluationResult, PrepareEvents, StepResult, StepRunner, TrainingMethod } from "../loop/method.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
-import { balanceWarning } from "./balance.js";
+import { balanceWarning, orderWarning } from "./balance.js";
 import { lossFunction } from "./losses.js";
 import { MicroBatchRunner, rowWeight } from "./microBatch.js";
 import { type PreparedRow, prepareRows, rowInputs } from "./preparedRows.js";
@@ -54,7 +54,7 @@ export class KTOMethod implements TrainingMethod {
       return rows;
     };
     this.#train = prepare(train, "train_dataset");
-    tell("train_dataset", balanceWarning(this.#train, args));
+    tell("train_dataset", [...balanceWarning(this.#train, args), ...orderWarning(this.#train, args)]);
     this.evalSets = Object.keys(evalSets);
     for (const [set, dataset] of Object.entries(evalSets))
       this.#eval.set(set, prepare(dataset, set === "" ? "eval_dataset" : `eval_dataset ${set}`));

@@ -52,11 +52,7 @@ export class References {
   }
 
   #cached(rows: readonly PreparedRow[], score: () => Promise<number[][]>): Promise<number[][]> {
-    const keys = rows.map((row) => {
-      const { ids, positions, segments, targets } = row.layout("both");
-      return [ids, positions, segments, targets];
-    });
-    return cachedLogps({ model: this.#model, kind: "kto", rows: keys }, 2, score, "KTOTrainer");
+    return cachedLogps({ model: this.#model, kind: "kto", rows: keysOf(rows) }, 2, score, "KTOTrainer");
   }
 
   async #score(rows: readonly PreparedRow[], onRow: OnRow): Promise<number[][]> {
@@ -74,6 +70,13 @@ export class References {
     } finally {
       await scoring.dispose();
     }
+  }
+}
+
+function* keysOf(rows: readonly PreparedRow[]): Generator<number[][]> {
+  for (const row of rows) {
+    const { ids, positions, segments, targets } = row.layout("both");
+    yield [ids, positions, segments, targets];
   }
 }
 

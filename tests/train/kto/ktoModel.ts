@@ -32,11 +32,11 @@ export function quietKto(options: KTOConfigInput = {}): KTOConfig {
 
 export type KtoInput = Partial<Omit<KTOTrainerOptions, "args">> & { args?: KTOConfigInput };
 
-/** A trainer on a small random model and four golden rows, unless said otherwise. */
+/** A trainer on a small random model and four golden rows (desirable, not, desirable, not), unless said otherwise. */
 export async function ktoTrainer({ args, ...given }: KtoInput = {}): Promise<KTOTrainer> {
   return new KTOTrainer({
     model: given.model ?? (await smallModel()),
-    train_dataset: given.train_dataset ?? (await goldenRows([0, 1, 2, 3])),
+    train_dataset: given.train_dataset ?? (await goldenRows([0, 1, 2, 4])),
     processing_class: await goldenTokenizer(),
     ...given,
     args: quietKto({ per_device_train_batch_size: 2, max_steps: 3, max_buckets: 1, ...args }),
