@@ -113,7 +113,7 @@ function layoutOfColumns(found: readonly string[], field: string, at: { file: st
 }
 
 function describeLayout(layout: Layout, field: string): string {
-  return layout === "prompt_completion" ? "prompt and completion" : layout === "text" ? `text in ${field}` : "messages";
+  return layout === "prompt_completion" ? "prompt and completion" : layout === "text" ? `text (column ${field})` : "messages";
 }
 
 function mixedKinds(kind: string, first: string, at: RowOrigin, firstAt: RowOrigin): DataError {
