@@ -7,6 +7,7 @@ import type { Random } from "../../random.js";
 import type { PreTrainedTokenizer } from "../../text/index.js";
 import { type BatchMetrics, MeanOfBatches } from "../loop/logWindow.js";
 import type { EvaluationResult, PrepareEvents, StepResult, StepRunner, TrainingMethod } from "../loop/method.js";
+import type { DiagnosisFacts } from "../diagnosis/finding.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
 import { balanceWarning, orderWarning } from "./balance.js";
@@ -22,6 +23,8 @@ export interface KTOMethodInput {
   readonly model: CausalLM;
   /** undefined: the policy as it is before the first step. */
   readonly reference: CausalLM | undefined;
+  /** Whether the reference answers as the policy does before the first step. */
+  readonly startsAtReference: boolean;
   readonly args: KTOConfig;
   readonly tokenizer: PreTrainedTokenizer;
   readonly train: Dataset;
@@ -35,15 +38,17 @@ export class KTOMethod implements TrainingMethod {
   readonly evalSets: readonly string[];
   readonly #args: KTOConfig;
   readonly #reference: CausalLM | undefined;
+  readonly #startsAtReference: boolean;
   readonly #train: PreparedRow[];
   readonly #eval = new Map<string, PreparedRow[]>();
   readonly #references: References;
 
   /** Tokenises the data. @throws ConfigError, DataError */
-  constructor({ model, reference, args, tokenizer, train, evalSets }: KTOMethodInput) {
+  constructor({ model, reference, startsAtReference, args, tokenizer, train, evalSets }: KTOMethodInput) {
     this.model = model;
     this.#args = args;
     this.#reference = reference;
+    this.#startsAtReference = startsAtReference;
     this.#references = new References(reference ?? model, args);
     const vocabulary = Math.min(model.config.vocab_size, reference?.config.vocab_size ?? Infinity);
     const tell = (name: string, warnings: readonly string[]): void =>
@@ -62,6 +67,19 @@ export class KTOMethod implements TrainingMethod {
 
   get trainRows(): number {
     return this.#train.length;
+  }
+
+  get facts(): DiagnosisFacts {
+    const evalRows = [...this.#eval.values()].reduce((sum, rows) => sum + rows.length, 0);
+    const desirableRows = this.#train.filter(({ label }) => label).length;
+    return {
+      method: "kto",
+      trainRows: this.#train.length,
+      ...(evalRows === 0 ? {} : { evalRows }),
+      startsAtReference: this.#startsAtReference,
+      desirableRows,
+      undesirableRows: this.#train.length - desirableRows,
+    };
   }
 
   origin(row: number): string {

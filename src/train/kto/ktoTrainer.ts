@@ -21,6 +21,7 @@ export class KTOTrainer extends Trainer<KTOConfig> {
       model: policyOf(model, peft_config, args.seed, "KTOTrainer"),
       // A fresh adapter starts as the model below it, which also has the files that the reference cache is keyed by.
       reference: ref_model ?? (peft_config === undefined ? undefined : model),
+      startsAtReference: ref_model === undefined,
       args,
       tokenizer,
       train: train_dataset,

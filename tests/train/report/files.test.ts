@@ -8,9 +8,12 @@ import { load_dataset } from "../../../src/data/index.js";
 import { ConfigError } from "../../../src/errors.js";
 import { DPOConfig, type DPOConfigInput, type LogEntry, type TrainerState } from "../../../src/train/index.js";
 import { crc32c, maskedCrc32c } from "../../../src/train/report/crc32c.js";
-import type { TrainerCallback as Reporter } from "../../../src/train/loop/callbacks.js";
+import type { TrainerControl, TrainerCallback as Reporter } from "../../../src/train/loop/callbacks.js";
 import { reporters } from "../../../src/train/report/reporters.js";
 import { tensorboardTag } from "../../../src/train/report/tensorboard.js";
+
+/** The loggers do not look at it. */
+const CONTROL = {} as TrainerControl;
 
 const root = mkdtempSync(join(tmpdir(), "preflab-report-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -33,8 +36,8 @@ function made(options: DPOConfigInput): Reporter[] {
 }
 
 async function play(list: Reporter[], begin: number, entries: LogEntry[]): Promise<void> {
-  for (const reporter of list) await reporter.on_train_begin?.(at(begin));
-  for (const entry of entries) for (const reporter of list) await reporter.on_log?.(at(entry.step!), entry);
+  for (const reporter of list) await reporter.on_train_begin?.(at(begin), CONTROL);
+  for (const entry of entries) for (const reporter of list) await reporter.on_log?.(at(entry.step!), entry, CONTROL);
 }
 
 interface ReadEvent {
@@ -176,7 +179,7 @@ describe("TensorBoard", () => {
       scalars: { "train/loss": 0.75, "train/rewards/margins": 0, "train/learning_rate": 0.5, "train/epoch": 0.25 },
     });
     expect(Object.keys(first!.scalars)).not.toContain("train/step");
-    for (const entry of [EVALUATED, THIRD]) await list[0]!.on_log!(at(2), entry);
+    for (const entry of [EVALUATED, THIRD]) await list[0]!.on_log!(at(2), entry, CONTROL);
     const [evaluated, third] = readEvents(file).slice(5);
     expect(evaluated).toMatchObject({ step: 2, scalars: { "eval/loss": 0.625, "eval/rewards/margins": 0.125 } });
     expect(third!.scalars["train/loss"]).toBeNaN();
@@ -203,7 +206,7 @@ describe("TensorBoard", () => {
 
   it("an evaluation before training stays", async () => {
     const list = made({ report_to: "tensorboard" });
-    await list[0]!.on_log!(at(0), { eval_loss: 1, step: 0 });
+    await list[0]!.on_log!(at(0), { eval_loss: 1, step: 0 }, CONTROL);
     await play(list, 0, [FIRST]);
     const events = readEvents(eventFiles()[0]!);
     const start = events.findIndex((event) => event.start === true);
@@ -291,7 +294,7 @@ describe("csv", () => {
   it("a run that starts anew replaces the log, but keeps its own evaluation", async () => {
     await play(made({ report_to: "csv" }), 0, [FIRST, SECOND]);
     const list = made({ report_to: "csv" });
-    await list[0]!.on_log!(at(0), { eval_loss: 1, step: 0 });
+    await list[0]!.on_log!(at(0), { eval_loss: 1, step: 0 }, CONTROL);
     expect(await read()).toHaveLength(3);
     await play(list, 0, [FIRST]);
     expect(await read()).toMatchObject([
@@ -312,10 +315,10 @@ describe("csv", () => {
     const list = made({ report_to: "csv" });
     await play(list, 0, [FIRST]);
     chmodSync(join(folder, "runs"), 0o500);
-    await list[0]!.on_log!(at(2), EVALUATED);
+    await list[0]!.on_log!(at(2), EVALUATED, CONTROL);
     chmodSync(join(folder, "runs"), 0o700);
-    await list[0]!.on_log!(at(3), THIRD);
-    await list[0]!.on_train_end!(at(3));
+    await list[0]!.on_log!(at(3), THIRD, CONTROL);
+    await list[0]!.on_train_end!(at(3), CONTROL);
     expect(await read()).toMatchObject([{ step: "1" }, { step: "3" }]);
     expect(warned).toHaveLength(2);
   });
@@ -324,10 +327,10 @@ describe("csv", () => {
     const list = made({ report_to: ["csv", "tensorboard"] });
     await play(list, 0, [FIRST]);
     rmSync(join(folder, "runs"), { recursive: true });
-    for (const entry of [EVALUATED, { ...EVALUATED, step: 3 }]) for (const reporter of list) await reporter.on_log!(at(2), entry);
+    for (const entry of [EVALUATED, { ...EVALUATED, step: 3 }]) for (const reporter of list) await reporter.on_log!(at(2), entry, CONTROL);
     mkdirSync(join(folder, "runs"));
-    await list[1]!.on_log!(at(3), THIRD);
-    for (const reporter of list) await reporter.on_train_end!(at(3));
+    await list[1]!.on_log!(at(3), THIRD, CONTROL);
+    for (const reporter of list) await reporter.on_train_end!(at(3), CONTROL);
     expect(await read()).toMatchObject([{ step: "1" }, { step: "3" }]);
     expect(warned.map((text) => text.replace(/[^ ]*run-\d+[^ ,;]*/g, "PATH"))).toEqual([
       expect.stringMatching(/^tensorboard: a log entry could not be written/),

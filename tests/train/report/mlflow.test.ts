@@ -7,8 +7,11 @@ import { ConfigError } from "../../../src/errors.js";
 import { DPOConfig, type DPOConfigInput, type LogEntry, type TrainerState } from "../../../src/train/index.js";
 import { MlflowNames, batches } from "../../../src/train/report/mlflowNames.js";
 import { type ReportContext, reporters } from "../../../src/train/report/reporters.js";
-import type { TrainerCallback as Reporter } from "../../../src/train/loop/callbacks.js";
+import type { TrainerControl, TrainerCallback as Reporter } from "../../../src/train/loop/callbacks.js";
 import { FakeMlflow } from "./mlflowServer.js";
+
+/** The loggers do not look at it. */
+const CONTROL = {} as TrainerControl;
 
 const root = mkdtempSync(join(tmpdir(), "preflab-mlflow-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -36,9 +39,9 @@ function reporter(options: DPOConfigInput = {}, environment: Record<string, stri
 }
 
 async function train(logger: Reporter, steps: number[] = [1, 2, 3], begin = 0): Promise<void> {
-  await logger.on_train_begin!(at(begin));
-  for (const step of steps) await logger.on_log!(at(step), entry(step));
-  await logger.on_train_end!(at(steps.at(-1) ?? begin));
+  await logger.on_train_begin!(at(begin), CONTROL);
+  for (const step of steps) await logger.on_log!(at(step), entry(step), CONTROL);
+  await logger.on_train_end!(at(steps.at(-1) ?? begin), CONTROL);
 }
 
 const onlyRun = () => {
@@ -80,8 +83,8 @@ describe("a run", () => {
     const stoppedEarly = reporter({}, {}, { interrupted: () => false });
     await train(stoppedEarly, [1]);
     const failing = reporter();
-    await failing.on_train_begin!(at(0));
-    await failing.on_log!(at(1), entry(1));
+    await failing.on_train_begin!(at(0), CONTROL);
+    await failing.on_log!(at(1), entry(1), CONTROL);
     await failing.on_train_failed!(at(1), new Error("loss is NaN"));
     expect([...server.runs.values()].map(({ status }) => status)).toEqual(["KILLED", "FINISHED", "FAILED"]);
     expect([...server.runs.values()].map(({ metrics }) => metrics.length)).toEqual([3, 3, 3]);
@@ -89,14 +92,14 @@ describe("a run", () => {
 
   it("an evaluation before and after training is sent too", async () => {
     const logger = reporter();
-    await logger.on_log!(at(0), { eval_loss: 2, step: 0 });
+    await logger.on_log!(at(0), { eval_loss: 2, step: 0 }, CONTROL);
     expect(onlyRun()).toMatchObject({ status: "FINISHED", metrics: [{ key: "eval_loss", value: 2, step: 0 }] });
-    await logger.on_train_begin!(at(0));
-    await logger.on_log!(at(1), entry(1));
+    await logger.on_train_begin!(at(0), CONTROL);
+    await logger.on_log!(at(1), entry(1), CONTROL);
     await expect.poll(() => onlyRun().metrics.length).toBe(4);
     expect(onlyRun().status).toBe("RUNNING");
-    await logger.on_train_end!(at(3));
-    await logger.on_log!(at(3), { eval_loss: 1, step: 3 });
+    await logger.on_train_end!(at(3), CONTROL);
+    await logger.on_log!(at(3), { eval_loss: 1, step: 3 }, CONTROL);
     expect(onlyRun().metrics.filter(({ key }) => key === "eval_loss")).toHaveLength(2);
     expect(onlyRun().status).toBe("FINISHED");
   });
@@ -139,9 +142,9 @@ describe("what MLflow refuses", () => {
       "a_b",
     ]);
     const logger = reporter();
-    await logger.on_train_begin!(at(0));
-    await logger.on_log!(at(1), { ...Object.fromEntries(given.map((name, i) => [name, i])), nan: NaN, inf: -Infinity, step: 1 });
-    await logger.on_train_end!(at(3));
+    await logger.on_train_begin!(at(0), CONTROL);
+    await logger.on_log!(at(1), { ...Object.fromEntries(given.map((name, i) => [name, i])), nan: NaN, inf: -Infinity, step: 1 }, CONTROL);
+    await logger.on_train_end!(at(3), CONTROL);
     const values = Object.fromEntries(onlyRun().metrics.map(({ key, value }) => [key, value]));
     expect(values).toMatchObject({ a_b: 8, a_b_2: 2, "x/y": 3, nan: NaN, inf: -Infinity });
     expect(warned).toEqual([]);
@@ -163,10 +166,10 @@ describe("what MLflow refuses", () => {
       ...Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`m${i}`, i])),
       step,
     });
-    await logger.on_train_begin!(at(0));
+    await logger.on_train_begin!(at(0), CONTROL);
     // All wait behind the first request, which hangs.
-    for (let step = 1; step <= 70; step++) await logger.on_log!(at(step, 70), many(step));
-    await logger.on_train_end!(at(70, 70));
+    for (let step = 1; step <= 70; step++) await logger.on_log!(at(step, 70), many(step), CONTROL);
+    await logger.on_train_end!(at(70, 70), CONTROL);
     expect(Object.keys(onlyRun().params).length).toBeGreaterThan(200);
     expect(onlyRun().metrics).toHaveLength(2100);
     expect(onlyRun().metrics.map(({ step }) => step)).toEqual(Array.from({ length: 2100 }, (_, i) => Math.floor(i / 30) + 1));
@@ -184,13 +187,13 @@ describe("a server in trouble", () => {
   it("that comes back gets everything that was logged meanwhile", async () => {
     const logger = reporter();
     await server.stop();
-    await logger.on_train_begin!(at(0));
-    await logger.on_log!(at(1), entry(1));
+    await logger.on_train_begin!(at(0), CONTROL);
+    await logger.on_log!(at(1), entry(1), CONTROL);
     await expect.poll(() => warned.length).toBe(1);
-    await logger.on_log!(at(2), entry(2));
+    await logger.on_log!(at(2), entry(2), CONTROL);
     await server.start();
-    await logger.on_log!(at(3), entry(3));
-    await logger.on_train_end!(at(3));
+    await logger.on_log!(at(3), entry(3), CONTROL);
+    await logger.on_train_end!(at(3), CONTROL);
     expect(losses().map(([step]) => step)).toEqual([1, 2, 3]);
     expect(warned).toEqual([
       `mlflow: ${server.uri} must answer, got ECONNREFUSED; training goes on, entries wait and are sent when it answers`,
