@@ -61,6 +61,7 @@ export const HEAD = "lm_head.weight";
  * @throws ConfigError `no_target`, `no_match`, `modules_overlap`, `bias_twice`, `tying`, `pattern`
  */
 export function planAdapter(model: Qwen2Config, lora: LoraConfig, strict = false): AdapterPlan {
+  if (strict) requireLayers(model, lora);
   const modules = adaptedModules(model, lora);
   const saved = savedModules(model, lora, strict);
   for (const module of saved) {
@@ -162,6 +163,15 @@ function moduleOf(parameter: string): string {
   return parameter.slice(0, parameter.lastIndexOf("."));
 }
 
+function requireLayers(model: Qwen2Config, lora: LoraConfig): void {
+  const absent = lora.moduleChoice.layers_to_transform?.find((layer) => layer >= model.num_hidden_layers);
+  if (absent === undefined) return;
+  throw new ConfigError(
+    "no_match",
+    `LoraConfig: layers_to_transform must be layers of the model, 0 to ${model.num_hidden_layers - 1}, got ${absent}; correct it`,
+  );
+}
+
 function requireMatches(model: Qwen2Config, lora: LoraConfig, modules: ReadonlyMap<string, AdaptedModule>): void {
   const { target_modules: targets } = lora.moduleChoice;
   const names = moduleNames(model);
@@ -177,9 +187,6 @@ function requireMatches(model: Qwen2Config, lora: LoraConfig, modules: ReadonlyM
     const stray = Object.keys(lora[option]).find((key) => !keys.has(key));
     if (stray !== undefined) refuse(option, `"${stray}"`, "its keys are ends of the adapted modules' paths, the first that fits counts");
   }
-  const layers = lora.moduleChoice.layers_to_transform ?? [];
-  const absent = layers.find((layer) => layer >= model.num_hidden_layers);
-  if (absent !== undefined) refuse("layers_to_transform", String(absent), `the model has layers 0 to ${model.num_hidden_layers - 1}`);
   if (lora.ensure_weight_tying && !model.tie_word_embeddings)
     throw new ConfigError(
       "tying",

@@ -1,6 +1,6 @@
 /** An adapter together with the model it was made for. */
 import { existsSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fetchRepository, type RepositoryOptions, takeRepositoryOptions } from "../data/repository.js";
 import { ModelError } from "../errors.js";
 import { ADAPTER_CONFIG_FILE, openAdapter, readAdapterConfig } from "./adapterFiles.js";
@@ -36,9 +36,7 @@ export class AutoPeftModelForCausalLM {
         `${pathOrId}: base_model_name_or_path in ${ADAPTER_CONFIG_FILE} must name the base model, got null; load that model and use PeftModel.from_pretrained(model, dir)`,
       );
     }
-    // The folder may have been moved together with the adapter beneath.
-    const moved = join(dir, basename(named));
-    const base = !existsSync(named) && existsSync(join(moved, ADAPTER_CONFIG_FILE)) ? moved : named;
+    const base = placeOf(named, dir);
     const { revision: _revision, ...shared } = repository;
     const stacked = existsSync(join(base, ADAPTER_CONFIG_FILE)) && !existsSync(join(base, "config.json"));
     const model: Qwen2ForCausalLM | PeftModel = stacked
@@ -47,4 +45,11 @@ export class AutoPeftModelForCausalLM {
     const files = await openAdapter(dir, model.base.config);
     return new PeftModel(model, files.config, files, { adapter_name, is_trainable });
   }
+}
+
+/** The named model, or an adapter of that name within or beside the folder, for one that was moved together with what is beneath it. */
+function placeOf(named: string, dir: string): string {
+  if (existsSync(named)) return named;
+  const moved = [join(dir, basename(named)), join(dirname(dir), basename(named))];
+  return moved.find((place) => existsSync(join(place, ADAPTER_CONFIG_FILE))) ?? named;
 }

@@ -60,6 +60,8 @@ export abstract class CausalLM {
 
   /** Reads the weights into the engine, once. @param choice where to compute, if the model has no engine yet */
   abstract load(choice?: EngineChoice): Promise<Engine>;
+  /** Names the program that computes the model: it changes with the active adapters, and when a tied head is untied. */
+  abstract readonly form: string;
   /** The weights as inputs of a program. */
   abstract signature(): Record<string, InputSpec>;
   /** Picks the model's tensors out of a program's inputs. @param masks dropout masks by module path */
@@ -98,6 +100,10 @@ export class Qwen2ForCausalLM extends CausalLM {
     this.checkpoint = checkpoint;
     this.source = source;
     this.#choice = choice;
+  }
+
+  override get form(): string {
+    return this.#config === undefined ? "" : "untied";
   }
 
   /** The checkpoint's, unless `untieHead` has changed it. */

@@ -232,8 +232,8 @@ export class PeftModel extends CausalLM {
     return (this.#config ??= { ...config, tie_word_embeddings: false });
   }
 
-  override get name_or_path(): string {
-    return this.base.name_or_path;
+  override get form(): string {
+    return [this.base.form, ...this.#states().map(({ state, prefix }) => `${prefix}=${state.prefix}`)].join();
   }
 
   /** Whether the trained adapter was read from a folder; a fresh one leaves the model's outputs unchanged until it is trained. */

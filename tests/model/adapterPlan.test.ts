@@ -79,11 +79,7 @@ describe("refused", () => {
     [{ target_modules: ["q_proj"], modules_to_save: ["q_proj", "_proj"] }, "no_target", "at least one module must be adapted"],
     [{ target_modules: ["q_proj"], modules_to_save: ["_proj"] }, "modules_overlap", "got model.layers.0.self_attn.q_proj"],
     [{ rank_pattern: { k_proj: 2 } }, "no_match", 'rank_pattern must fit a module of the model, got "k_proj", which fits none'],
-    [
-      { layers_to_transform: [3] },
-      "no_match",
-      "layers_to_transform must fit a module of the model, got 3, which fits none; the model has layers 0 to 2",
-    ],
+    [{ layers_to_transform: [3] }, "no_match", "layers_to_transform must be layers of the model, 0 to 2, got 3; correct it"],
     [{ bias: "all", modules_to_save: ["k_proj"] }, "bias_twice", "got model.layers.0.self_attn.k_proj.bias; leave one of the two out"],
     [{ ensure_weight_tying: true }, "tying", "ensure_weight_tying needs embed_tokens or lm_head in modules_to_save, got neither"],
   ];

@@ -148,7 +148,7 @@ describe("one upon another", () => {
     expect(readdirSync(dir).sort()).toEqual(["adapter_config.json", "adapter_model.safetensors", "beneath-1", "beneath-2"]);
     const moved = newFolder();
     renameSync(dir, moved);
-    // The second finds the first beside it in the folder above only by its full path.
+    // The path in the file is no more; the folders beside it count.
     const file = join(moved, "beneath-2", "adapter_config.json");
     const config = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
     expect(config["base_model_name_or_path"]).toBe(join(dir, "beneath-1"));
