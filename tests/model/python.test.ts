@@ -241,7 +241,12 @@ print(json.dumps({"logps": before, "merged": logps(model.merge_and_unload())}))
         );
         const json = (folder: string) => JSON.parse(readFileSync(join(folder, "adapter_config.json"), "utf8")) as Record<string, unknown>;
         const sorted = (value: unknown) => (Array.isArray(value) ? [...(value as unknown[])].sort() : value);
-        const [theirs, ours] = [json(again), json(dir)].map((config) => ({ ...config, target_modules: sorted(config["target_modules"]) }));
+        // On loading a tied embedding PEFT adds its full path to the list, which names the same module.
+        const [theirs, ours] = [json(again), json(dir)].map((config) => ({
+          ...config,
+          target_modules: sorted(config["target_modules"]),
+          modules_to_save: (config["modules_to_save"] as string[] | null)?.filter((module) => module !== "model.embed_tokens"),
+        }));
         expect(theirs).toEqual(ours);
         const merged = await model.merge_and_unload();
         expect(distance(await tokenLogps(merged, ids), result.merged)).toBeLessThan(1e-4);
