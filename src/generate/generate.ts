@@ -23,13 +23,15 @@ export interface GenerateOptions extends SamplingInput {
 
 const DEFAULT_NEW_TOKENS = 20;
 
-/** Decoders with their compiled programs, kept as long as their model. */
-const decoders = new WeakMap<CausalLM, Decoder>();
+/** Decoders with their compiled programs, kept as long as their model, one for each of its forms. */
+const decoders = new WeakMap<CausalLM, Map<string, Decoder>>();
 
 async function decoderOf(model: CausalLM): Promise<Decoder> {
   const engine = await model.load();
-  let decoder = decoders.get(model);
-  if (decoder === undefined) decoders.set(model, (decoder = new Decoder(model, engine)));
+  const forms = decoders.get(model) ?? new Map<string, Decoder>();
+  decoders.set(model, forms);
+  let decoder = forms.get(model.form);
+  if (decoder === undefined) forms.set(model.form, (decoder = new Decoder(model, engine)));
   return decoder;
 }
 

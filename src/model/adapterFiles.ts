@@ -1,17 +1,18 @@
 import { existsSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelError, PreflabError } from "../errors.js";
 import { finishSave, writeFolder } from "./atomicFolder.js";
 import type { NamedTensor } from "./checkpointWriter.js";
 import { readJsonObject, showJson, type Qwen2Config } from "./config.js";
-import { isOff, LORA_OPTIONS, LoraConfig } from "./loraConfig.js";
+import { adapterShapes } from "./adapterPlan.js";
+import { LORA_KEYS, LoraConfig, isOff } from "./loraConfig.js";
 import { formatPythonJson, type JsonObject } from "./pythonJson.js";
 import { readSafetensors, type TensorEntry } from "./safetensors.js";
 import { SafetensorsWriter } from "./safetensorsWriter.js";
-import { PROJECTION_NAMES, PROJECTIONS, projectionShapes } from "./shapes.js";
 import { requireTensors } from "./tensorInventory.js";
 
+export { adapterShapes, adapterTensorName } from "./adapterPlan.js";
 export { LoraConfig } from "./loraConfig.js";
 
 /** Names PEFT gives to the files of an adapter. */
@@ -22,30 +23,8 @@ export const ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors";
 export interface Adapter {
   readonly dir: string;
   readonly config: LoraConfig;
-  /** Every A and B by its name in the file, in the order of `adapterShapes`; read one with `readFileTensor`. */
+  /** Every tensor by its name in the file, in the order of `adapterShapes`; read one with `readFileTensor`. */
   readonly tensors: Map<string, TensorEntry>;
-}
-
-/** The name of a matrix in PEFT's file. @param module e.g. "model.layers.0.self_attn.q_proj" */
-export function adapterTensorName(module: string, matrix: "A" | "B"): string {
-  return `base_model.model.${module}.lora_${matrix}.weight`;
-}
-
-/** Name and shape of every adapter matrix, layer by layer: A [r, inputs], B [outputs, r]. */
-export function adapterShapes(model: Qwen2Config, lora: LoraConfig): Map<string, number[]> {
-  const projections = projectionShapes(model);
-  const targets = new Set(lora.targets);
-  const shapes = new Map<string, number[]>();
-  for (let layer = 0; layer < model.num_hidden_layers; layer++) {
-    for (const name of PROJECTION_NAMES) {
-      if (!targets.has(name)) continue;
-      const [outputs, inputs] = projections[name];
-      const module = `model.layers.${layer}.${PROJECTIONS[name]}`;
-      shapes.set(adapterTensorName(module, "A"), [lora.r, inputs]);
-      shapes.set(adapterTensorName(module, "B"), [outputs, lora.r]);
-    }
-  }
-  return shapes;
 }
 
 /** Opens an adapter in PEFT's layout for a base model of the given shape. Strict about names and shapes, as `openCheckpoint`.
@@ -61,7 +40,7 @@ export async function openAdapter(dir: string, model: Qwen2Config): Promise<Adap
     throw new ModelError("adapter_missing", `${dir}: an adapter folder must hold ${ADAPTER_WEIGHTS_FILE}, got none; ${advice}`);
   }
   const found = readSafetensors(file).tensors;
-  const expected = adapterShapes(model, config);
+  const expected = shapesOf(dir, model, config);
   requireTensors(
     dir,
     expected,
@@ -71,8 +50,15 @@ export async function openAdapter(dir: string, model: Qwen2Config): Promise<Adap
   return { dir, config, tensors: new Map([...expected.keys()].map((name) => [name, found.get(name)!])) };
 }
 
-/** Values of PEFT's init_lora_weights that draw A and B at random and leave the base model as it is. */
-const STARTS_BESIDE_THE_BASE: readonly unknown[] = [true, false, "gaussian", "orthogonal"];
+function shapesOf(dir: string, model: Qwen2Config, config: LoraConfig): Map<string, number[]> {
+  try {
+    return adapterShapes(model, config);
+  } catch (cause) {
+    if (!(cause instanceof PreflabError)) throw cause;
+    throw new ModelError("adapter_config", `${dir}: the adapter must fit the model, got ${cause.message}`, { cause });
+  }
+}
+
 const PLAIN = new LoraConfig().toJson();
 
 /** Reads and checks `dir/adapter_config.json`. @throws ModelError `adapter_missing`, `adapter_config`, `config_json` */
@@ -95,29 +81,23 @@ export function parseAdapterConfig(raw: JsonObject, where: string): LoraConfig {
       "adapter_config",
       `${where}: peft_type must be "LORA", got ${showJson(raw.peft_type)}; other kinds of adapter are not supported`,
     );
-  if (typeof raw.target_modules === "string" && raw.target_modules !== "all-linear") {
-    throw new ModelError(
-      "adapter_config",
-      `${where}: target_modules must be a list of names or "all-linear", got the pattern ${showJson(raw.target_modules)}, which is not supported; write the names out`,
-    );
-  }
-  // How the matrices started no longer matters, unless the start has also changed the base model (PiSSA, OLoRA, …).
   const settled = { ...raw };
-  if (STARTS_BESIDE_THE_BASE.includes(raw.init_lora_weights)) settled.init_lora_weights = true;
+  // How the matrices started no longer matters, unless the start has also changed the base model (PiSSA, OLoRA, …).
+  if (raw.init_lora_weights === "orthogonal") settled.init_lora_weights = true;
   if (raw.task_type === null) delete settled.task_type;
   // A later PEFT may add keys: as long as they are off, they change nothing.
-  const offered = Object.entries(settled).filter(([key, value]) => LORA_OPTIONS.specs.has(key) || !isOff(value) || key in PLAIN);
+  const offered = Object.entries(settled).filter(([key, value]) => LORA_KEYS.has(key) || !isOff(value) || key in PLAIN);
   try {
     return new LoraConfig(Object.fromEntries(offered));
   } catch (cause) {
     if (!(cause instanceof PreflabError)) throw cause;
-    throw new ModelError("adapter_config", `${where}: the adapter must be a plain LoRA, got ${cause.message}`, { cause });
+    throw new ModelError("adapter_config", `${where}: the adapter must be one that is supported, got ${cause.message}`, { cause });
   }
 }
 
 /** Saves an adapter so that Python's `PeftModel.from_pretrained(base, dir)` loads it: float32, all or nothing, equal bytes for equal content.
  *  Other files of an existing folder stay.
- *  @param tensors exactly the matrices of `adapterShapes(model, config)` under those names, in any order
+ *  @param tensors exactly the tensors of `adapterShapes(model, config)` under those names, in any order
  *  @param alsoWrite puts further files into the same all-or-nothing save
  *  @throws ModelError `tensor_unknown`, `tensor_size`, `tensors_missing`, `folder_is_file` */
 export async function saveAdapter(
@@ -127,31 +107,57 @@ export async function saveAdapter(
   tensors: AsyncIterable<NamedTensor> | Iterable<NamedTensor>,
   alsoWrite?: (folder: string) => Promise<void>,
 ): Promise<void> {
-  const expected = adapterShapes(model, config);
-  const plans = [...expected].map(([name, shape]) => ({ name, shape, dtype: "F32" as const }));
+  await saveAdapters(dir, model, [{ config, tensors }], alsoWrite);
+}
+
+/** An adapter on its way to the disk. */
+export interface SavedAdapter {
+  /** Sub-folder for its files; without one they go into the folder itself. */
+  readonly folder?: string;
+  readonly config: LoraConfig;
+  readonly tensors: AsyncIterable<NamedTensor> | Iterable<NamedTensor>;
+}
+
+/** Saves several adapters into one folder, all or nothing. @throws ModelError as `saveAdapter` */
+export async function saveAdapters(
+  dir: string,
+  model: Qwen2Config,
+  adapters: readonly SavedAdapter[],
+  alsoWrite?: (folder: string) => Promise<void>,
+): Promise<void> {
   await writeFolder(
     dir,
     async (folder) => {
-      const writer = await SafetensorsWriter.create(join(folder, ADAPTER_WEIGHTS_FILE), plans);
-      try {
-        for await (const [name, shape, values] of tensors) {
-          const planned = expected.get(name);
-          if (planned !== undefined && planned.join() !== shape.join()) {
-            throw new ModelError(
-              "tensor_size",
-              `saveAdapter: ${name} must be [${planned.join(", ")}] by the config, got [${shape.join(", ")}]; check the adapter`,
-            );
-          }
-          await writer.write(name, values);
-        }
-      } catch (cause) {
-        await writer.abandon();
-        throw cause;
+      for (const adapter of adapters) {
+        const place = adapter.folder === undefined ? folder : join(folder, adapter.folder);
+        await mkdir(place, { recursive: true });
+        await writeAdapter(place, model, adapter);
       }
-      await writer.close();
-      await writeFile(join(folder, ADAPTER_CONFIG_FILE), formatPythonJson(config.toJson()));
       await alsoWrite?.(folder);
     },
     { obsolete: (name) => name === "adapter_model.bin" },
   );
+}
+
+async function writeAdapter(folder: string, model: Qwen2Config, { config, tensors }: SavedAdapter): Promise<void> {
+  const expected = adapterShapes(model, config);
+  const plans = [...expected].map(([name, shape]) => ({ name, shape, dtype: "F32" as const }));
+  const writer = await SafetensorsWriter.create(join(folder, ADAPTER_WEIGHTS_FILE), plans);
+  try {
+    for await (const [name, shape, values] of tensors) {
+      const planned = expected.get(name);
+      if (planned !== undefined && planned.join() !== shape.join()) {
+        throw new ModelError(
+          "tensor_size",
+          `saveAdapter: ${name} must be [${planned.join(", ")}] by the config, got [${shape.join(", ")}]; check the adapter`,
+        );
+      }
+      await writer.write(name, values);
+    }
+  } catch (cause) {
+    await writer.abandon();
+    throw cause;
+  }
+  await writer.close();
+  await writeFile(join(folder, ADAPTER_CONFIG_FILE), formatPythonJson(config.toJson()));
 }

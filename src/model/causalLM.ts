@@ -6,13 +6,13 @@ import { registerNativeBackend } from "../compile/nativeBackend.js";
 import { CompiledEngine, EagerEngine, type Engine, type Head, type InputSpec, type TensorMap, tf } from "../compile/index.js";
 import { fetchRepository, type RepositoryOptions, takeRepositoryOptions } from "../data/repository.js";
 import { ConfigError, ModelError } from "../errors.js";
-import type { LoraConfig } from "./adapterFiles.js";
 import { openCheckpoint, type Checkpoint } from "./checkpoint.js";
 import { type NamedTensor, type SaveCheckpointOptions, saveCheckpoint } from "./checkpointWriter.js";
 import type { Qwen2Config } from "./config.js";
 import type { GenerationConfig } from "./generationConfig.js";
 import type { Adapter } from "./lora.js";
-import { headName } from "./qwen2.js";
+import { headName, headWeight } from "./qwen2.js";
+import type { LoraConfig } from "./loraConfig.js";
 import { selectCheckpointFiles } from "./repositoryFiles.js";
 import { parameterShapes } from "./shapes.js";
 import { requireTensors } from "./tensorInventory.js";
@@ -49,7 +49,7 @@ export abstract class CausalLM {
   abstract readonly peft_config: LoraConfig | undefined;
 
   get config(): Qwen2Config {
-    return this.base.checkpoint.config;
+    return this.base.config;
   }
   get generation_config(): GenerationConfig {
     return this.base.checkpoint.generationConfig;
@@ -61,6 +61,8 @@ export abstract class CausalLM {
 
   /** Reads the weights into the engine, once. @param choice where to compute, if the model has no engine yet */
   abstract load(choice?: EngineChoice): Promise<Engine>;
+  /** Names the program that computes the model: it changes with the active adapters, and when a tied head is untied. */
+  abstract readonly form: string;
   /** The weights as inputs of a program. */
   abstract signature(): Record<string, InputSpec>;
   /** Picks the model's tensors out of a program's inputs. @param masks dropout masks by module path */
@@ -89,6 +91,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   /** The folder or Hub id that was asked for. */
   readonly source: string;
   readonly #choice: EngineChoice;
+  #config: Qwen2Config | undefined;
   #changed = false;
   #disposed = false;
   #engine: Engine | undefined;
@@ -101,6 +104,15 @@ export class Qwen2ForCausalLM extends CausalLM {
     this.checkpoint = checkpoint;
     this.source = source;
     this.#choice = choice;
+  }
+
+  override get form(): string {
+    return this.#config === undefined ? "" : "untied";
+  }
+
+  /** The checkpoint's, unless `untieHead` has changed it. */
+  override get config(): Qwen2Config {
+    return this.#config ?? this.checkpoint.config;
   }
 
   override load(choice: EngineChoice = {}): Promise<Engine> {
@@ -130,8 +142,7 @@ export class Qwen2ForCausalLM extends CausalLM {
     this.#engine = engine;
     try {
       for (const [name, entry] of this.checkpoint.tensors) await engine.load(name, entry);
-      const name = headName(this.config);
-      for (const { view, start, rows } of this.headBlocks()) await engine.view(view, name, start, rows);
+      await this.#viewHead(engine);
       return engine;
     } catch (error) {
       await engine.dispose();
@@ -139,6 +150,22 @@ export class Qwen2ForCausalLM extends CausalLM {
       this.#loading = undefined;
       throw error;
     }
+  }
+
+  async #viewHead(engine: Engine): Promise<void> {
+    const name = headName(this.config);
+    for (const { view, start, rows } of this.headBlocks()) await engine.view(view, name, start, rows);
+  }
+
+  /** Gives a tied model a head of its own, equal to the embedding for now; nothing for one that has it. */
+  async untieHead(): Promise<void> {
+    if (!this.config.tie_word_embeddings) return;
+    const engine = await this.load();
+    await engine.copy("model.embed_tokens.weight", "lm_head.weight");
+    const { config } = this;
+    this.#config = { ...config, tie_word_embeddings: false, raw: { ...config.raw, tie_word_embeddings: false } };
+    await this.#viewHead(engine);
+    this.markChanged();
   }
 
   /** Views of the head's rows; none when the vocabulary is small enough for one block. */
@@ -165,7 +192,7 @@ export class Qwen2ForCausalLM extends CausalLM {
 
   /** The language-model head out of a program's inputs. A frozen head may come with the mean of its rows, `HEAD_MEAN`. */
   head(weights: TensorMap, trainable: boolean): Head {
-    const weight = weights[headName(this.config)] as tf.Tensor2D;
+    const weight = headWeight(this.config, weights);
     const views = this.headBlocks();
     const blocks = views.length === 0 ? [weight] : views.map(({ view }) => weights[view] as tf.Tensor2D);
     const mean = trainable ? undefined : (weights[HEAD_MEAN] as tf.Tensor1D | undefined);

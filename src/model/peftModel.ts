@@ -1,167 +1,391 @@
-/** A model with a LoRA adapter, as PEFT's `PeftModel`. The base model's weights are shared, not copied, and stay as they are. */
-import { type Engine, type InputSpec, type TensorMap } from "../compile/index.js";
+/** A model with LoRA adapters, as PEFT's `PeftModel`. The base model's weights are shared, not copied, and stay as they are. */
+import { join } from "node:path";
+import type { Engine, InputSpec, TensorMap } from "../compile/index.js";
 import { fetchRepository, type RepositoryOptions, takeRepositoryOptions } from "../data/repository.js";
-import { Random } from "../random.js";
-import { adapterShapes, openAdapter, saveAdapter, type Adapter as AdapterFiles } from "./adapterFiles.js";
-import { CausalLM, type EngineChoice, type ModelTensors, type Qwen2ForCausalLM } from "./causalLM.js";
-import type { NamedTensor, SaveCheckpointOptions } from "./checkpointWriter.js";
-import { initialAdapter, mergedWeight } from "./lora.js";
+import { ConfigError, ModelError, nearestName } from "../errors.js";
+import { type SavedAdapter, openAdapter, saveAdapters } from "./adapterFiles.js";
+import { HEAD } from "./adapterPlan.js";
+import { type AdapterSource, AdapterState } from "./adapterState.js";
+import { CausalLM, type EngineChoice, HEAD_MEAN, type ModelTensors, type Qwen2ForCausalLM } from "./causalLM.js";
+import type { SaveCheckpointOptions } from "./checkpointWriter.js";
+import type { Qwen2Config } from "./config.js";
 import type { LoraConfig } from "./loraConfig.js";
+import { type MergedPart, mergeProjection } from "./merge.js";
 import { selectAdapterFiles } from "./repositoryFiles.js";
-import { requireTensors } from "./tensorInventory.js";
 
-/** Adapters on one engine are told apart by number. */
-const adaptersOn = new WeakMap<Qwen2ForCausalLM, number>();
+/** What an adapter is called when nothing else is said. */
+const DEFAULT_NAME = "default";
+
+export interface AdapterOptions {
+  /** Name of the adapter in the model; default "default". */
+  readonly adapter_name?: string;
+  /** Whether a trainer changes it; default true. (PEFT's is false, to save the memory of gradients; here none is taken before training.) */
+  readonly is_trainable?: boolean;
+}
+
+export interface SaveAdapterOptions extends SaveCheckpointOptions {
+  /** Adapters to save; default those that are trained, or all when none is. "default" goes into the folder, others into sub-folders by name. */
+  readonly selected_adapters?: readonly string[];
+}
+
+/** How a program sees an active adapter. */
+interface ActiveAdapter {
+  readonly state: AdapterState;
+  readonly trainable: boolean;
+  /** Before its low-rank names; empty for the adapter that `peft_config` tells about. */
+  readonly prefix: string;
+}
 
 export class PeftModel extends CausalLM {
   override readonly base: Qwen2ForCausalLM;
-  override readonly peft_config: LoraConfig;
-  readonly #source: AdapterFiles | { seed: number };
-  readonly #prefix: string;
-  readonly #shapes: Map<string, number[]>;
-  #changed = false;
-  #loading: Promise<Engine> | undefined;
+  /** What the adapters stand on: the base model, or a model whose own adapters stay as they are. */
+  readonly below: Qwen2ForCausalLM | PeftModel;
+  readonly #adapters = new Map<string, AdapterState>();
+  readonly #beneath: readonly AdapterState[];
+  #active: string[];
+  readonly #trainable = new Set<string>();
+  #config: Qwen2Config | undefined;
 
-  /** @param source a checked adapter folder, or the seed of a fresh adapter */
-  constructor(base: Qwen2ForCausalLM, config: LoraConfig, source: AdapterFiles | { seed: number }) {
+  /** @param source a checked adapter folder, or the seed of a fresh adapter
+   *  @throws ConfigError when the configuration does not fit the model */
+  constructor(
+    below: Qwen2ForCausalLM | PeftModel,
+    config: LoraConfig,
+    source: AdapterSource,
+    { adapter_name: name = DEFAULT_NAME, is_trainable = true }: AdapterOptions = {},
+  ) {
     super();
-    this.base = base;
-    this.peft_config = config;
-    this.#source = source;
-    const number = adaptersOn.get(base) ?? 0;
-    adaptersOn.set(base, number + 1);
-    this.#prefix = `adapter.${number}/`;
-    this.#shapes = adapterShapes(base.config, config);
+    this.base = below.base;
+    this.below = below;
+    this.#beneath = below instanceof PeftModel ? below.#states().map(({ state }) => state) : [];
+    this.#add(name, config, source);
+    this.#active = [name];
+    if (is_trainable) this.#trainable.add(name);
   }
 
   /**
-   * Opens a saved adapter on its base model.
+   * Opens a saved adapter on its base model, or on a model with adapters, which then stay as they are.
    * @param pathOrId a folder in PEFT's layout, or a repository on the Hub (`owner/name`, when no such path exists)
    * @throws ModelError if it holds no adapter, or one that does not fit the model; HubError
    */
-  static async from_pretrained(base: Qwen2ForCausalLM, pathOrId: string, options: RepositoryOptions = {}): Promise<PeftModel> {
+  static async from_pretrained(
+    model: Qwen2ForCausalLM | PeftModel,
+    pathOrId: string,
+    options: RepositoryOptions & AdapterOptions = {},
+  ): Promise<PeftModel> {
     const where = "PeftModel.from_pretrained";
-    const [repository] = takeRepositoryOptions(where, options, []);
-    const fetched = await fetchRepository(where, pathOrId, { kind: "model", select: selectAdapterFiles }, repository);
-    const files = await openAdapter(fetched?.dir ?? pathOrId, base.config);
-    return new PeftModel(base, files.config, files);
+    const [repository, own] = takeRepositoryOptions(where, options, ["adapter_name", "is_trainable"]);
+    const files = await openFiles(where, model.base, pathOrId, repository);
+    return new PeftModel(model, files.config, files, own);
   }
 
-  /** Whether the adapter was read from a folder; a fresh one leaves the base model's outputs unchanged until it is trained. */
-  get wasLoaded(): boolean {
-    return "dir" in this.#source;
+  #add(name: string, config: LoraConfig, source: AdapterSource): void {
+    if (!/^\w[\w-]*$/.test(name))
+      throw new ConfigError("adapter_name", `PeftModel: an adapter's name must be letters, digits, _ and -, got "${name}"; choose another`);
+    if (this.#adapters.has(name))
+      throw new ConfigError(
+        "adapter_name",
+        `PeftModel: an adapter's name must be new, got "${name}"; choose another or delete_adapter first`,
+      );
+    this.#adapters.set(name, new AdapterState(this.base, config, source, this.below.signature()));
   }
 
-  override load(choice: EngineChoice = {}): Promise<Engine> {
-    const loaded = this.base.load(choice);
-    this.#loading ??= loaded
-      .then((engine) => this.#read(engine))
-      .catch((error: unknown) => {
-        this.#loading = undefined;
-        throw error;
-      });
-    const adapter = this.#loading;
-    // The base may have been disposed since the adapter was read.
-    return loaded.then(() => adapter);
+  /** Adds a fresh adapter, which is not active before `set_adapter`, as PEFT does. @param seed of A's random numbers */
+  add_adapter(name: string, config: LoraConfig, { seed = 42 }: { seed?: number } = {}): void {
+    this.#requireOneBias(config);
+    this.#add(name, config, { seed });
   }
 
-  async #read(engine: Engine): Promise<Engine> {
-    if ("dir" in this.#source) {
-      for (const [name, entry] of this.#source.tensors) await engine.load(this.storeName(name), entry);
-    } else {
-      const fresh = initialAdapter(this.config, this.peft_config, new Random(this.#source.seed).fork("lora"));
-      for (const [name, tensor] of fresh) await engine.put(this.storeName(name), tensor);
+  /** Adds a saved adapter, which is not active before `set_adapter`. @throws ModelError, HubError as `from_pretrained` */
+  async load_adapter(pathOrId: string, name: string, options: RepositoryOptions & { is_trainable?: boolean } = {}): Promise<void> {
+    const where = "PeftModel.load_adapter";
+    const [repository, { is_trainable = false }] = takeRepositoryOptions(where, options, ["is_trainable"]);
+    const files = await openFiles(where, this.base, pathOrId, repository);
+    this.#requireOneBias(files.config);
+    this.#add(name, files.config, files);
+    if (is_trainable) this.#trainable.add(name);
+  }
+
+  #requireOneBias(config: LoraConfig): void {
+    if (config.bias !== "none" && [...this.#adapters.values()].some((state) => state.config.bias !== "none"))
+      throw new ConfigError(
+        "two_biases",
+        `PeftModel: one adapter at most may train biases, got two with bias not "none"; set bias "none" in one`,
+      );
+  }
+
+  /**
+   * Says which adapters are active, in the order in which they are applied, and makes exactly these trainable.
+   * @param inference_mode leaves them frozen
+   * @throws ConfigError `adapter_unknown`; `two_copies` when two have a copy of the same module; `two_dropouts`
+   */
+  set_adapter(names: string | readonly string[], { inference_mode = false }: { inference_mode?: boolean } = {}): void {
+    const wanted = typeof names === "string" ? [names] : [...new Set(names)];
+    if (wanted.length === 0)
+      throw new ConfigError(
+        "adapter_unknown",
+        "PeftModel.set_adapter: at least one adapter must be named, got none; disable_adapter() is the model without",
+      );
+    const copies = new Map<string, string>();
+    for (const name of wanted) {
+      for (const { name: parameter } of this.#find(name, "set_adapter").plan.replaced) {
+        const other = copies.get(parameter);
+        if (other !== undefined)
+          throw new ConfigError(
+            "two_copies",
+            `PeftModel.set_adapter: one active adapter at most may have its own copy of a parameter, got ${parameter} in ${other} and ${name}; activate one of them`,
+          );
+        copies.set(parameter, name);
+      }
     }
+    if (!inference_mode) this.#requireOneDropout(wanted);
+    this.#active = wanted;
+    this.#trainable.clear();
+    if (!inference_mode) for (const name of wanted) this.#trainable.add(name);
+    this.#config = undefined;
+  }
+
+  /** Makes adapters trainable or freezes them; the active ones stay active. */
+  set_requires_grad(names: string | readonly string[], requires_grad = true): void {
+    const wanted = typeof names === "string" ? [names] : names;
+    for (const name of wanted) this.#find(name, "set_requires_grad");
+    const after = new Set([...this.#trainable].filter((name) => requires_grad || !wanted.includes(name)));
+    if (requires_grad) for (const name of wanted) after.add(name);
+    this.#requireOneDropout([...after].filter((name) => this.#active.includes(name)));
+    this.#trainable.clear();
+    for (const name of after) this.#trainable.add(name);
+  }
+
+  /** A trainer draws the masks of all trained adapters with one probability. */
+  #requireOneDropout(names: readonly string[]): void {
+    const rates = new Set(names.map((name) => this.#adapters.get(name)!.config.lora_dropout));
+    if (rates.size > 1)
+      throw new ConfigError(
+        "two_dropouts",
+        `PeftModel: adapters trained together must have one lora_dropout, got ${[...rates].join(" and ")}; make them equal`,
+      );
+  }
+
+  /** Frees an adapter. If none is left active, the first that remains is, as in PEFT. @throws ConfigError `adapter_unknown`, `last_adapter` */
+  async delete_adapter(name: string): Promise<void> {
+    const state = this.#find(name, "delete_adapter");
+    if (this.#adapters.size === 1)
+      throw new ConfigError(
+        "last_adapter",
+        `PeftModel.delete_adapter: one adapter must remain, got the last one, "${name}"; use disable_adapter() or the base model`,
+      );
+    this.#adapters.delete(name);
+    this.#trainable.delete(name);
+    this.#active = this.#active.filter((active) => active !== name);
+    if (this.#active.length === 0) this.set_adapter([...this.#adapters.keys()][0]!);
+    this.#config = undefined;
+    await state.forget();
+  }
+
+  /** The model without this model's own adapters: what `get_peft_model` was given. Nothing is switched; both can be used side by side. */
+  disable_adapter(): Qwen2ForCausalLM | PeftModel {
+    return this.below;
+  }
+
+  get active_adapters(): string[] {
+    return [...this.#active];
+  }
+
+  /** Every adapter's configuration by its name. */
+  get adapters(): ReadonlyMap<string, LoraConfig> {
+    return new Map([...this.#adapters].map(([name, { config }]) => [name, config]));
+  }
+
+  #find(name: string, verb: string): AdapterState {
+    const state = this.#adapters.get(name);
+    if (state !== undefined) return state;
+    const names = [...this.#adapters.keys()];
+    const nearest = nearestName(name, names);
+    const hint = nearest === undefined ? "choose one of them" : `did you mean ${nearest}?`;
+    throw new ConfigError("adapter_unknown", `PeftModel.${verb}: the adapter must be one of ${names.join(", ")}, got "${name}"; ${hint}`);
+  }
+
+  /** The active adapter that is trained, else the first active one. */
+  get #main(): string {
+    return this.#active.find((name) => this.#trainable.has(name)) ?? this.#active[0]!;
+  }
+
+  /** The configuration of the active adapter that is trained, else of the first active one. */
+  override get peft_config(): LoraConfig {
+    return this.#adapters.get(this.#main)!.config;
+  }
+
+  /** Active adapters in the order in which they are applied, those of the model beneath first. */
+  #states(): ActiveAdapter[] {
+    const main = this.#main;
+    const own = this.#active.map((name): ActiveAdapter => {
+      const state = this.#adapters.get(name)!;
+      return { state, trainable: this.#trainable.has(name), prefix: name === main ? "" : state.prefix };
+    });
+    return [...this.#beneath.map((state) => ({ state, trainable: false, prefix: state.prefix })), ...own];
+  }
+
+  /** The base model's, untied where an adapter has a head or an embedding of its own. */
+  override get config(): Qwen2Config {
+    const config = this.base.config;
+    if (!config.tie_word_embeddings || !this.#states().some(({ state }) => state.plan.unties)) return config;
+    return (this.#config ??= { ...config, tie_word_embeddings: false });
+  }
+
+  override get form(): string {
+    return [this.base.form, ...this.#states().map(({ state, prefix }) => `${prefix}=${state.prefix}`)].join();
+  }
+
+  /** Whether the trained adapter was read from a folder; a fresh one leaves the model's outputs unchanged until it is trained. */
+  get wasLoaded(): boolean {
+    return this.#adapters.get(this.#main)!.wasLoaded;
+  }
+
+  override async load(choice: EngineChoice = {}): Promise<Engine> {
+    const engine = await this.base.load(choice);
+    for (const { state } of this.#states()) await state.load(engine);
     return engine;
   }
 
   override signature(): Record<string, InputSpec> {
     const signature = this.base.signature();
-    for (const [name, shape] of this.#shapes) signature[name] = { shape, role: "state", store: this.storeName(name) };
+    for (const { state, prefix } of this.#states()) state.extend(signature, prefix);
     return signature;
   }
 
   override tensors(inputs: TensorMap, masks?: TensorMap): ModelTensors {
-    return { weights: inputs, adapter: { scaling: this.peft_config.scaling, weights: inputs, masks } };
+    const states = this.#states();
+    const adapter = { layers: states.map(({ state, prefix }) => ({ prefix, modules: state.plan.modules })), weights: inputs, masks };
+    if (!this.#hasOwnHead(states) || inputs[HEAD_MEAN] === undefined) return { weights: inputs, adapter };
+    // The stored mean is the base model's head's.
+    const { [HEAD_MEAN]: _mean, ...weights } = inputs;
+    return { weights, adapter };
+  }
+
+  #hasOwnHead(states: readonly ActiveAdapter[]): boolean {
+    const heads = this.config.tie_word_embeddings ? ["model.embed_tokens.weight"] : [HEAD];
+    return states.some(({ state }) => state.plan.replaced.some(({ name }) => heads.includes(name)));
   }
 
   override trainable(): Map<string, readonly number[]> {
-    return this.#shapes;
+    const shapes = new Map<string, readonly number[]>();
+    for (const { state, trainable, prefix } of this.#states()) {
+      if (!trainable) continue;
+      for (const [name, shape] of state.lowRank) shapes.set(prefix + name, shape);
+      for (const { name, shape } of state.plan.replaced) shapes.set(name, shape);
+    }
+    return shapes;
   }
 
   override storeName(name: string): string {
-    return `${this.#prefix}${name}`;
+    for (const { state, trainable, prefix } of this.#states()) {
+      if (!trainable) continue;
+      if (state.plan.replaced.some((parameter) => parameter.name === name)) return state.storeName(name);
+      if (name.startsWith(prefix) && state.lowRank.has(name.slice(prefix.length))) return state.storeName(name.slice(prefix.length));
+    }
+    throw new ModelError("not_trained", `PeftModel: ${name} must be a tensor that is trained; see trainable()`);
   }
 
   override files(): string[] | undefined {
-    const base = this.base.files();
-    if (base === undefined || this.#changed || !("dir" in this.#source)) return undefined;
-    return [...base, ...new Set([...this.#source.tensors.values()].map(({ file }) => file))];
+    const files = [this.base.files(), ...this.#states().map(({ state }) => state.files())];
+    return files.includes(undefined) ? undefined : files.flatMap((names) => names!);
   }
 
   override markChanged(): void {
-    this.#changed = true;
+    for (const { state, trainable } of this.#states()) if (trainable) state.markChanged();
   }
 
-  async *#adapterTensors(): AsyncGenerator<NamedTensor> {
-    const engine = await this.load();
-    for (const [name, shape] of this.#shapes) yield [name, shape, (await engine.fetch(this.storeName(name))).data as Float32Array];
-  }
-
-  /** Saves the adapter alone, in PEFT's format. */
-  override async save_pretrained(dir: string, { alsoWrite }: SaveCheckpointOptions = {}): Promise<void> {
-    const config =
-      this.peft_config.base_model_name_or_path === null
-        ? this.peft_config.with({ base_model_name_or_path: this.name_or_path })
-        : this.peft_config;
-    await saveAdapter(dir, this.config, config, this.#adapterTensors(), alsoWrite);
+  /**
+   * Saves adapters alone, in PEFT's format. `base_model_name_or_path` says what they stand on: the base model, or the folder of an
+   * adapter beneath; one that was never saved, or was changed since, goes along into a sub-folder `beneath-1`, ….
+   * @throws ConfigError `adapter_unknown`
+   */
+  override async save_pretrained(dir: string, { alsoWrite, selected_adapters }: SaveAdapterOptions = {}): Promise<void> {
+    const trained = [...this.#adapters.keys()].filter((name) => this.#trainable.has(name));
+    const names = selected_adapters ?? (trained.length > 0 ? trained : [...this.#adapters.keys()]);
+    const engine = await this.base.load();
+    const { standing, along } = this.#ground(dir);
+    const saved: SavedAdapter[] = [];
+    const add = async (state: AdapterState, folder: string | undefined, standsOn: string): Promise<void> => {
+      await state.load(engine);
+      const named = state.config.base_model_name_or_path;
+      // What a file says stays, unless it would leave out an adapter beneath.
+      const config = named !== null && this.#beneath.length === 0 ? state.config : state.config.with({ base_model_name_or_path: standsOn });
+      saved.push({ folder, config, tensors: state.tensors(engine) });
+    };
+    for (const name of names) await add(this.#find(name, "save_pretrained"), name === DEFAULT_NAME ? undefined : name, standing);
+    for (const { state, folder, standsOn } of along) await add(state, folder, standsOn);
+    await saveAdapters(dir, this.base.config, saved, alsoWrite);
   }
 
   override async restore(dir: string): Promise<void> {
-    const saved = await openAdapter(dir, this.config);
-    requireTensors(dir, this.#shapes, saved.tensors, "pass a checkpoint of this adapter");
     const engine = await this.load();
-    for (const [name, entry] of saved.tensors) await engine.load(this.storeName(name), entry);
-    this.markChanged();
+    for (const name of this.#trainable) {
+      const folder = name === DEFAULT_NAME ? dir : join(dir, name);
+      await this.#adapters.get(name)!.restore(engine, await openAdapter(folder, this.base.config));
+    }
   }
 
-  /** Adds the adapter to the base model's weights and returns the base model, which from then on is the tuned one. */
-  async merge_and_unload(): Promise<Qwen2ForCausalLM> {
-    const engine = await this.load();
-    for (const [name, [r, inputs]] of this.#shapes as Map<string, [number, number]>) {
-      if (!name.endsWith(".lora_A.weight")) continue;
-      const weight = name.replace("base_model.model.", "").replace(".lora_A.weight", ".weight");
-      const b = name.replace(".lora_A.", ".lora_B.");
-      const outputs = this.#shapes.get(b)![0]!;
-      const merge = engine.compile(
-        mergedWeight(this.peft_config.scaling),
-        {
-          weight: { shape: [outputs, inputs], role: "state", store: weight },
-          a: { shape: [r, inputs], role: "state", store: this.storeName(name) },
-          b: { shape: [outputs, r], role: "state", store: this.storeName(b) },
-        },
-        { name: "merge_and_unload" },
-      );
-      await merge.run({});
-      await merge.dispose();
+  /** What the adapters stand on, as a loader finds it, and the adapters that must be saved along for that. */
+  #ground(dir: string): { standing: string; along: { state: AdapterState; folder: string; standsOn: string }[] } {
+    let standing = this.name_or_path;
+    const along = [];
+    for (const [i, state] of this.#beneath.entries()) {
+      const alone = state.dir !== undefined && i === 0;
+      const folder = `beneath-${i + 1}`;
+      if (!alone) along.push({ state, folder, standsOn: standing });
+      standing = alone ? state.dir! : join(dir, folder);
     }
-    await this.#forget(engine);
+    return { standing, along };
+  }
+
+  /**
+   * Adds the active adapters to the base model's weights and returns the base model, which from then on is the tuned one. A model
+   * whose head an adapter has untied stays untied.
+   * @throws ModelError `lora_bias_merge` for a trained bias behind a projection that has none
+   */
+  async merge_and_unload(): Promise<Qwen2ForCausalLM> {
+    const states = this.#states();
+    const parts = new Map<string, MergedPart[]>();
+    for (const { state } of states) {
+      for (const [path, module] of state.plan.modules) {
+        if (module.loraBias && !module.hasBias)
+          throw new ModelError(
+            "lora_bias_merge",
+            `PeftModel.merge_and_unload: lora_bias needs projections with a bias of their own (q_proj, k_proj, v_proj), got ${path}; keep the adapter beside the model`,
+          );
+        parts.set(path, [...(parts.get(path) ?? []), { module, prefix: state.prefix }]);
+      }
+    }
+    const engine = await this.load();
+    if (!this.config.tie_word_embeddings) await this.base.untieHead();
+    for (const { state } of states) for (const { name } of state.plan.replaced) await engine.copy(state.storeName(name), name);
+    const signature = this.base.signature();
+    for (const { state } of states)
+      for (const [name, shape] of state.lowRank) signature[state.prefix + name] = { shape, role: "state", store: state.storeName(name) };
+    for (const [path, own] of parts) await mergeProjection(engine, path, own, signature);
+    for (const { state } of states) await state.forget(true);
     this.base.markChanged();
     return this.base;
   }
 
-  async #forget(engine: Engine): Promise<void> {
-    await engine.remove(...[...this.#shapes.keys()].map((name) => this.storeName(name)));
-    this.#loading = undefined;
-  }
-
-  /** Frees the adapter; the base model stays. */
+  /** Frees the adapters; the model beneath stays. */
   override async dispose(): Promise<void> {
-    if (this.#loading !== undefined) await this.#forget(await this.#loading);
+    for (const state of this.#adapters.values()) await state.forget();
   }
 }
 
-/** PEFT's way to put a fresh adapter on a model. @param seed of A's random numbers */
-export function get_peft_model(model: Qwen2ForCausalLM, config: LoraConfig, { seed = 42 }: { seed?: number } = {}): PeftModel {
-  return new PeftModel(model, config, { seed });
+async function openFiles(where: string, base: Qwen2ForCausalLM, pathOrId: string, repository: RepositoryOptions) {
+  const fetched = await fetchRepository(where, pathOrId, { kind: "model", select: selectAdapterFiles }, repository);
+  return openAdapter(fetched?.dir ?? pathOrId, base.config);
+}
+
+/** PEFT's way to put a fresh adapter on a model. On a model with adapters, those stay as they are beneath the new one: its base
+ *  view, `disable_adapter()`, is the given model. @param seed of A's random numbers */
+export function get_peft_model(
+  model: Qwen2ForCausalLM | PeftModel,
+  config: LoraConfig,
+  { seed = 42, adapter_name = DEFAULT_NAME }: { seed?: number; adapter_name?: string } = {},
+): PeftModel {
+  return new PeftModel(model, config, { seed }, { adapter_name });
 }

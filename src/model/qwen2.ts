@@ -105,7 +105,7 @@ function linear(weights: TensorMap, path: string, x: tf.Tensor2D, adapter?: Adap
   const product: tf.Tensor2D = tf.matMul(x, baseWeight(weights, path), false, true);
   const bias = weights[`${path}.bias`];
   const y = bias === undefined ? product : (tf.add(product, bias) as tf.Tensor2D);
-  return adapter === undefined ? y : adapted(adapter, path, x, y);
+  return adapter === undefined ? y : adapted(adapter, weights, path, x, y);
 }
 
 /** Name of the head's weight: the embedding when it is tied. */
@@ -113,7 +113,12 @@ export function headName(config: Qwen2Config): string {
   return config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
 }
 
+/** The head's weight [V, D] among named weights. One of its own counts also for a tied model: an adapter has untied it. */
+export function headWeight(config: Qwen2Config, weights: TensorMap): tf.Tensor2D {
+  return (weights["lm_head.weight"] ?? weights[headName(config)]) as tf.Tensor2D;
+}
+
 /** Logits of given hidden states, shape [N, D] → [N, V]. For sampling; training uses `headLogProbs`. */
 export function headLogits(config: Qwen2Config, weights: TensorMap, hidden: tf.Tensor2D): tf.Tensor2D {
-  return tf.matMul(hidden, weights[headName(config)] as tf.Tensor2D, false, true);
+  return tf.matMul(hidden, headWeight(config, weights), false, true);
 }

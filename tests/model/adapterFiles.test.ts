@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -19,7 +19,9 @@ import { Random } from "../../src/random.js";
 
 const golden = new URL("../golden/", import.meta.url).pathname;
 const model = readConfig(join(golden, "tiny-qwen2"));
-const goldenAdapters = readdirSync(golden).filter((name) => name.startsWith("lora_"));
+const goldenAdapters = readdirSync(golden).filter(
+  (name) => name.startsWith("lora_") && existsSync(join(golden, name, "adapter_config.json")),
+);
 let root: string;
 let dir: string;
 let count = 0;
@@ -35,8 +37,17 @@ describe("LoraConfig", () => {
       lora_alpha: 8,
       lora_dropout: 0,
       target_modules: null,
+      exclude_modules: null,
+      layers_to_transform: null,
+      layers_pattern: null,
+      rank_pattern: {},
+      alpha_pattern: {},
+      modules_to_save: null,
+      ensure_weight_tying: false,
       bias: "none",
+      lora_bias: false,
       use_rslora: false,
+      use_dora: false,
       init_lora_weights: true,
       task_type: "CAUSAL_LM",
       base_model_name_or_path: null,
@@ -51,6 +62,8 @@ describe("LoraConfig", () => {
     expect(new LoraConfig({ target_modules: "all-linear" }).targets).toEqual(all);
     expect(new LoraConfig({ target_modules: ["v_proj", "down_proj", "v_proj"] }).targets).toEqual(["v_proj", "down_proj"]);
     expect(new LoraConfig({ target_modules: "up_proj" }).targets).toEqual(["up_proj"]);
+    expect(new LoraConfig({ target_modules: ["0.mlp.up_proj", "self_attn.k_proj"] }).targets).toEqual(["k_proj", "up_proj"]);
+    expect(new LoraConfig({ target_modules: ".*\\.1\\.self_attn\\.[qv]_proj" }).targets).toEqual(["q_proj", "v_proj"]);
     expect(new LoraConfig({ r: 16, lora_alpha: 32 }).scaling).toBe(2);
     expect(new LoraConfig({ r: 16, lora_alpha: 32, use_rslora: true }).scaling).toBe(8);
     expect(new LoraConfig({ r: 4 }).with({ lora_alpha: 2 })).toMatchObject({ r: 4, lora_alpha: 2, scaling: 0.5 });
@@ -61,21 +74,57 @@ describe("LoraConfig", () => {
     [{ r: 2.5 }, "option_type", "LoraConfig: r must be an integer >= 1, got 2.5; the default is 8"],
     [{ lora_alpha: 0 }, "option_range", "LoraConfig: lora_alpha must be > 0, got 0; the default is 8"],
     [{ lora_dropout: 1 }, "option_range", "LoraConfig: lora_dropout must be >= 0 and < 1, got 1; the default is 0"],
-    [{ bias: "all" }, "option_choice", 'LoraConfig: bias must be one of none, got "all"; the default is "none"'],
+    [{ bias: "some" }, "option_choice", 'LoraConfig: bias must be one of none, all, lora_only, got "some"; the default is "none"'],
     [
-      { init_lora_weights: "pissa" },
+      { init_lora_weights: "pissa_niter_4" },
+      "option_unsupported",
+      'LoraConfig: init_lora_weights must be true, false or "gaussian", got "pissa_niter_4"; PiSSA changes the base model\'s weights before training',
+    ],
+    [
+      { init_lora_weights: "zero" },
       "option_type",
-      'LoraConfig: init_lora_weights must be true (A Kaiming-uniform, B zero), got "pissa"; the default is true',
+      'LoraConfig: init_lora_weights must be true, false or "gaussian", got "zero"; the default is true',
     ],
     [
-      { init_lora_weights: false },
-      "option_range",
-      "LoraConfig: init_lora_weights must be true (A Kaiming-uniform, B zero), got false; the default is true",
+      { trainable_token_indices: [1] },
+      "option_unsupported",
+      "LoraConfig: trainable_token_indices is not supported, got [1]: training single rows of the embedding is not implemented; modules_to_save trains all of it; leave it out",
     ],
-    [{ use_dora: true }, "option_unsupported", "LoraConfig: use_dora is not supported, got true; leave it out"],
-    [{ modules_to_save: ["lm_head"] }, "option_unsupported", 'LoraConfig: modules_to_save is not supported, got ["lm_head"]; leave it out'],
-    [{ rank_pattern: { q_proj: 2 } }, "option_unsupported", 'LoraConfig: rank_pattern is not supported, got {"q_proj":2}; leave it out'],
-    [{ layers_to_transform: [0] }, "option_unsupported", "LoraConfig: layers_to_transform is not supported, got [0]; leave it out"],
+    [
+      { fan_in_fan_out: true },
+      "option_unsupported",
+      "LoraConfig: fan_in_fan_out is not supported, got true: Qwen2 has no layer that stores its weight transposed; leave it out",
+    ],
+    [
+      { rank_pattern: { q_proj: 2.5 } },
+      "option_type",
+      'LoraConfig: rank_pattern must be names or patterns with integers >= 1, got {"q_proj":2.5}; the default is {}',
+    ],
+    [
+      { alpha_pattern: { "(": 1 } },
+      "pattern",
+      'LoraConfig: alpha_pattern must be a regular expression that Python and JavaScript share, got "(": Invalid regular expression: /(/: Unterminated group; write it more simply, or list the names',
+    ],
+    [
+      { target_modules: ".*q_proj", layers_to_transform: [0] },
+      "option_conflict",
+      'LoraConfig: layers_to_transform needs a list of names in target_modules, got ".*q_proj"; put the layers into the regular expression',
+    ],
+    [
+      { layers_pattern: "layers" },
+      "option_conflict",
+      "LoraConfig: layers_pattern needs layers_to_transform, got null; set it, or leave out layers_pattern",
+    ],
+    [
+      { lora_bias: true, use_dora: true },
+      "option_conflict",
+      "LoraConfig: lora_bias needs use_dora false, got true; leave out one of the two, as PEFT asks",
+    ],
+    [
+      { lora_bias: true, init_lora_weights: "gaussian" },
+      "option_conflict",
+      'LoraConfig: lora_bias needs init_lora_weights true or false, got "gaussian"; leave out one of the two, as PEFT asks',
+    ],
     [{ rr: 4 }, "option_unknown", "LoraConfig: unknown option rr; did you mean r?"],
     [{ target_modules: [] }, "option_range", "LoraConfig: target_modules must be at least one value or null, got []; the default is null"],
     [
@@ -85,8 +134,8 @@ describe("LoraConfig", () => {
     ],
     [
       { target_modules: ["lm_head"] },
-      "option_choice",
-      'LoraConfig: target_modules must be one of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, all-linear or null, got "lm_head"; the default is null',
+      "option_range",
+      'LoraConfig: target_modules must be names that end in q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or "all-linear" or null, got "lm_head"; the default is null',
     ],
   ];
   test.each(wrong)("%j", (input, code, message) => {
@@ -175,17 +224,15 @@ describe("reading", () => {
   const wrong: [JsonObject, string][] = [
     [{ peft_type: "IA3" }, 'c: peft_type must be "LORA", got "IA3"; other kinds of adapter are not supported'],
     [
-      { target_modules: ".*_proj" },
-      'c: target_modules must be a list of names or "all-linear", got the pattern ".*_proj", which is not supported; write the names out',
+      { use_qalora: true },
+      "c: the adapter must be one that is supported, got LoraConfig: use_qalora is not supported, got true: QA-LoRA is for GPTQ models; leave it out",
     ],
-    [{ use_dora: true }, "c: the adapter must be a plain LoRA, got LoraConfig: use_dora is not supported, got true; leave it out"],
+    [{ use_new_thing: true }, "c: the adapter must be one that is supported, got LoraConfig: unknown option use_new_thing; "],
     [
-      { alpha_pattern: { q_proj: 1 } },
-      'c: the adapter must be a plain LoRA, got LoraConfig: alpha_pattern is not supported, got {"q_proj":1}; leave it out',
+      { init_lora_weights: "pissa" },
+      "c: the adapter must be one that is supported, got LoraConfig: init_lora_weights must be true, false or ",
     ],
-    [{ use_new_thing: true }, "c: the adapter must be a plain LoRA, got LoraConfig: unknown option use_new_thing; "],
-    [{ init_lora_weights: "pissa" }, "c: the adapter must be a plain LoRA, got LoraConfig: init_lora_weights must be true "],
-    [{ r: -1 }, "c: the adapter must be a plain LoRA, got LoraConfig: r must be >= 1, got -1; the default is 8"],
+    [{ r: -1 }, "c: the adapter must be one that is supported, got LoraConfig: r must be >= 1, got -1; the default is 8"],
   ];
   test.each(wrong)("%j", (changes, message) => {
     const parse = () => parseAdapterConfig({ ...raw, ...changes }, "c");
@@ -194,8 +241,9 @@ describe("reading", () => {
   });
 
   test("random starts that left the base alone, and no task type", () => {
-    for (const init of [false, "gaussian", "orthogonal"])
-      expect(parseAdapterConfig({ ...raw, init_lora_weights: init }, "c").init_lora_weights).toBe(true);
+    for (const init of [true, false, "gaussian"])
+      expect(parseAdapterConfig({ ...raw, init_lora_weights: init }, "c").init_lora_weights).toBe(init);
+    expect(parseAdapterConfig({ ...raw, init_lora_weights: "orthogonal" }, "c").init_lora_weights).toBe(true);
     expect(parseAdapterConfig({ ...raw, task_type: null }, "c").task_type).toBe("CAUSAL_LM");
   });
 

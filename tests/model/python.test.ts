@@ -9,16 +9,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readFileTensor } from "../../src/compile/fileTensors.js";
+import { hostTensor } from "../../src/compile/index.js";
 import { ModelError } from "../../src/errors.js";
 import { adapterShapes, openAdapter, saveAdapter } from "../../src/model/adapterFiles.js";
 import { openCheckpoint } from "../../src/model/checkpoint.js";
 import { saveCheckpoint, type NamedTensor } from "../../src/model/checkpointWriter.js";
 import { parseConfig } from "../../src/model/config.js";
 import { defaultGenerationConfig } from "../../src/model/generationConfig.js";
-import { LoraConfig } from "../../src/model/loraConfig.js";
+import { AutoModelForCausalLM, LoraConfig, type LoraConfigInput, get_peft_model } from "../../src/model/index.js";
 import { readSafetensors, type TensorEntry } from "../../src/model/safetensors.js";
 import { parameterShapes } from "../../src/model/shapes.js";
 import { Random } from "../../src/random.js";
+import { distance, tokenLogps } from "./goldenVariants.js";
 
 const golden = new URL("../golden/", import.meta.url).pathname;
 const MODULES = ["torch", "transformers", "peft", "safetensors"];
@@ -185,6 +187,105 @@ print(json.dumps({"loaded": loaded, "scale": scale, "made": made}))
       const made = await openAdapter(fresh, model);
       expect(made.config).toMatchObject({ r: 2, lora_alpha: 8, lora_dropout: 0, scaling: 4 });
       expect(digests(made.tensors.values())).toEqual(result.made);
+    });
+
+    test.each([
+      ["DoRA, patterns, rslora", { use_dora: true, use_rslora: true, rank_pattern: { q_proj: 3 }, alpha_pattern: { "1.*v_proj": 9 } }],
+      ["biases", { bias: "all", target_modules: ["q_proj", "o_proj"] }],
+      ["a bias behind B", { lora_bias: true, target_modules: ["q_proj"] }],
+      [
+        "saved modules",
+        { modules_to_save: ["norm", "k_proj"], target_modules: ".*\\.[01]\\..*(q|up)_proj", exclude_modules: ["0.mlp.up_proj"] },
+      ],
+      ["layers", { layers_to_transform: [0, 2], layers_pattern: "layers", init_lora_weights: "gaussian" }],
+      ["an untied head", { modules_to_save: ["lm_head"] }],
+      ["a tied embedding", { modules_to_save: ["embed_tokens"], ensure_weight_tying: true }],
+    ] as [string, LoraConfigInput][])("peft loads, computes, merges and saves alike: %s", async (name, input) => {
+      const base = join(golden, "tiny-qwen2");
+      const model = get_peft_model(await AutoModelForCausalLM.from_pretrained(base, { threads: 1 }), new LoraConfig({ r: 2, ...input }));
+      try {
+        const engine = await model.load();
+        const random = new Random(9);
+        for (const [tensor, shape] of model.trainable()) {
+          const store = model.storeName(tensor);
+          const values = (await engine.fetch(store)).data as Float32Array;
+          const deviation = tensor.includes("lora_A") || tensor.includes("lora_B") ? 0.2 : 0.05;
+          await engine.put(
+            store,
+            hostTensor(
+              Float32Array.from(values, (value) => value + deviation * random.normal()),
+              shape,
+            ),
+          );
+        }
+        const [dir, again] = [join(root, `variant-${name}`), join(root, `variant-${name}-again`)];
+        await model.save_pretrained(dir);
+        const script = `
+from transformers import AutoModelForCausalLM
+from peft import AutoPeftModelForCausalLM
+model = AutoPeftModelForCausalLM.from_pretrained(sys.argv[1], attn_implementation="eager")
+ids = json.loads(sys.argv[3])
+def logps(model):
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids])).logits[0, :-1]
+    return torch.log_softmax(logits, -1)[torch.arange(len(ids) - 1), torch.tensor(ids[1:])].tolist()
+before = logps(model)
+model.save_pretrained(sys.argv[2])
+print(json.dumps({"logps": before, "merged": logps(model.merge_and_unload())}))
+`;
+        const ids = [700, 17, 203, 5, 88, 350, 41];
+        const result = run(script, dir, again, JSON.stringify(ids)) as { logps: number[]; merged: number[] };
+        expect(distance(await tokenLogps(model, ids), result.logps)).toBeLessThan(1e-4);
+        expect(readFileSync(join(again, "adapter_model.safetensors")).equals(readFileSync(join(dir, "adapter_model.safetensors")))).toBe(
+          true,
+        );
+        const json = (folder: string) => JSON.parse(readFileSync(join(folder, "adapter_config.json"), "utf8")) as Record<string, unknown>;
+        const sorted = (value: unknown) => (Array.isArray(value) ? [...(value as unknown[])].sort() : value);
+        // On loading a tied embedding PEFT adds its full path to the list, which names the same module.
+        const [theirs, ours] = [json(again), json(dir)].map((config) => ({
+          ...config,
+          target_modules: sorted(config["target_modules"]),
+          modules_to_save: (config["modules_to_save"] as string[] | null)?.filter((module) => module !== "model.embed_tokens"),
+        }));
+        expect(theirs).toEqual(ours);
+        const merged = await model.merge_and_unload();
+        expect(distance(await tokenLogps(merged, ids), result.merged)).toBeLessThan(1e-4);
+      } finally {
+        await model.base.dispose();
+      }
+    });
+
+    test("peft loads two adapters from one folder", async () => {
+      const base = join(golden, "tiny-qwen2");
+      const model = get_peft_model(
+        await AutoModelForCausalLM.from_pretrained(base, { threads: 1 }),
+        new LoraConfig({ r: 2, init_lora_weights: false }),
+      );
+      try {
+        model.add_adapter(
+          "second",
+          new LoraConfig({ r: 3, init_lora_weights: false, use_dora: true, target_modules: ["v_proj", "up_proj"] }),
+        );
+        model.set_adapter(["default", "second"]);
+        const dir = join(root, "two");
+        await model.save_pretrained(dir);
+        const script = `
+from transformers import AutoModelForCausalLM
+from peft import PeftModel
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(sys.argv[1], attn_implementation="eager"), sys.argv[2])
+model.load_adapter(sys.argv[2] + "/second", "second")
+model.base_model.set_adapter(["default", "second"])
+ids = json.loads(sys.argv[3])
+with torch.no_grad():
+    logits = model(input_ids=torch.tensor([ids])).logits[0, :-1]
+print(json.dumps(torch.log_softmax(logits, -1)[torch.arange(len(ids) - 1), torch.tensor(ids[1:])].tolist()))
+`;
+        const ids = [700, 17, 203, 5, 88, 350, 41];
+        const theirs = run(script, base, dir, JSON.stringify(ids)) as number[];
+        expect(distance(await tokenLogps(model, ids), theirs)).toBeLessThan(1e-4);
+      } finally {
+        await model.base.dispose();
+      }
     });
 
     test("no damaged file is accepted here that the reference implementation refuses", () => {

@@ -147,9 +147,19 @@ describe("one model, one thing after another", () => {
     }
   });
 
-  it("an adapter cannot be put on an adapter", async () => {
+  it("a fresh adapter is put upon an adapter, which stays as it is", async () => {
+    const below = get_peft_model(kept(await smallModel()), smallLora());
+    const trainer = await smallTrainer({ model: below, peft_config: smallLora({ r: 2 }), args: { max_steps: 1 } });
+    const before = await trainedTensors(below);
+    await trainer.train();
+    expect(await trainedTensors(below)).toEqual(before);
+    expect([...trainer.model.trainable().values()].every((shape) => shape.includes(2))).toBe(true);
+  });
+
+  it("a model without anything to train is refused", async () => {
     const model = get_peft_model(kept(await smallModel()), smallLora());
-    await expect(smallTrainer({ model, peft_config: smallLora() })).rejects.toMatchObject({ code: "two_adapters" });
+    model.set_requires_grad("default", false);
+    await expect(smallTrainer({ model })).rejects.toMatchObject({ name: "ConfigError", code: "nothing_to_train" });
   });
 });
 

@@ -47,15 +47,10 @@ export function evalSetsOf({ eval_dataset }: TrainerInput<unknown>, where: strin
   return { ...eval_dataset };
 }
 
-/** What is trained: the model, or a fresh adapter on it. @throws ConfigError `two_adapters`, `model_type` */
+/** What is trained: the model, or a fresh adapter on it; adapters that it has already stay as they are beneath. @throws ConfigError `model_type` */
 export function policyOf(model: CausalLM, peft_config: LoraConfig | undefined, seed: number, where: string): CausalLM {
   if (peft_config === undefined) return model;
-  if (model instanceof PeftModel)
-    throw new ConfigError(
-      "two_adapters",
-      `${where}: the model has an adapter already; leave out peft_config to train that one, or merge it first`,
-    );
-  if (!(model instanceof Qwen2ForCausalLM))
-    throw new ConfigError("model_type", `${where}: peft_config needs a model from AutoModelForCausalLM`);
+  if (!(model instanceof Qwen2ForCausalLM || model instanceof PeftModel))
+    throw new ConfigError("model_type", `${where}: peft_config needs a model from AutoModelForCausalLM or PeftModel`);
   return get_peft_model(model, peft_config, { seed });
 }

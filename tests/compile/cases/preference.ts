@@ -1,7 +1,7 @@
 /** Model parts and preference losses of the library itself. */
 import { type HostTensor, hostTensor, rotaryAngles, tf } from "../../../src/compile/index.js";
-import { mergedWeight } from "../../../src/model/lora.js";
-import { adapterTensorName } from "../../../src/model/adapterFiles.js";
+import { mergedProjection } from "../../../src/model/merge.js";
+import { type AdaptedModule, adapterBiasName, adapterTensorName, magnitudeName } from "../../../src/model/adapterPlan.js";
 import { headLogits, maskedAttention, qwen2Hidden } from "../../../src/model/qwen2.js";
 import { parameterShapes, publishedConfig } from "../../../src/model/shapes.js";
 import { DPO_LOSSES } from "../../../src/train/dpo/losses.js";
@@ -46,6 +46,32 @@ const causal = floats([
 ]);
 const ADAPTED = "model.layers.0.self_attn.v_proj";
 const [A, B] = [adapterTensorName(ADAPTED, "A"), adapterTensorName(ADAPTED, "B")];
+const [LENGTHS, LOW_BIAS] = [magnitudeName(ADAPTED), adapterBiasName(ADAPTED)];
+const plain: AdaptedModule = { path: ADAPTED, r: 2, scaling: 2, inputs: 8, outputs: 4, hasBias: true, dora: false, loraBias: false };
+const lengths = floats([1.5, 0.7, 2, 1.1]);
+const dropped = floats([
+  [0, 2, 2, 0, 2, 2, 2, 0],
+  [2, 2, 0, 2, 0, 2, 2, 2],
+  [2, 0, 2, 2, 2, 0, 0, 2],
+]);
+
+/** Qwen2 with an adapter on one module. */
+function adaptedModel(name: string, module: AdaptedModule, more: Record<string, HostTensor>, masked: boolean): ContractCase {
+  return contractCase({
+    name,
+    inputs: { ...weights, ...sequence, causal, [A]: normal([2, 8], 5), [B]: normal([4, 2], 6), mask: dropped, ...more } as Record<
+      string,
+      HostTensor
+    >,
+    fn: (inputs) => {
+      const layers = [{ prefix: "", modules: new Map([[ADAPTED, module]]) }];
+      const adapter = { layers, weights: inputs, masks: masked ? { [ADAPTED]: inputs["mask"]! } : undefined };
+      return qwen2Hidden(config, inputs, inputs as never, maskedAttention(config, inputs["causal"] as tf.Tensor2D), { adapter });
+    },
+    // DoRA's rule treats the lengths of the rows as constants: central differences would not, so A and B are checked elsewhere.
+    gradientOf: module.dora ? [LENGTHS] : [A, B, ...Object.keys(more)],
+  });
+}
 
 const model: ContractCase[] = [
   contractCase({
@@ -63,30 +89,25 @@ const model: ContractCase[] = [
       "model.norm.weight",
     ],
   }),
+  adaptedModel("Qwen2 with an adapter and its dropout mask", plain, {}, true),
+  adaptedModel("Qwen2 with a bias in its adapter", { ...plain, loraBias: true }, { [LOW_BIAS]: normal([4], 7) }, false),
+  adaptedModel("Qwen2 with DoRA", { ...plain, dora: true }, { [LENGTHS]: lengths }, false),
+  adaptedModel("Qwen2 with DoRA and its dropout mask", { ...plain, dora: true }, { [LENGTHS]: lengths }, true),
   contractCase({
-    name: "Qwen2 with an adapter and its dropout mask",
+    name: "merging adapters",
     inputs: {
-      ...weights,
-      ...sequence,
-      causal,
-      [A]: normal([2, 8], 5),
-      [B]: normal([4, 2], 6),
-      mask: floats([
-        [0, 2, 2, 0, 2, 2, 2, 0],
-        [2, 2, 0, 2, 0, 2, 2, 2],
-        [2, 0, 2, 2, 2, 0, 0, 2],
-      ]),
+      [`${ADAPTED}.weight`]: normal([4, 8]),
+      [`${ADAPTED}.bias`]: normal([4], 9),
+      [A]: normal([2, 8], 2),
+      [B]: normal([4, 2], 3),
+      [LOW_BIAS]: normal([4], 8),
+      [LENGTHS]: lengths,
     } as Record<string, HostTensor>,
-    fn: (inputs) => {
-      const adapter = { scaling: 2, weights: inputs, masks: { [ADAPTED]: inputs["mask"]! } };
-      return qwen2Hidden(config, inputs, inputs as never, maskedAttention(config, inputs["causal"] as tf.Tensor2D), { adapter });
-    },
-    gradientOf: [A, B],
-  }),
-  contractCase({
-    name: "merging an adapter",
-    inputs: { weight: normal([4, 8]), a: normal([2, 8], 2), b: normal([4, 2], 3) },
-    fn: (inputs) => mergedWeight(0.5)(inputs),
+    fn: (inputs) =>
+      mergedProjection(ADAPTED, [
+        { module: { ...plain, loraBias: true }, prefix: "" },
+        { module: { ...plain, scaling: 0.5, dora: true }, prefix: "" },
+      ])(inputs),
   }),
 ];
 
