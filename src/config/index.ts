@@ -1,4 +1,4 @@
-export { defineOptions, OptionTable, unknownOption } from "./optionTable.js";
+export { defineOptions, noteOnce, OptionTable, unknownOption } from "./optionTable.js";
 export type { CheckOptions, OptionEntries, OptionInput, OptionName, OptionSpec, OptionValues } from "./optionTable.js";
 export { describeRule, describeValue } from "./optionValue.js";
 export { parseFlags } from "./flags.js";

@@ -237,7 +237,7 @@ function defaultOf(spec: OptionSpec): unknown {
 const toldNotes = new Set<string>();
 
 /** The default channel of notes: a grid that makes the same config forty times says it once. */
-function noteOnce(note: string): void {
+export function noteOnce(note: string): void {
   if (toldNotes.has(note)) return;
   toldNotes.add(note);
   console.info(note);

@@ -13,11 +13,11 @@ import { batchLoss, tryLoss } from "./batchLoss.js";
 import { requirePlace, saveCheckpointFolder, saveFolder } from "../loop/checkpoints.js";
 import { DPOConfig } from "../options/dpoConfig.js";
 import { type BatchMetrics, LogWindow, MeanOfBatches } from "../loop/logWindow.js";
-import { isPairwise, lossFunction } from "./losses.js";
 import { MicroBatchRunner } from "./microBatch.js";
-import { type PreparedPair, batchMetrics, scorePairs } from "./pairBatch.js";
+import { type PreparedPair, scorePairs } from "./pairBatch.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { scoringProgram } from "./pairProgram.js";
+import { type Preference, dpoPreference } from "./preference.js";
 import { preparePairs } from "./preparedData.js";
 import { ProgressLine, type TrainerCallback } from "../loop/progress.js";
 import { References } from "./references.js";
@@ -64,6 +64,7 @@ export class DPOTrainer {
   readonly #plan: RunPlan;
   readonly #callbacks: TrainerCallback[];
   readonly #references: References;
+  readonly #preference: Preference;
   #stopRequested = false;
   #pairsSeen = 0;
   #savedStep = -1;
@@ -83,6 +84,7 @@ export class DPOTrainer {
     callbacks = [],
   }: DPOTrainerOptions) {
     this.args = args;
+    this.#preference = dpoPreference(args);
     this.model = policyOf(model, peft_config, args);
     // A fresh adapter starts as its base model, which also has the files that the reference cache is keyed by.
     this.#reference = ref_model ?? (peft_config === undefined ? undefined : model);
@@ -136,11 +138,11 @@ export class DPOTrainer {
     const started = performance.now();
     await this.#emit("on_train_begin");
     const { args } = this;
-    if (!isPairwise(args)) await tryLoss(lossFunction(args), args.beta, args.per_device_train_batch_size, engine);
+    if (this.#preference.written) await tryLoss(this.#preference, args.per_device_train_batch_size, engine);
     await this.#computeReferences();
     this.#trained = true;
     this.model.markChanged();
-    const runner = await MicroBatchRunner.create(engine, this.model, this.args);
+    const runner = await MicroBatchRunner.create(engine, this.model, this.args, this.#preference);
     const optimizer = await AdamW.create(engine, this.model, this.args);
     try {
       const totalLoss = await this.#loop(runner, optimizer, engine);
@@ -195,13 +197,13 @@ export class DPOTrainer {
     let loss = 0;
     for (const [index, batch] of group.entries()) {
       const pairs = batch.map((i) => this.#train[i]!);
-      const references = this.#references.of(pairs);
+      const references = await this.#references.of(pairs);
       const place = { of: group.length, index, random: random.fork(`step ${state.global_step} batch ${index}`) };
       const result = await this.#named(() => runner.run(pairs, references, place));
       loss += result.loss / group.length;
       this.#pairsSeen += pairs.length;
       state.num_input_tokens_seen += pairs.reduce((sum, { layout }) => sum + layout.attended, 0);
-      window.metrics.add(batchMetrics(pairs, result.scores, references, args.beta));
+      window.metrics.add(this.#preference.metrics(pairs, result.scores, references));
     }
     const norm = await optimizer.gradientNorm();
     if (!Number.isFinite(norm)) {
@@ -290,21 +292,22 @@ export class DPOTrainer {
   }
 
   async #evaluate(engine: Engine): Promise<LogEntry> {
-    const { per_device_eval_batch_size: size, beta } = this.args;
+    const { per_device_eval_batch_size: size } = this.args;
+    const preference = this.#preference;
     const pairs = this.#eval!;
     const started = performance.now();
     if (headIsFrozen(this.model)) await this.model.base.storeHeadMean();
-    const scoring = scoringProgram(engine, this.model);
+    const scoring = scoringProgram(engine, this.model, { parts: preference.parts });
     const means = new MeanOfBatches();
     let loss = 0;
     try {
       for (let begin = 0; begin < pairs.length; begin += size) {
         const batch = pairs.slice(begin, begin + size);
-        const references = this.#references.of(batch);
-        const scores = await scorePairs(scoring, batch, this.model.config);
-        const { loss: mean } = await batchLoss(lossFunction(this.args), beta, batch, scores, references);
+        const references = await this.#references.of(batch);
+        const scores = await scorePairs(scoring, batch, this.model.config, preference.parts);
+        const { loss: mean } = await batchLoss(preference, batch, scores, references);
         loss += (mean * batch.length) / pairs.length;
-        means.add(batchMetrics(batch, scores, references, beta));
+        means.add(preference.metrics(batch, scores, references));
       }
     } finally {
       await scoring.dispose();

@@ -20,10 +20,12 @@ export function referenceCacheFolder(): string {
 /**
  * The cached values, or what `compute` returns, which is then cached.
  * @param model must have the numbers of its files: a model that was trained since has no key
+ * @param ldAlpha weight of tokens beyond the shorter completion; null for 1
  */
 export async function cachedReference(
   model: CausalLM,
   pairs: readonly PreparedPair[],
+  ldAlpha: number | null,
   compute: () => Promise<ReferenceLogps[]>,
 ): Promise<ReferenceLogps[]> {
   const files = model.files();
@@ -31,7 +33,7 @@ export async function cachedReference(
   const hash = createHash("sha256");
   // The same weights mean another function under another rope_theta or lora_alpha.
   const { raw: _raw, ...config } = model.config;
-  hash.update(JSON.stringify([config, model.peft_config?.scaling ?? null]));
+  hash.update(JSON.stringify([config, model.peft_config?.scaling ?? null, ...(ldAlpha === null ? [] : [{ ldAlpha }])]));
   for (const file of files) await hashFile(hash, file);
   for (const { layout } of pairs) hash.update(JSON.stringify([layout.ids, layout.positions, layout.segments, layout.targets]));
   const folder = referenceCacheFolder();
