@@ -14,7 +14,7 @@ export interface BatchLoss {
 }
 
 /** What a loss is differentiated for. */
-export const SLOPED = ["policyChosen", "policyRejected", "chosenNll"] as const;
+const SLOPED = ["policyChosen", "policyRejected", "chosenNll"] as const;
 
 /**
  * Evaluated by TensorFlow.js's cpu backend: a handful of numbers.

@@ -19,8 +19,9 @@ import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { scoringProgram } from "./pairProgram.js";
 import { type Preference, dpoPreference } from "./preference.js";
 import { preparePairs } from "./preparedData.js";
+import { SyncedReference } from "./syncedReference.js";
 import { ProgressLine, type TrainerCallback } from "../loop/progress.js";
-import { References } from "./references.js";
+import { References, type ReferenceSource } from "./references.js";
 import { type RunPlan, planRun, visitedPairs } from "../loop/runPlan.js";
 import { type Schedule, learningRateSchedule } from "../loop/schedule.js";
 import { type LogEntry, type TrainerState, initialState, stateJson } from "../loop/trainerState.js";
@@ -63,7 +64,7 @@ export class DPOTrainer {
   readonly #eval: PreparedPair[] | undefined;
   readonly #plan: RunPlan;
   readonly #callbacks: TrainerCallback[];
-  readonly #references: References;
+  readonly #references: ReferenceSource;
   readonly #preference: Preference;
   #stopRequested = false;
   #pairsSeen = 0;
@@ -88,7 +89,9 @@ export class DPOTrainer {
     this.model = policyOf(model, peft_config, args);
     // A fresh adapter starts as its base model, which also has the files that the reference cache is keyed by.
     this.#reference = ref_model ?? (peft_config === undefined ? undefined : model);
-    this.#references = new References(this.#reference ?? this.model, args);
+    this.#references = args.sync_ref_model
+      ? new SyncedReference(this.model, args, ref_model)
+      : new References(this.#reference ?? this.model, args);
     this.processing_class = processing_class;
     if (args.eval_strategy !== "no" && eval_dataset === undefined) {
       throw new ConfigError(
@@ -218,6 +221,7 @@ export class DPOTrainer {
     const learningRate = schedule(state.global_step);
     await optimizer.step(learningRate, clip);
     state.global_step++;
+    await this.#references.afterStep(state.global_step);
     window.add(loss, norm, learningRate);
     return loss;
   }

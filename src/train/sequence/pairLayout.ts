@@ -116,7 +116,7 @@ function appendCompletion(
 const PADDING_SEGMENT = 4;
 
 /** How many tokens of a pair have a log-prob. */
-export interface ScoredTokens {
+interface ScoredTokens {
   readonly chosen: number;
   readonly rejected: number;
   /** Of the chosen prompt. */
