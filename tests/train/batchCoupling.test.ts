@@ -106,6 +106,24 @@ describe("aot", () => {
   });
 });
 
+describe("the eager engine", () => {
+  const both: [string, DPOConfigInput][] = [
+    ["weights, long completions and a likelihood", { loss_type: ["sigmoid", "sft"], use_weighting: true, ld_alpha: 0.3 }],
+    ["a coupled loss", { loss_type: "aot_unpaired" }],
+  ];
+  it.each(both)("computes the same: %s", async (_name, options) => {
+    const eager = await smallModel();
+    try {
+      const compiled = await run(options);
+      const other = await gradientsOf(eager, pairs, REFERENCES, { ...options, engine: "eager" });
+      expect(Math.abs(other.loss - compiled.loss) / compiled.loss).toBeLessThan(2e-6);
+      expect(largestDifference(other.gradients, compiled.gradients) / compiled.norm).toBeLessThan(5e-6);
+    } finally {
+      await eager.dispose();
+    }
+  });
+});
+
 describe("what a user's loss is given", () => {
   it.each([
     ["traced", [1, 1, 1, 1]],

@@ -91,13 +91,16 @@ const SYNC = { sync_ref_model: true, ref_model_sync_steps: 2 } as const;
 
 describe("moving the reference", () => {
   it.each([
-    ["one block of the head", {}],
-    ["the head in blocks, untied", { vocab_size: 17_000, tie_word_embeddings: false }],
-  ])("alpha 1 makes it the policy, at the step and not before: %s", async (_name, shape) => {
-    const model = await newModel(() => smallModel(shape));
+    ["one block of the head", {}, "compiled"],
+    ["the head in blocks, untied", { vocab_size: 17_000, tie_word_embeddings: false }, "compiled"],
+    ["the head in blocks, eager", { vocab_size: 17_000 }, "eager"],
+  ] as const)("alpha 1 makes it the policy, at the step and not before: %s", async (_name, shape, engineKind) => {
+    const model = await smallModel(shape);
+    models.push(model);
+    await model.load(engineKind === "eager" ? { engine: "eager" } : { threads: 1 });
     const pairs = await preparedPairs(await goldenPairs(2), model);
     const start = await referenceLogps(model, pairs);
-    const reference = new SyncedReference(model, quiet({ ...SYNC, ref_model_mixup_alpha: 1 }), model);
+    const reference = new SyncedReference(model, quiet({ ...SYNC, ref_model_mixup_alpha: 1, engine: engineKind }));
     await reference.compute();
     const engine = await model.load();
     for (const [name, shape] of model.trainable()) {
