@@ -19,6 +19,7 @@ import { bucketOf, chooseBuckets } from "../src/train/sequence/buckets.js";
 import { DPOConfig } from "../src/train/options/dpoConfig.js";
 import { MicroBatchRunner } from "../src/train/dpo/microBatch.js";
 import type { PreparedPair } from "../src/train/dpo/pairBatch.js";
+import { dpoPreference } from "../src/train/dpo/preference.js";
 import { layoutPair } from "../src/train/sequence/pairLayout.js";
 import { writeRandomCheckpoint } from "../scripts/make-random-checkpoint.js";
 
@@ -155,7 +156,7 @@ async function main(): Promise<void> {
   );
   console.log(`needed arithmetic: ${(operations / 1e9).toFixed(0)} GFLOP a step`);
 
-  const runner = await MicroBatchRunner.create(engine, model, args);
+  const runner = await MicroBatchRunner.create(engine, model, args, dpoPreference(args));
   const optimizer = await AdamW.create(engine, model, args);
   const tokens = Math.round(pairs.reduce((sum, { layout }) => sum + layout.ids.length, 0) / pairs.length);
   const scored = Math.round(pairs.reduce((sum, { layout }) => sum + layout.sources.length, 0) / pairs.length);

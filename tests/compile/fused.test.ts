@@ -91,3 +91,21 @@ test("head log-probs and metrics over blocks equal those of stored logits", () =
   expectEqual(meanLogit, tf.mean(logits, 1).dataSync());
   expectEqual(correct, tf.cast(tf.equal(tf.argMax(logits, 1), targets), "float32").dataSync());
 });
+
+test("log p − log Σ p² of the head, over blocks, equals the plain formula and has no gradient", () => {
+  const [h, a, b] = [tensor<tf.Tensor2D>([4, 3], 1), tensor<tf.Tensor2D>([3, 3], 2), tensor<tf.Tensor2D>([4, 3], 3)];
+  const targets = tf.tensor1d([0, 3, 6, 2], "int32");
+  const weight = tf.concat([a, b]);
+  const p = tf.softmax(tf.matMul(h, weight, false, true));
+  const { logps, aligned } = headLogProbs(h, targets, { weight, blocks: [a, b], trainable: false }, { aligned: true });
+  expectEqual(aligned!, tf.sub(logps, tf.log(tf.sum(tf.square(p), -1))).dataSync());
+  const scaled = (weights: (aligned: tf.Tensor) => tf.Tensor) =>
+    tf.grad((h) => {
+      const result = headLogProbs(h as tf.Tensor2D, targets, { weight, blocks: [a, b], trainable: false }, { aligned: true });
+      return tf.sum(tf.mul(result.logps, weights(result.aligned!)));
+    })(h);
+  expectEqual(
+    scaled((inside) => tf.exp(inside)),
+    scaled(() => tf.exp(aligned!)).dataSync(),
+  );
+});

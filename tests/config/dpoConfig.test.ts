@@ -3,7 +3,8 @@ import * as tf from "@tensorflow/tfjs";
 import type { JsonObject } from "../../src/config/index.js";
 import { ConfigError } from "../../src/errors.js";
 import { DPOConfig, DPO_OPTIONS } from "../../src/train/options/dpoConfig.js";
-import type { DPOLossFunction, DPOLossName } from "../../src/train/options/dpoConfig.js";
+import type { DPOLossName } from "../../src/train/options/dpoConfig.js";
+import type { DPOLossFunction } from "../../src/train/options/preferenceLoss.js";
 
 /** Code and message of what `action` throws. */
 function failure(action: () => unknown): { code: string; message: string } {
@@ -24,6 +25,16 @@ describe("DPOConfig", () => {
       learning_rate: 1e-6,
       beta: 0.1,
       loss_type: ["sigmoid"],
+      loss_weights: null,
+      label_smoothing: 0,
+      discopop_tau: 0.05,
+      f_divergence_type: "reverse_kl",
+      f_alpha_divergence_coef: 0.5,
+      ld_alpha: null,
+      use_weighting: false,
+      sync_ref_model: false,
+      ref_model_mixup_alpha: 0.6,
+      ref_model_sync_steps: 512,
       per_device_train_batch_size: 8,
       per_device_eval_batch_size: 8,
       gradient_accumulation_steps: 1,
@@ -120,7 +131,7 @@ describe("DPOConfig", () => {
     [
       { loss_type: "sigmod" },
       "option_choice",
-      'DPOConfig: loss_type must be one of sigmoid, hinge, ipo, got "sigmod"; the default is ["sigmoid"]',
+      'DPOConfig: loss_type must be one of sigmoid, hinge, ipo, exo_pair, nca_pair, robust, bco_pair, sppo_hard, aot, aot_unpaired, apo_zero, apo_down, discopop, sft, sigmoid_norm, got "sigmod"; the default is ["sigmoid"]',
     ],
     [{ loss_type: [] }, "option_range", 'DPOConfig: loss_type must be at least one value, got []; the default is ["sigmoid"]'],
     [
@@ -135,7 +146,44 @@ describe("DPOConfig", () => {
     ],
     [{ learning_rat: 1e-5 }, "option_unknown", "DPOConfig: unknown option learning_rat; did you mean learning_rate?"],
     [{ bf16: true }, "option_refused", "DPOConfig: bf16 is not offered; training computes in float32; remove it"],
-    [{ label_smoothing: 0.1 }, "option_refused", "DPOConfig: label_smoothing is not offered; it is not implemented yet; remove it"],
+    [
+      { padding_free: true },
+      "option_refused",
+      "DPOConfig: padding_free is not offered; pairs are packed without padding between prompt and completions anyway; remove it",
+    ],
+    [{ ld_alpha: 1.5 }, "option_range", "DPOConfig: ld_alpha must be >= 0 and <= 1 or null, got 1.5; the default is null"],
+    [{ label_smoothing: 1 }, "option_range", "DPOConfig: label_smoothing must be >= 0 and < 1, got 1; the default is 0"],
+    [
+      { loss_type: ["sigmoid", "sft"], loss_weights: [1] },
+      "option_conflict",
+      "DPOConfig: loss_weights must have one weight for each of the 2 losses of loss_type, got 1",
+    ],
+    [
+      { loss_type: "robust", label_smoothing: 0.5 },
+      "option_conflict",
+      "DPOConfig: loss_type robust needs a label_smoothing < 0.5, got 0.5; at one half the preferences say nothing",
+    ],
+    [
+      { loss_type: () => undefined, f_divergence_type: "js_divergence" },
+      "option_conflict",
+      'DPOConfig: f_divergence_type "js_divergence" is for named losses, got a function as loss_type; apply the divergence inside it',
+    ],
+    [
+      { f_alpha_divergence_coef: 2 },
+      "option_conflict",
+      'DPOConfig: f_alpha_divergence_coef needs f_divergence_type "alpha_divergence", got "reverse_kl"',
+    ],
+    [{ discopop_tau: 1 }, "option_conflict", "DPOConfig: discopop_tau needs loss_type discopop, got sigmoid"],
+    [
+      { sync_ref_model: true, precompute_ref_log_probs: true },
+      "option_conflict",
+      "DPOConfig: precompute_ref_log_probs needs a reference that stays, got sync_ref_model true; set one of them false",
+    ],
+    [
+      { ref_model_sync_steps: 8 },
+      "option_conflict",
+      "DPOConfig: ref_model_mixup_alpha and ref_model_sync_steps need sync_ref_model true, got false",
+    ],
     [
       { eval_strategy: "steps", evaluation_strategy: "epoch" },
       "option_given_twice",
@@ -160,7 +208,7 @@ describe("DPOConfig", () => {
   test("an unknown name without a near one lists the known names", () => {
     const { code, message } = failure(() => new DPOConfig({ qqqqqqqqqqqqqq: 1 } as never));
     expect(code).toBe("option_unknown");
-    expect(message).toMatch(/^DPOConfig: unknown option qqqqqqqqqqqqqq; known: loss_type, beta, /);
+    expect(message).toMatch(/^DPOConfig: unknown option qqqqqqqqqqqqqq; known: loss_type, loss_weights, beta, /);
   });
 
   test("names of Object.prototype are unknown options", () => {
@@ -179,6 +227,17 @@ describe("DPOConfig", () => {
       "DPOConfig: max_prompt_length has no effect; TRL dropped it too: only max_length cuts, and truncation_mode says which end is kept",
       "DPOConfig: generate_during_eval has no effect; TRL dropped it too: call model.generate after training",
     ]);
+  });
+
+  test("label_smoothing beside a loss that does not use it is accepted with a note, as TRL accepts it", () => {
+    const notes: string[] = [];
+    const onNote = (note: string): void => void notes.push(note);
+    new DPOConfig({ label_smoothing: 0.1, loss_type: ["sigmoid", "robust", "ipo"] }, { onNote });
+    expect(notes).toEqual([
+      "DPOConfig: label_smoothing has no effect on loss_type sigmoid, ipo, as in TRL; robust, exo_pair, aot, aot_unpaired use it",
+    ]);
+    new DPOConfig({ label_smoothing: 0.1, loss_type: "aot" }, { onNote });
+    expect(notes.length).toBe(1);
   });
 
   test("undefined counts as not given", () => {

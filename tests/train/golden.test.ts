@@ -67,8 +67,7 @@ async function checkEnd(name: string, variant: GoldenVariant, { model, start }: 
   console.log(`${name} at the end: log-probs ${far.toExponential(1)}, norms (relative) ${norms.toExponential(1)}${adapter}`);
 }
 
-// sync_ref_model is not an option yet.
-const full = Object.entries(goldenVariants("train_dpo_full.json")).filter(([name]) => name !== "sync_ref");
+const full = Object.entries(goldenVariants("train_dpo_full.json"));
 const lora = Object.entries(goldenVariants("train_dpo_lora.json"));
 
 describe("DPO of all weights equals TRL", () => {

@@ -7,18 +7,29 @@ import { type MicroBatchResult, MicroBatchRunner } from "../../src/train/dpo/mic
 import { type PreparedPair, type ReferenceLogps, scorePairs } from "../../src/train/dpo/pairBatch.js";
 import { gradientName } from "../../src/train/optimizer/gradientSums.js";
 import { scoringProgram } from "../../src/train/dpo/pairProgram.js";
+import { type Preference, dpoPreference } from "../../src/train/dpo/preference.js";
 import { preparePairs } from "../../src/train/dpo/preparedData.js";
+import { NO_PARTS, type PairParts } from "../../src/train/sequence/pairLayout.js";
 import type { DPOConfigInput } from "../../src/train/index.js";
 import { goldenTokenizer, quiet } from "./tinyModel.js";
 
-export async function preparedPairs(dataset: Dataset, model: CausalLM, options: DPOConfigInput = {}): Promise<PreparedPair[]> {
-  return preparePairs(dataset, await goldenTokenizer(), model.config.vocab_size, quiet({ max_buckets: 1, ...options }), "train_dataset")
-    .pairs;
+export async function preparedPairs(
+  dataset: Dataset,
+  model: CausalLM,
+  options: DPOConfigInput = {},
+  parts: PairParts = NO_PARTS,
+): Promise<PreparedPair[]> {
+  const args = quiet({ max_buckets: 1, ...options });
+  return preparePairs(dataset, await goldenTokenizer(), model.config.vocab_size, args, "train_dataset", parts).pairs;
 }
 
-export async function referenceLogps(model: CausalLM, pairs: readonly PreparedPair[]): Promise<ReferenceLogps[]> {
-  const program = scoringProgram(await model.load({ threads: 1 }), model);
-  const scores = await scorePairs(program, pairs, model.config);
+export async function referenceLogps(
+  model: CausalLM,
+  pairs: readonly PreparedPair[],
+  parts: PairParts = NO_PARTS,
+): Promise<ReferenceLogps[]> {
+  const program = scoringProgram(await model.load({ threads: 1 }), model, { parts });
+  const scores = await scorePairs(program, pairs, model.config, parts);
   await program.dispose();
   return scores.map(({ chosenLogps, rejectedLogps }) => ({ chosen: chosenLogps, rejected: rejectedLogps }));
 }
@@ -29,18 +40,22 @@ export interface Gradients extends MicroBatchResult {
   readonly norm: number;
 }
 
-/** @param sizes of the micro-batches that the pairs are cut into; one of all pairs by default */
+/**
+ * @param sizes of the micro-batches that the pairs are cut into; one of all pairs by default
+ * @param preference what is minimised; DPO as the options say by default
+ */
 export async function gradientsOf(
   model: CausalLM,
   pairs: readonly PreparedPair[],
   references: readonly ReferenceLogps[],
   options: DPOConfigInput = {},
   sizes: readonly number[] = [pairs.length],
+  preference?: Preference,
 ): Promise<Gradients> {
   const engine = await model.load({ engine: options.engine, threads: 1 });
   const args = quiet({ per_device_train_batch_size: sizes[0]!, ...options });
   const optimizer = await AdamW.create(engine, model, args);
-  const runner = await MicroBatchRunner.create(engine, model, args);
+  const runner = await MicroBatchRunner.create(engine, model, args, preference ?? dpoPreference(args));
   try {
     let result: MicroBatchResult = { loss: 0, scores: [] };
     let begin = 0;

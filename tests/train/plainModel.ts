@@ -4,7 +4,8 @@
  */
 import { tf } from "../../src/compile/index.js";
 import type { CausalLM, Qwen2Config } from "../../src/model/index.js";
-import type { DPOLossFunction } from "../../src/train/index.js";
+import { DPOConfig, type DPOLossFunction } from "../../src/train/index.js";
+import { countColumns } from "../../src/train/dpo/batchLoss.js";
 import type { PairLayout } from "../../src/train/sequence/pairLayout.js";
 import type { PreparedPair, ReferenceLogps } from "../../src/train/dpo/pairBatch.js";
 
@@ -112,16 +113,23 @@ export async function plainGradients(
         logps[which] = [...sums.dataSync()];
         return sums as tf.Tensor1D;
       };
+      const counts = countColumns(pairs);
+      const column = (name: keyof typeof counts): tf.Tensor1D => tf.tensor1d(counts[name]);
+      const policyChosen = side("chosen");
       const values = loss(
         {
-          policyChosen: side("chosen"),
+          policyChosen,
           policyRejected: side("rejected"),
           referenceChosen: tf.tensor1d(references.map(({ chosen }) => chosen)),
           referenceRejected: tf.tensor1d(references.map(({ rejected }) => rejected)),
-          chosenLengths: tf.tensor1d(pairs.map(({ layout }) => layout.chosenLength)),
-          rejectedLengths: tf.tensor1d(pairs.map(({ layout }) => layout.rejectedLength)),
+          chosenLengths: column("chosenLengths"),
+          rejectedLengths: column("rejectedLengths"),
+          chosenTokens: column("chosenTokens"),
+          rejectedTokens: column("rejectedTokens"),
+          chosenNll: tf.neg(policyChosen),
+          nllTokens: column("nllTokens"),
         },
-        { beta },
+        new DPOConfig({ beta }),
       );
       return tf.mean(values);
     };

@@ -144,6 +144,9 @@ describe("the cache", () => {
     await cached();
     expect((await cached({ train_dataset: await goldenPairs([3, 2, 1, 0]) })).computed).toBe(4);
     expect((await cached({ args: { max_length: 12 } })).computed).toBe(4);
+    // LD-DPO weighs the reference's tokens too.
+    expect((await cached({ args: { ld_alpha: 0.5 } })).computed).toBe(4);
+    expect((await cached({ args: { ld_alpha: 0.5 } })).computed).toBe(0);
     expect((await cached({}, await writeModel({ rope_theta: 20_000 }))).computed).toBe(4);
     const changed = await writeModel({}, (name, values) => void (name === "model.norm.weight" && (values[0] = 1.5)));
     expect((await cached({}, changed)).computed).toBe(4);

@@ -27,6 +27,7 @@ const LONG: DPOConfigInput = {
 interface Kind {
   weights: string;
   lora: boolean;
+  more?: DPOConfigInput;
 }
 
 async function trainer(kind: Kind, args: DPOConfigInput): Promise<DPOTrainer> {
@@ -35,7 +36,7 @@ async function trainer(kind: Kind, args: DPOConfigInput): Promise<DPOTrainer> {
     train_dataset: await goldenPairs([0, 1, 2, 3, 4, 5, 6]),
     eval_dataset: await goldenPairs([8, 9, 10]),
     ...(kind.lora ? { peft_config: smallLora({ lora_dropout: 0.2 }) } : {}),
-    args: { ...LONG, ...args },
+    args: { ...LONG, ...kind.more, ...args },
   });
 }
 
@@ -53,6 +54,18 @@ async function filesAfter(kind: Kind, output_dir: string, from?: string): Promis
 
 describe.each<[string, Kind]>([
   ["all weights", { weights: "model.safetensors", lora: false }],
+  [
+    "TR-DPO, whose reference moves",
+    { weights: "method_state.safetensors", lora: false, more: { sync_ref_model: true, ref_model_sync_steps: 3 } },
+  ],
+  [
+    "8-bit AdamW and a schedule that follows the evaluations",
+    {
+      weights: "model.safetensors",
+      lora: false,
+      more: { optim: "adamw_8bit", lr_scheduler_type: "reduce_lr_on_plateau", lr_scheduler_kwargs: { patience: 0 }, warmup_steps: 0 },
+    },
+  ],
   ["LoRA with dropout", { weights: "adapter_model.safetensors", lora: true }],
 ])("%s", (_name, kind) => {
   it("resuming from any checkpoint gives the uninterrupted run's bytes", async () => {

@@ -22,6 +22,8 @@ export interface HeadResult {
   readonly meanLogit: tf.Tensor1D;
   /** 1 where the target is the most likely token, shape [C] */
   readonly correct: tf.Tensor1D;
+  /** log p(target) − log Σ p², nats, shape [C]: how likely the target is beside what the model would draw; when asked for */
+  readonly aligned?: tf.Tensor1D;
 }
 
 /**
@@ -31,31 +33,37 @@ export interface HeadResult {
  * Entropy is logsumexp − h·U, since Σ p·logit = h·U.
  * @param h shape [C, D]
  * @param targets shape [C] int32
+ * @param options aligned: also compute `aligned`, which reads each block's softmax once more
  */
-export function headLogProbs(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): HeadResult {
+export function headLogProbs(
+  h: tf.Tensor2D,
+  targets: tf.Tensor1D,
+  head: Head,
+  { aligned = false }: { readonly aligned?: boolean } = {},
+): HeadResult {
   const parts: { rest?: tf.Tensor[] } = {};
   const op = tf.customGrad((...args: unknown[]) => {
     const hidden = args[0] as tf.Tensor2D;
     const save = args.at(-1) as tf.GradSaveFunc;
-    const { logps, logSum, expected, top } = overBlocks(hidden, targets, head);
+    const { logps, logSum, expected, top, logSquares } = overBlocks(hidden, targets, head, aligned);
     const targetRows = tf.gather(head.weight, targets); // [C, D]
     const unitGradient = tf.sub(targetRows, expected); // [C, D]
     const entropy = tf.sub(logSum, tf.sum(tf.mul(hidden, expected), -1));
     const mean = head.mean ?? tf.div(tf.addN(head.blocks.map((block) => tf.sum(block, 0))), head.weight.shape[0]);
     const meanLogit = tf.sum(tf.mul(hidden, mean), -1);
     // Without keep they would be freed with the custom operation's scope.
-    parts.rest = [entropy, meanLogit, top].map((tensor) => tf.keep(tensor));
+    parts.rest = [entropy, meanLogit, top, ...logSquares.map((squares) => tf.sub(logps, squares))].map((tensor) => tf.keep(tensor));
     save([hidden, unitGradient, logSum]);
     return { value: logps, gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => gradients(dy as tf.Tensor1D, saved, targets, head) };
   });
   const trainables = head.trainable ? head.blocks : [];
   const logps = op(h, ...trainables) as tf.Tensor1D;
-  const [entropy, meanLogit, correct] = parts.rest!.map((kept) => {
+  const [entropy, meanLogit, correct, ofAligned] = parts.rest!.map((kept) => {
     const owned = tf.clone(kept);
     kept.dispose();
     return owned;
-  }) as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
-  return { logps, entropy, meanLogit, correct };
+  }) as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D, tf.Tensor1D | undefined];
+  return { logps, entropy, meanLogit, correct, ...(ofAligned === undefined ? {} : { aligned: ofAligned }) };
 }
 
 interface OverBlocks {
@@ -63,12 +71,15 @@ interface OverBlocks {
   logSum: tf.Tensor1D;
   expected: tf.Tensor2D;
   top: tf.Tensor1D;
+  /** log Σ p², shape [C], when asked for. */
+  logSquares: tf.Tensor1D[];
 }
 
-function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): OverBlocks {
+function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head, withSquares: boolean): OverBlocks {
   const logSums: tf.Tensor[] = [];
   const maxima: tf.Tensor[] = [];
   const shares: tf.Tensor2D[] = [];
+  const squares: tf.Tensor[] = [];
   let targetLogit: tf.Tensor1D | undefined;
   let start = 0;
   for (const block of head.blocks) {
@@ -80,6 +91,8 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): OverBlock
     // The largest probability of a block is 1/Σexp(logit − max), which gives the block's sum without another pass.
     logSums.push(tf.sub(maximum, tf.log(rowMaximum(softmax))));
     shares.push(tf.matMul(softmax, block));
+    // At least 1 / V_b, so the logarithm is safe.
+    if (withSquares) squares.push(tf.log(tf.sum(tf.square(softmax), -1, true))); // [C, 1]
     const local = tf.sub(targets, tf.scalar(start, "int32"));
     const inside = tf.logicalAnd(tf.greaterEqual(local, tf.scalar(0, "int32")), tf.less(local, tf.scalar(rows, "int32")));
     const index = tf.clipByValue(local, 0, rows - 1).toInt();
@@ -91,7 +104,8 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): OverBlock
   const blockLogSums = tf.concat(logSums as tf.Tensor2D[], 1); // [C, blocks]
   const top = tf.max(tf.concat(maxima as tf.Tensor2D[], 1), 1); // [C]
   const logSum = tf.logSumExp(blockLogSums, 1) as tf.Tensor1D; // [C]
-  const weights = tf.exp(tf.sub(blockLogSums, tf.reshape(logSum, [-1, 1]))); // [C, blocks]
+  const logWeights = tf.sub(blockLogSums, tf.reshape(logSum, [-1, 1])); // [C, blocks]
+  const weights = tf.exp(logWeights);
   const columns = tf.split(weights, head.blocks.length, 1);
   const expected = shares.map((share, b) => tf.mul(share, columns[b]!)).reduce((sum, share) => tf.add(sum, share)) as tf.Tensor2D;
   return {
@@ -99,6 +113,7 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): OverBlock
     logSum,
     expected,
     top: tf.cast(tf.greaterEqual(targetLogit!, top), "float32"),
+    logSquares: withSquares ? [tf.logSumExp(tf.add(tf.concat(squares as tf.Tensor2D[], 1), tf.mul(logWeights, 2)), 1) as tf.Tensor1D] : [],
   };
 }
 

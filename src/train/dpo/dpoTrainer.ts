@@ -3,7 +3,10 @@ import { DPOConfig } from "../options/dpoConfig.js";
 import { Trainer } from "../loop/trainer.js";
 import { type TrainerInput, evalSetsOf, policyOf, tokenizerOf } from "../loop/trainerInput.js";
 import type { CausalLM } from "../../model/index.js";
-import { DPOMethod } from "./dpoMethod.js";
+import { PairMethod } from "./pairMethod.js";
+import { dpoPreference } from "./preference.js";
+import { References } from "./references.js";
+import { SyncedReference } from "./syncedReference.js";
 
 export interface DPOTrainerOptions extends TrainerInput<DPOConfig> {
   /** The reference; by default the policy as it is before the first step (with a fresh adapter that is the model without it). */
@@ -16,12 +19,17 @@ export class DPOTrainer extends Trainer<DPOConfig> {
   constructor(options: DPOTrainerOptions) {
     const { model, ref_model, args = new DPOConfig(), train_dataset, peft_config, callbacks = [] } = options;
     const tokenizer = tokenizerOf(options, "DPOTrainer");
-    const method = new DPOMethod({
-      model: policyOf(model, peft_config, args.seed, "DPOTrainer"),
-      // A fresh adapter starts as the model below it, which also has the files that the reference cache is keyed by.
-      reference: ref_model ?? (peft_config === undefined ? undefined : model),
+    const policy = policyOf(model, peft_config, args.seed, "DPOTrainer");
+    // A fresh adapter starts as the model below it, which also has the files that the reference cache is keyed by.
+    const reference = ref_model ?? (peft_config === undefined ? undefined : model);
+    const method = new PairMethod({
+      tag: "dpo",
+      model: policy,
+      reference,
       startsAtReference: ref_model === undefined,
       args,
+      preference: dpoPreference(args),
+      references: args.sync_ref_model ? new SyncedReference(policy, args, ref_model) : new References(reference ?? policy, args),
       tokenizer,
       train: train_dataset,
       evalSets: evalSetsOf(options, "DPOTrainer"),

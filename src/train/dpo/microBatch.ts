@@ -3,14 +3,17 @@ import { type Engine, type HostTensor, type HostTensors, type Program, hostTenso
 import { EngineError } from "../../errors.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
-import { batchLoss } from "./batchLoss.js";
-import type { DPOConfig } from "../options/dpoConfig.js";
+import type { TrainingOptions } from "../options/trainingConfig.js";
+import { batchLoss, countColumns } from "./batchLoss.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
-import { isPairwise, lossFunction } from "./losses.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
 import { pairInputs } from "../sequence/pairLayout.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
-import { gradientProgram, scoringProgram } from "./pairProgram.js";
+import { COUNTS, gradientProgram, scoringProgram } from "./pairProgram.js";
+import type { Preference } from "./preference.js";
+
+/** The options that a micro-batch depends on, whatever the loss. */
+type RunnerOptions = Pick<TrainingOptions, "per_device_train_batch_size"> & { readonly disable_dropout: boolean };
 
 export interface MicroBatchResult {
   /** Mean over the pairs, before division by the accumulation count. */
@@ -28,7 +31,8 @@ export interface MicroBatchPlace {
 }
 
 export class MicroBatchRunner {
-  readonly #args: DPOConfig;
+  readonly #couples: boolean;
+  readonly #preference: Preference;
   readonly #model: CausalLM;
   readonly #widths: Map<string, number>;
   /** One pass with the loss inside, or with given slopes for a loss that couples the pairs of a batch. */
@@ -36,34 +40,37 @@ export class MicroBatchRunner {
   readonly #slopesProgram: Program;
   readonly #scoring: Program;
 
-  private constructor(engine: Engine, model: CausalLM, args: DPOConfig) {
-    this.#args = args;
+  private constructor(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference) {
+    const { loss, reference, coupled, parts } = preference;
+    this.#preference = preference;
+    // Decided by the configured size: a last, smaller batch must not be the first to trace a user's function.
+    this.#couples = coupled && args.per_device_train_batch_size > 1;
     this.#model = model;
     this.#widths = args.disable_dropout ? new Map<string, number>() : dropoutWidths(model);
-    this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss: lossFunction(args), beta: args.beta }, this.#widths);
-    this.#slopesProgram = gradientProgram(engine, model, { kind: "slopes" }, this.#widths);
-    this.#scoring = scoringProgram(engine, model, { metrics: true, dropoutWidths: this.#widths });
+    this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss, reference }, parts, this.#widths);
+    this.#slopesProgram = gradientProgram(engine, model, { kind: "slopes" }, parts, this.#widths);
+    this.#scoring = scoringProgram(engine, model, { metrics: true, dropoutWidths: this.#widths, parts });
   }
 
   /** Compiles nothing yet: programs are made for each size when it is first met. */
-  static async create(engine: Engine, model: CausalLM, args: DPOConfig): Promise<MicroBatchRunner> {
+  static async create(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference): Promise<MicroBatchRunner> {
     if (headIsFrozen(model)) await model.base.storeHeadMean();
-    return new MicroBatchRunner(engine, model, args);
+    return new MicroBatchRunner(engine, model, args, preference);
   }
 
-  /** @throws EngineError `loss_not_finite` naming the rows */
+  /** @param references as many as pairs, or none for a loss without a reference @throws EngineError `loss_not_finite` naming the rows */
   async run(pairs: readonly PreparedPair[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
     const inputs = pairs.map((pair, i) => ({
-      ...pairInputs(pair.layout, pair.bucket, this.#model.config),
+      ...pairInputs(pair.layout, pair.bucket, this.#model.config, this.#preference.parts),
       ...this.#masks(pair, place.random.fork(`pair ${i}`)),
     }));
-    // Decided by the configured size: a last, smaller batch must not be the first to trace a user's function.
-    const coupled = !isPairwise(this.#args) && this.#args.per_device_train_batch_size > 1;
-    const result = await (coupled ? this.#coupled(pairs, inputs, references, place) : this.#pairwise(pairs, inputs, references, place));
+    const result = await (this.#couples
+      ? this.#coupled(pairs, inputs, references, place)
+      : this.#pairwise(pairs, inputs, references, place));
     if (Number.isFinite(result.loss)) return result;
     throw new EngineError(
       "loss_not_finite",
-      `DPOTrainer: the loss must be finite, got ${result.loss} at ${pairs.map(({ origin }) => origin).join(", ")}; lower learning_rate or max_grad_norm, and check these rows`,
+      `${this.#preference.trainer}: the loss must be finite, got ${result.loss} at ${pairs.map(({ origin }) => origin).join(", ")}; lower learning_rate or max_grad_norm, and check these rows`,
     );
   }
 
@@ -74,15 +81,15 @@ export class MicroBatchRunner {
     place: MicroBatchPlace,
   ): Promise<MicroBatchResult> {
     const scores: PairScores[] = [];
+    const counts = countColumns(pairs);
     let loss = 0;
-    for (const [i, { layout }] of pairs.entries()) {
+    for (const i of pairs.keys()) {
+      const reference = references[i];
       const outputs = await this.#lossProgram.run({
         ...inputs[i]!,
         ...sumInputs(1 / (pairs.length * place.of), place.index === 0 && i === 0),
-        referenceChosen: one(references[i]!.chosen),
-        referenceRejected: one(references[i]!.rejected),
-        chosenLengths: one(layout.chosenLength),
-        rejectedLengths: one(layout.rejectedLength),
+        ...(reference === undefined ? {} : { referenceChosen: one(reference.chosen), referenceRejected: one(reference.rejected) }),
+        ...Object.fromEntries(COUNTS.map((name) => [name, one(counts[name][i]!)])),
       });
       scores.push(pairScores(outputs));
       loss += outputs["loss"]!.data[0]! / pairs.length;
@@ -98,14 +105,15 @@ export class MicroBatchRunner {
   ): Promise<MicroBatchResult> {
     const scores: PairScores[] = [];
     for (const tensors of inputs) scores.push(pairScores(await this.#scoring.run(tensors)));
-    const { loss, chosenSlopes, rejectedSlopes } = await batchLoss(lossFunction(this.#args), this.#args.beta, pairs, scores, references);
+    const { loss, slopes } = await batchLoss(this.#preference, pairs, scores, references);
     if (!Number.isFinite(loss)) return { loss, scores };
     for (const [i, tensors] of inputs.entries()) {
       await this.#slopesProgram.run({
         ...tensors,
         ...sumInputs(1 / place.of, place.index === 0 && i === 0),
-        chosenSlope: one(chosenSlopes[i]!),
-        rejectedSlope: one(rejectedSlopes[i]!),
+        chosenSlope: one(slopes.policyChosen[i]!),
+        rejectedSlope: one(slopes.policyRejected[i]!),
+        nllSlope: one(slopes.chosenNll[i]!),
       });
     }
     return { loss, scores };

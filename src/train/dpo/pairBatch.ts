@@ -2,7 +2,7 @@
 import type { HostTensors, Program } from "../../compile/index.js";
 import type { BatchMetrics } from "../loop/logWindow.js";
 import type { Qwen2Config } from "../../model/index.js";
-import { type Bucket, type PairLayout, pairInputs } from "../sequence/pairLayout.js";
+import { type Bucket, NO_PARTS, type PairLayout, type PairParts, pairInputs, scoredTokens } from "../sequence/pairLayout.js";
 
 /** A pair that is ready to run. */
 export interface PreparedPair {
@@ -15,12 +15,18 @@ export interface PreparedPair {
 
 /** What one pair's run returns: sums over its scored tokens. */
 export interface PairScores {
+  /** Weighted by `ld_alpha`, if that is set. */
   readonly chosenLogps: number;
   readonly rejectedLogps: number;
+  /** Negative log-likelihood of the chosen completion, with ORPO of its prompt too. */
+  readonly chosenNll: number;
   readonly entropy: number;
   readonly correct: number;
   readonly chosenLogits: number;
   readonly rejectedLogits: number;
+  /** WPO's weights, when the loss has them. */
+  readonly chosenWeights?: number;
+  readonly rejectedWeights?: number;
 }
 
 export interface ReferenceLogps {
@@ -30,9 +36,13 @@ export interface ReferenceLogps {
 
 export function pairScores(outputs: HostTensors): PairScores {
   const number = (name: string): number => outputs[name]!.data[0]!;
+  const weights =
+    outputs["chosenWeights"] === undefined ? {} : { chosenWeights: number("chosenWeights"), rejectedWeights: number("rejectedWeights") };
   return {
+    ...weights,
     chosenLogps: number("chosenLogps"),
     rejectedLogps: number("rejectedLogps"),
+    chosenNll: number("chosenNll"),
     entropy: number("entropy"),
     correct: number("correct"),
     chosenLogits: number("chosenLogits"),
@@ -40,47 +50,54 @@ export function pairScores(outputs: HostTensors): PairScores {
   };
 }
 
-/** Scores pairs without gradient. @param config of the program's model */
-export async function scorePairs(program: Program, pairs: readonly PreparedPair[], config: Qwen2Config): Promise<PairScores[]> {
+/** Scores pairs without gradient. @param config of the program's model @param parts as the program was made with */
+export async function scorePairs(
+  program: Program,
+  pairs: readonly PreparedPair[],
+  config: Qwen2Config,
+  parts: PairParts = NO_PARTS,
+): Promise<PairScores[]> {
   const scores: PairScores[] = [];
-  for (const { layout, bucket } of pairs) scores.push(pairScores(await program.run(pairInputs(layout, bucket, config))));
+  for (const { layout, bucket } of pairs) scores.push(pairScores(await program.run(pairInputs(layout, bucket, config, parts))));
   return scores;
 }
 
-/** The reference's log-probs of pairs. @param program made without metrics */
+/** The reference's log-probs of pairs. @param program made without metrics @param parts as the program was made with */
 export async function scoreReference(
   program: Program,
   pairs: readonly PreparedPair[],
   config: Qwen2Config,
-  onPair: () => void,
+  parts: PairParts,
+  { onPair = () => undefined, bind }: { onPair?: () => void; bind?: Readonly<Record<string, string>> } = {},
 ): Promise<ReferenceLogps[]> {
   const references: ReferenceLogps[] = [];
   for (const { layout, bucket } of pairs) {
-    const { chosenLogps, rejectedLogps } = await program.run(pairInputs(layout, bucket, config));
+    const { chosenLogps, rejectedLogps } = await program.run(pairInputs(layout, bucket, config, parts), { bind });
     references.push({ chosen: chosenLogps!.data[0]!, rejected: rejectedLogps!.data[0]! });
     onPair();
   }
   return references;
 }
 
-/** The values TRL logs for one micro-batch, by its names. `rewards/*` are beta · (policy − reference). */
-export function batchMetrics(
-  pairs: readonly PreparedPair[],
-  scores: readonly PairScores[],
-  references: readonly ReferenceLogps[],
-  beta: number,
-): BatchMetrics {
-  const sum = (of: (scores: PairScores, i: number) => number): number => scores.reduce((total, score, i) => total + of(score, i), 0);
-  const mean = (of: (scores: PairScores, i: number) => number): number => sum(of) / scores.length;
-  const rejectedTokens = pairs.reduce((total, { layout }) => total + layout.rejected.reduce<number>((count, side) => count + side, 0), 0);
-  const allTokens = pairs.reduce((total, { layout }) => total + layout.rejected.length, 0);
-  const chosenTokens = allTokens - rejectedTokens;
-  const chosenReward = (score: PairScores, i: number): number => beta * (score.chosenLogps - references[i]!.chosen);
-  const rejectedReward = (score: PairScores, i: number): number => beta * (score.rejectedLogps - references[i]!.rejected);
+/** What a loss says about the two completions of a pair. */
+export interface SideValues {
+  readonly chosenReward: number;
+  readonly rejectedReward: number;
+  readonly chosenLogps: number;
+  readonly rejectedLogps: number;
+}
+
+/** The values TRL logs for one micro-batch, by its names. @param sides of each pair, as the loss defines them */
+export function batchMetrics(pairs: readonly PreparedPair[], scores: readonly PairScores[], sides: readonly SideValues[]): BatchMetrics {
+  const sum = (of: (scores: PairScores) => number): number => scores.reduce((total, score) => total + of(score), 0);
+  const mean = (of: (side: SideValues) => number): number => sides.reduce((total, side) => total + of(side), 0) / sides.length;
+  const tokens = pairs.map(({ layout }) => scoredTokens(layout));
+  const chosenTokens = tokens.reduce((total, { chosen }) => total + chosen, 0);
+  const rejectedTokens = tokens.reduce((total, { rejected }) => total + rejected, 0);
   return {
     entropy: perToken(
       sum(({ entropy }) => entropy),
-      allTokens,
+      chosenTokens + rejectedTokens,
     ),
     "logits/chosen": perToken(
       sum(({ chosenLogits }) => chosenLogits),
@@ -94,11 +111,11 @@ export function batchMetrics(
       sum(({ correct }) => correct),
       chosenTokens,
     ),
-    "rewards/chosen": mean(chosenReward),
-    "rewards/rejected": mean(rejectedReward),
+    "rewards/chosen": mean(({ chosenReward }) => chosenReward),
+    "rewards/rejected": mean(({ rejectedReward }) => rejectedReward),
     // Strictly greater: a tie counts as wrong.
-    "rewards/accuracies": mean((score, i) => (chosenReward(score, i) > rejectedReward(score, i) ? 1 : 0)),
-    "rewards/margins": mean((score, i) => chosenReward(score, i) - rejectedReward(score, i)),
+    "rewards/accuracies": mean(({ chosenReward, rejectedReward }) => (chosenReward > rejectedReward ? 1 : 0)),
+    "rewards/margins": mean(({ chosenReward, rejectedReward }) => chosenReward - rejectedReward),
     "logps/chosen": mean(({ chosenLogps }) => chosenLogps),
     "logps/rejected": mean(({ rejectedLogps }) => rejectedLogps),
   };

@@ -10,13 +10,20 @@ import {
   valueAndGradients,
 } from "../../compile/index.js";
 import { type CausalLM, HEAD_MEAN, maskedAttention, qwen2Hidden } from "../../model/index.js";
-import { requireOneAPair } from "./batchLoss.js";
-import type { DPOLossFunction } from "../options/dpoConfig.js";
+import type { PairLogps } from "../options/preferenceLoss.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
 import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
+import { NO_PARTS, type PairParts } from "../sequence/pairLayout.js";
 
-function pairSignature(model: CausalLM, dropoutWidths: ReadonlyMap<string, number>, metrics: boolean): Record<string, InputSpec> {
+function pairSignature(
+  model: CausalLM,
+  dropoutWidths: ReadonlyMap<string, number>,
+  parts: PairParts,
+  metrics: boolean,
+): Record<string, InputSpec> {
   const signature: Record<string, InputSpec> = { ...sequenceSignature(model), chosen: { shape: ["C"] }, rejected: { shape: ["C"] } };
+  if (parts.ldAlpha !== null) signature["tokenWeights"] = { shape: ["C"] };
+  if (parts.prompt) signature["prompt"] = { shape: ["C"] };
   // A frozen head's mean is computed once (`storeHeadMean`) instead of in every run.
   if (metrics && headIsFrozen(model)) signature[HEAD_MEAN] = { shape: [model.config.hidden_size], role: "state" };
   return { ...signature, ...maskSignature(dropoutWidths) };
@@ -26,22 +33,36 @@ interface PairForward {
   /** Summed over the completion, shape [1], with gradient. */
   chosenLogps: tf.Tensor1D;
   rejectedLogps: tf.Tensor1D;
+  chosenNll: tf.Tensor1D;
+  /** WPO's, shape [1], without gradient; empty when not wanted. */
+  weights: TensorMap;
   /** Sums over scored tokens, for the logged means; shape [1], without gradient. */
   sums: TensorMap;
 }
 
-function pairForward(model: CausalLM, inputs: TensorMap, masks: TensorMap | undefined, headTrainable: boolean): PairForward {
+function pairForward(
+  model: CausalLM,
+  inputs: TensorMap,
+  masks: TensorMap | undefined,
+  parts: PairParts,
+  headTrainable: boolean,
+): PairForward {
   const { config } = model;
   const { weights, adapter } = model.tensors(inputs, masks);
   const { segments, parents, sources, targets, chosen, rejected } = inputs as Record<string, tf.Tensor1D>;
   const mask = blockMask(segments!, parents!);
   const hidden = qwen2Hidden(config, weights, inputs as never, maskedAttention(config, mask), { adapter });
   const scored = tf.gather(hidden, sources!) as tf.Tensor2D; // [C, D]
-  const head = headLogProbs(scored, targets!, model.base.head(weights, headTrainable));
+  const head = headLogProbs(scored, targets!, model.base.head(weights, headTrainable), { aligned: parts.weights });
   const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
+  // WPO, arXiv:2406.11827: exp of the mean of log p − log Σ p².
+  const weight = (side: tf.Tensor): tf.Tensor => tf.exp(tf.div(total(head.aligned!, side), tf.maximum(tf.sum(side), 1)));
+  const logps = parts.ldAlpha === null ? head.logps : tf.mul(head.logps, inputs["tokenWeights"]!);
   return {
-    chosenLogps: total(head.logps, chosen!),
-    rejectedLogps: total(head.logps, rejected!),
+    chosenLogps: total(logps, chosen!),
+    rejectedLogps: total(logps, rejected!),
+    chosenNll: tf.neg(total(head.logps, parts.prompt ? tf.add(chosen!, inputs["prompt"]!) : chosen!)),
+    weights: parts.weights ? { chosenWeights: weight(chosen!), rejectedWeights: weight(rejected!) } : {},
     sums: {
       entropy: total(head.entropy, tf.add(chosen!, rejected!)),
       correct: total(head.correct, chosen!),
@@ -57,64 +78,73 @@ export interface ScoringOptions {
   readonly metrics?: boolean;
   /** Modules that get a dropout mask, with the width of their input. */
   readonly dropoutWidths?: ReadonlyMap<string, number>;
+  /** What the loss needs; the log-probs of the completions by default. */
+  readonly parts?: PairParts;
 }
 
 /**
  * Log-probs and metric sums of a pair, without gradient.
- * Outputs: chosenLogps, rejectedLogps and, with metrics, entropy, correct, chosenLogits, rejectedLogits, each [1].
+ * Outputs: chosenLogps, rejectedLogps, chosenNll, with WPO chosenWeights and rejectedWeights, and with metrics entropy, correct,
+ * chosenLogits, rejectedLogits, each [1].
  */
 export function scoringProgram(
   engine: Engine,
   model: CausalLM,
-  { metrics = true, dropoutWidths = new Map() }: ScoringOptions = {},
+  { metrics = true, dropoutWidths = new Map(), parts = NO_PARTS }: ScoringOptions = {},
 ): Program {
   const score = (inputs: TensorMap): TensorMap => {
-    const { chosenLogps, rejectedLogps, sums } = pairForward(model, inputs, dropoutMasksOf(inputs, dropoutWidths), false);
-    return { chosenLogps, rejectedLogps, ...(metrics ? sums : {}) };
+    const masks = dropoutMasksOf(inputs, dropoutWidths);
+    const { chosenLogps, rejectedLogps, chosenNll, weights, sums } = pairForward(model, inputs, masks, parts, false);
+    return { chosenLogps, rejectedLogps, chosenNll, ...weights, ...(metrics ? sums : {}) };
   };
-  return engine.compile(score, pairSignature(model, dropoutWidths, metrics), { name: "score a pair" });
+  return engine.compile(score, pairSignature(model, dropoutWidths, parts, metrics), { name: "score a pair" });
 }
 
 /** How a pair's log-probs become the number to differentiate. */
 export type PairObjective =
-  /** The pair's own loss; needs the reference's log-probs. */
-  | { kind: "loss"; loss: DPOLossFunction; beta: number }
+  /** The pair's own loss, with the reference's log-probs if it needs them. */
+  | { kind: "loss"; loss: (logps: PairLogps) => tf.Tensor1D; reference: boolean }
   /** A linear function whose slopes are given: the second pass of a loss that couples the pairs of a batch. */
   | { kind: "slopes" };
+
+/** The numbers beside a pair that a loss is given, by the names of `PairLogps`. */
+export const COUNTS = ["chosenLengths", "rejectedLengths", "chosenTokens", "rejectedTokens", "nllTokens"] as const;
 
 /**
  * Forward and backward of one pair. The gradient, times `weight`, is added to the stored sums; `carry` 0 starts them anew.
  * Outputs as `scoringProgram`, and `loss` of the pair for kind "loss".
+ * @param parts what the loss needs of a pair
  * @param dropoutWidths modules that get a dropout mask, with the width of their input
  */
 export function gradientProgram(
   engine: Engine,
   model: CausalLM,
   objective: PairObjective,
+  parts: PairParts,
   dropoutWidths: ReadonlyMap<string, number>,
 ): Program {
   const sums = new GradientSums(model);
   const signature: Record<string, InputSpec> = {
-    ...pairSignature(model, dropoutWidths, true),
+    ...pairSignature(model, dropoutWidths, parts, true),
     ...sums.signature(),
     weight: { shape: [] },
   };
-  const scalars =
-    objective.kind === "loss"
-      ? ["referenceChosen", "referenceRejected", "chosenLengths", "rejectedLengths"]
-      : ["chosenSlope", "rejectedSlope"];
+  const references = objective.kind === "loss" && objective.reference ? ["referenceChosen", "referenceRejected"] : [];
+  const scalars = objective.kind === "loss" ? [...references, ...COUNTS] : ["chosenSlope", "rejectedSlope", "nllSlope"];
   for (const name of scalars) signature[name] = { shape: [1] };
 
   const step = (inputs: TensorMap): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { values, gradients } = valueAndGradients((current) => {
-      const pair = pairForward(model, { ...inputs, ...current }, masks, !headIsFrozen(model));
+      const pair = pairForward(model, { ...inputs, ...current }, masks, parts, !headIsFrozen(model));
       const objectiveValue = pairObjective(objective, pair, inputs);
       return {
         loss: tf.sum(tf.mul(objectiveValue, inputs["weight"]!)),
         pairLoss: objectiveValue,
         chosenLogps: pair.chosenLogps,
         rejectedLogps: pair.rejectedLogps,
+        chosenNll: pair.chosenNll,
+        ...pair.weights,
         ...pair.sums,
       };
     }, sums.variables(inputs));
@@ -129,18 +159,18 @@ export function gradientProgram(
 function pairObjective(objective: PairObjective, pair: PairForward, inputs: TensorMap): tf.Tensor1D {
   const given = inputs as Record<string, tf.Tensor1D>;
   if (objective.kind === "slopes") {
-    return tf.add(tf.mul(pair.chosenLogps, given["chosenSlope"]!), tf.mul(pair.rejectedLogps, given["rejectedSlope"]!));
+    const { chosenSlope, rejectedSlope, nllSlope } = given;
+    return tf.addN([tf.mul(pair.chosenLogps, chosenSlope!), tf.mul(pair.rejectedLogps, rejectedSlope!), tf.mul(pair.chosenNll, nllSlope!)]);
   }
-  const { referenceChosen, referenceRejected, chosenLengths, rejectedLengths } = given as Record<string, tf.Tensor1D>;
-  const logps = {
+  const { referenceChosen, referenceRejected } = given;
+  return objective.loss({
     policyChosen: pair.chosenLogps,
     policyRejected: pair.rejectedLogps,
+    chosenNll: pair.chosenNll,
+    ...(pair.weights as { chosenWeights?: tf.Tensor1D; rejectedWeights?: tf.Tensor1D }),
+    ...(Object.fromEntries(COUNTS.map((name) => [name, given[name]!])) as Record<(typeof COUNTS)[number], tf.Tensor1D>),
+    // A loss without a reference does not look at these.
     referenceChosen: referenceChosen!,
     referenceRejected: referenceRejected!,
-    chosenLengths: chosenLengths!,
-    rejectedLengths: rejectedLengths!,
-  };
-  const values = objective.loss(logps, { beta: objective.beta });
-  requireOneAPair(values, 1);
-  return values;
+  });
 }

@@ -5,7 +5,7 @@ import { type PreTrainedTokenizer, type TokenizedPair, tokenizePreferences } fro
 import { bucketOf, chooseBuckets } from "../sequence/buckets.js";
 import type { DPOOptions } from "../options/dpoConfig.js";
 import type { PreparedPair } from "./pairBatch.js";
-import { type Bucket, type PairLayout, layoutPair } from "../sequence/pairLayout.js";
+import { type Bucket, NO_PARTS, type PairLayout, type PairParts, layoutPair } from "../sequence/pairLayout.js";
 
 export interface PreparedData {
   readonly pairs: PreparedPair[];
@@ -15,6 +15,7 @@ export interface PreparedData {
 
 /**
  * @param vocabulary rows of the model's embedding @param name of the data set, for errors
+ * @param parts what the loss needs of a pair
  * @throws DataError for rows that break the contract, or when no row is left
  * @throws ConfigError `vocabulary` if the tokenizer makes ids that the model does not have
  */
@@ -22,19 +23,21 @@ export function preparePairs(
   dataset: Dataset,
   tokenizer: PreTrainedTokenizer,
   vocabulary: number,
-  options: DPOOptions,
+  options: Pick<DPOOptions, "max_length" | "truncation_mode" | "max_buckets">,
   name: string,
+  { prompt }: PairParts = NO_PARTS,
+  where = "DPOTrainer",
 ): PreparedData {
   const { max_length, truncation_mode, max_buckets } = options;
   const { pairs, dropped, warnings } = tokenizePreferences(preferenceExamples(dataset), tokenizer, { max_length, truncation_mode });
   if (pairs.length === 0) {
     const why =
       dropped.length === 0 ? "the data set is empty" : `all ${dropped.length} rows were dropped, the first because ${dropped[0]!.reason}`;
-    throw new DataError("no_rows", `DPOTrainer: ${name} needs at least one pair, but ${why}; check the filter and max_length`);
+    throw new DataError("no_rows", `${where}: ${name} needs at least one pair, but ${why}; check the filter and max_length`);
   }
-  const buckets = chooseBuckets(layoutsOf(pairs), max_buckets);
+  const buckets = chooseBuckets(layoutsOf(pairs, prompt), max_buckets);
   const prepared = pairs.map((pair) => {
-    const layout = layoutPair(pair);
+    const layout = layoutPair(pair, prompt);
     const origin = [pair.file, `row ${pair.row}`].filter((part) => part !== undefined).join(" ");
     const unknown = layout.ids.find((id) => id >= vocabulary);
     if (unknown !== undefined) {
@@ -43,24 +46,25 @@ export function preparePairs(
         `${origin}: token ids must be below the model's vocab_size ${vocabulary}, got ${unknown}; the tokenizer belongs to another model`,
       );
     }
-    return new LeanPair(pair, bucketOf(buckets, layout), origin);
+    return new LeanPair(pair, prompt, bucketOf(buckets, layout), origin);
   });
   return { pairs: prepared, warnings };
 }
 
-function* layoutsOf(pairs: readonly TokenizedPair[]): Generator<PairLayout> {
-  for (const pair of pairs) yield layoutPair(pair);
+function* layoutsOf(pairs: readonly TokenizedPair[], prompt: boolean): Generator<PairLayout> {
+  for (const pair of pairs) yield layoutPair(pair, prompt);
 }
 
 /** Keeps the ids only, a tenth of its layout. */
 class LeanPair implements PreparedPair {
   constructor(
     private readonly pair: TokenizedPair,
+    private readonly prompt: boolean,
     readonly bucket: Bucket,
     readonly origin: string,
   ) {}
 
   get layout(): PairLayout {
-    return layoutPair(this.pair);
+    return layoutPair(this.pair, this.prompt);
   }
 }

@@ -2,7 +2,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Engine } from "../../compile/index.js";
 import { ConfigError } from "../../errors.js";
+import { readSafetensors } from "../../model/safetensors.js";
+import { SafetensorsWriter } from "../../model/safetensorsWriter.js";
 import type { TrainingOptions } from "../options/trainingConfig.js";
 import { STATE_FILE, checkpointFolder, checkpointSteps } from "./checkpoints.js";
 import type { TrainingMethod } from "./method.js";
@@ -15,9 +18,12 @@ import type { TrainerState } from "./trainerState.js";
 const LOOP_FILE = "loop_state.json";
 /** Moments of the optimizer, by transformers' name where its format differs. */
 const OPTIMIZER_FILE = "optimizer.safetensors";
+/** What the method holds beside model and optimizer, where it holds something: TR-DPO's reference. */
+const METHOD_FILE = "method_state.safetensors";
 
 /** Puts optimizer and loop state into a checkpoint that is being written. */
-export async function writeResumeFiles(staging: string, run: TrainingRun): Promise<void> {
+export async function writeResumeFiles(staging: string, engine: Engine, method: TrainingMethod, run: TrainingRun): Promise<void> {
+  await writeMethodState(join(staging, METHOD_FILE), engine, method);
   await saveOptimizer(run.optimizer, join(staging, OPTIMIZER_FILE));
   await writeFile(join(staging, LOOP_FILE), `${JSON.stringify(run.save(), null, 2)}\n`);
 }
@@ -52,11 +58,13 @@ const FIXED = ["per_device_train_batch_size", "gradient_accumulation_steps", "se
  * Reads the state of a checkpoint.
  * @throws ConfigError `resume_from_checkpoint` if it cannot be resumed with these options
  */
-export function readState(folder: string, args: TrainingOptions, plan: RunPlan, where: string): TrainerState {
+export function readState(folder: string, args: TrainingOptions, plan: RunPlan, method: TrainingMethod): TrainerState {
+  const where = method.name;
   const refuse = (rule: string): never => {
     throw new ConfigError("resume_from_checkpoint", `${where}: cannot resume from ${folder}: ${rule}`);
   };
-  for (const file of [LOOP_FILE, OPTIMIZER_FILE]) {
+  const needed = [LOOP_FILE, OPTIMIZER_FILE, ...(method.stateTensors?.().length ? [METHOD_FILE] : [])];
+  for (const file of needed) {
     if (!existsSync(join(folder, file))) refuse(`it must hold ${file}, got none; it was saved with save_only_model, or by another program`);
   }
   const state = readJson(join(folder, STATE_FILE)) as unknown as TrainerState;
@@ -74,8 +82,25 @@ export function readState(folder: string, args: TrainingOptions, plan: RunPlan, 
 /** Puts the checkpoint's weights, optimizer and loop state in place of the fresh ones. */
 export async function restoreRun(folder: string, method: TrainingMethod, run: TrainingRun): Promise<void> {
   await method.model.restore(folder);
+  const extra = method.stateTensors?.() ?? [];
+  if (extra.length > 0) {
+    const engine = await method.model.load();
+    const { tensors } = readSafetensors(join(folder, METHOD_FILE));
+    for (const name of extra) await engine.load(name, tensors.get(name)!);
+  }
   await loadOptimizer(run.optimizer, join(folder, OPTIMIZER_FILE));
   run.restore(readJson(join(folder, LOOP_FILE)));
+}
+
+async function writeMethodState(file: string, engine: Engine, method: TrainingMethod): Promise<void> {
+  const names = method.stateTensors?.() ?? [];
+  if (names.length === 0) return;
+  const writer = await SafetensorsWriter.create(
+    file,
+    names.map((name) => ({ name, shape: engine.shapeOf(name), dtype: "F32" as const })),
+  );
+  for (const name of names) await writer.write(name, (await engine.fetch(name)).data as Float32Array);
+  await writer.close();
 }
 
 function readJson(file: string): Record<string, unknown> {

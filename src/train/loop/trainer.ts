@@ -116,7 +116,7 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
   async #run(checkpoint: string | undefined): Promise<TrainOutput> {
     const { state, args } = this;
     await requirePlace(this.#saved());
-    if (checkpoint !== undefined) Object.assign(state, readState(checkpoint, args, this.#plan, this.#method.name));
+    if (checkpoint !== undefined) Object.assign(state, readState(checkpoint, args, this.#plan, this.#method));
     const firstStep = state.global_step;
     const engine = await this.model.load(args);
     const started = performance.now();
@@ -168,9 +168,10 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
     const { state, args } = this;
     const folder = checkpointFolder(args.output_dir, state.global_step);
     if (state.best_global_step === state.global_step) state.best_model_checkpoint = folder;
-    await saveCheckpointFolder(this.#saved(), state, (staging) =>
-      args.save_only_model ? Promise.resolve() : writeResumeFiles(staging, run),
-    );
+    const engine = await this.model.load();
+    await saveCheckpointFolder(this.#saved(), state, async (staging) => {
+      if (!args.save_only_model) await writeResumeFiles(staging, engine, this.#method, run);
+    });
     this.#savedStep = state.global_step;
     await this.#callbacks.saved(state, folder);
   }
@@ -250,8 +251,9 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
   /** Frees the compute worker, with the weights of the model and of whatever else the method holds. */
   async dispose(): Promise<void> {
     this.#disposed = true;
-    await this.model.base.dispose();
+    // What the method holds may lie in the model's engine.
     await this.#method.dispose();
+    await this.model.base.dispose();
   }
 
   /** The weights that training made are gone after dispose; those of the files must not be taken for them. */

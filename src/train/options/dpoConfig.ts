@@ -1,22 +1,32 @@
-import type { Tensor1D } from "@tensorflow/tfjs";
-import { defineOptions } from "../../config/index.js";
-import type { CheckOptions, OptionInput, OptionValues } from "../../config/index.js";
+/** The options of a DPO run. */
+import { type CheckOptions, type OptionInput, type OptionValues, defineOptions, noteOnce } from "../../config/index.js";
 import { ConfigError } from "../../errors.js";
+import { PAIR_ENTRIES, PAIR_REMOVED } from "./pairEntries.js";
+import type { DPOLossFunction } from "./preferenceLoss.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
 
-const NOT_YET = "it is not implemented yet; remove it";
-const NO_PROMPT_LIMIT = "TRL dropped it too: only max_length cuts, and truncation_mode says which end is kept";
+const LOSS_NAMES = [
+  ...["sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired"],
+  ...["apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm"],
+] as const;
 
 /** Every option of `DPOConfig` and of the `preflab dpo` command. Names and defaults are those of TRL 1.13 / transformers 5.18. */
 export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
   loss_type: {
     type: "string",
     list: true,
-    choices: ["sigmoid", "hinge", "ipo"],
+    choices: LOSS_NAMES,
     default: ["sigmoid"],
     function: true,
-    help: "Preference loss; several are added with weight 1. In code also a function of the log-probs (see DPOLossFunction)",
+    help: "Preference loss; several are added, each times its loss_weights. In code also a function of the log-probs (see DPOLossFunction)",
+  },
+  loss_weights: {
+    type: "number",
+    list: true,
+    nullable: true,
+    default: null,
+    help: "Weights of the losses of loss_type, in their order; null for 1 each",
   },
   beta: {
     type: "number",
@@ -24,75 +34,66 @@ export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
     exclusiveMin: 0,
     help: "How strongly the policy is held to the reference; for ipo the regularisation tau. Higher stays closer",
   },
+  label_smoothing: {
+    type: "number",
+    default: 0,
+    min: 0,
+    exclusiveMax: 1,
+    help: "Share of preferences taken to be the wrong way round; used by robust (below 0.5), exo_pair (above 0), aot and aot_unpaired",
+  },
+  discopop_tau: { type: "number", default: 0.05, exclusiveMin: 0, help: "Temperature of discopop's blend of its two parts" },
+  f_divergence_type: {
+    type: "string",
+    choices: ["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"],
+    default: "reverse_kl",
+    help: "Divergence that holds the policy to the reference (f-DPO); others than reverse_kl for sigmoid, sigmoid_norm, hinge, ipo, exo_pair, robust, discopop and sft",
+  },
+  f_alpha_divergence_coef: { type: "number", default: 0.5, help: "Alpha of f_divergence_type alpha_divergence; 1 is reverse_kl" },
+  ld_alpha: {
+    type: "number",
+    default: null,
+    nullable: true,
+    min: 0,
+    max: 1,
+    help: "LD-DPO: weight of a completion's tokens beyond the length of the pair's shorter one; null for 1",
+  },
+  use_weighting: {
+    type: "boolean",
+    default: false,
+    help: "WPO: weigh each pair by how likely the policy is to write its completions; costs little more in the head. Not for aot and aot_unpaired",
+  },
+  sync_ref_model: {
+    type: "boolean",
+    default: false,
+    help: "TR-DPO: let the reference follow the policy every ref_model_sync_steps; it is a second copy of all weights, so not for LoRA",
+  },
+  ref_model_mixup_alpha: {
+    type: "number",
+    default: 0.6,
+    min: 0,
+    max: 1,
+    help: "Share of the policy in the new reference: alpha * policy + (1 - alpha) * reference",
+  },
+  ref_model_sync_steps: {
+    type: "integer",
+    default: 512,
+    min: 1,
+    unit: "optimizer steps",
+    help: "Steps between two moves of the reference",
+  },
   precompute_ref_log_probs: {
     type: "boolean",
     default: false,
     help: "Compute the reference log-probs of all rows and keep them in the cache for later runs; otherwise those of the rows that the run visits",
   },
-  disable_dropout: {
-    type: "boolean",
-    default: true,
-    help: "Switch off all dropout during training, as TRL does: a LoraConfig's lora_dropout then has no effect. Set false to train the adapter with dropout",
-  },
-
-  max_length: {
-    type: "integer",
-    default: 1024,
-    nullable: true,
-    min: 1,
-    unit: "tokens",
-    help: "Longest prompt + completion; null for no limit. Rows whose prompt alone fills it are dropped under keep_start",
-  },
-  truncation_mode: {
-    type: "string",
-    choices: ["keep_start", "keep_end"],
-    default: "keep_start",
-    help: "Which end of a row longer than max_length is kept",
-  },
-
+  ...PAIR_ENTRIES,
   ...TRAINING_ENTRIES,
   learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 1e-6 },
-
-  max_prompt_length: { removed: NO_PROMPT_LIMIT },
-  max_completion_length: { removed: NO_PROMPT_LIMIT },
-  max_target_length: { removed: NO_PROMPT_LIMIT },
-  tokenizer: { removed: "pass the tokenizer to DPOTrainer as processing_class" },
-  generate_during_eval: { removed: "TRL dropped it too: call model.generate after training" },
-  is_encoder_decoder: { removed: "TRL dropped it too: only decoder models are trained" },
-  label_pad_token_id: { removed: "TRL dropped it too: labels are masked, not padded with an id" },
-  padding_value: { removed: "TRL dropped it too: the tokenizer's padding token is used" },
-  dataset_num_proc: { removed: "rows are tokenised in one process" },
-  remove_unused_columns: { removed: "columns that the trainer does not know are never passed to the model" },
-
-  fp16: { refused: "training computes in float32; remove it" },
-  bf16: { refused: "training computes in float32; remove it" },
-  label_smoothing: { refused: NOT_YET },
-  loss_weights: { refused: NOT_YET },
-  f_divergence_type: { refused: NOT_YET },
-  f_alpha_divergence_coef: { refused: NOT_YET },
-  ld_alpha: { refused: NOT_YET },
-  use_weighting: { refused: NOT_YET },
-  discopop_tau: { refused: NOT_YET },
-  sync_ref_model: { refused: NOT_YET },
-  padding_free: { refused: "pairs are packed without padding between prompt and completions anyway; remove it" },
+  ...PAIR_REMOVED,
 });
 
 /** Names of the built-in preference losses. */
-export type DPOLossName = "sigmoid" | "hinge" | "ipo";
-
-/** What a loss may look at: one value a pair, all of shape [P]. Log-probs are in nats, summed over completion tokens. */
-export interface PairLogps {
-  policyChosen: Tensor1D;
-  policyRejected: Tensor1D;
-  referenceChosen: Tensor1D;
-  referenceRejected: Tensor1D;
-  /** Completion lengths in tokens. */
-  chosenLengths: Tensor1D;
-  rejectedLengths: Tensor1D;
-}
-
-/** A preference loss written with TensorFlow.js operations; its gradient comes from TensorFlow.js. @returns one loss a pair, shape [P] */
-export type DPOLossFunction = (logps: PairLogps, options: { beta: number }) => Tensor1D;
+export type DPOLossName = (typeof LOSS_NAMES)[number];
 
 type TableValues = OptionValues<(typeof DPO_OPTIONS)["entries"]>;
 type TableInput = OptionInput<(typeof DPO_OPTIONS)["entries"]>;
@@ -117,7 +118,15 @@ export interface DPOConfig extends DPOOptions {}
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
 export class DPOConfig extends TrainingConfig {
   constructor(options: DPOConfigInput = {}, check: Partial<CheckOptions> = {}) {
-    super(DPO_OPTIONS, options, { ...check, where: check.where ?? "DPOConfig" });
+    const where = check.where ?? "DPOConfig";
+    super(DPO_OPTIONS, options, { ...check, where });
+    rejectContradictions(this, where);
+    const unsmoothed = typeof this.loss_type === "function" ? [] : this.loss_type.filter((name) => !SMOOTHED.has(name));
+    if (this.label_smoothing > 0 && unsmoothed.length > 0) {
+      (check.onNote ?? noteOnce)(
+        `${where}: label_smoothing has no effect on loss_type ${unsmoothed.join(", ")}, as in TRL; ${[...SMOOTHED].join(", ")} use it`,
+      );
+    }
   }
 
   /** A copy with some options changed. */
@@ -137,4 +146,50 @@ export class DPOConfig extends TrainingConfig {
     }
     return new DPOConfig({ ...saved, ...changes });
   }
+}
+
+const SMOOTHED: ReadonlySet<DPOLossName> = new Set(["robust", "exo_pair", "aot", "aot_unpaired"]);
+const DIVERGING: ReadonlySet<DPOLossName> = new Set(["sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "discopop", "sft"]);
+/** They sort the batch, after which no weight belongs to a pair. */
+export const SORTING: ReadonlySet<DPOLossName> = new Set(["aot", "aot_unpaired"]);
+
+/** What TRL refuses, and options that would have no effect. */
+function rejectContradictions(values: DPOOptions, where: string): void {
+  const refuse = (rule: string): never => {
+    throw new ConfigError("option_conflict", `${where}: ${rule}`);
+  };
+  rejectLossContradictions(values, refuse);
+  const { sync_ref_model, ref_model_mixup_alpha, ref_model_sync_steps } = values;
+  if (sync_ref_model && values.precompute_ref_log_probs)
+    refuse("precompute_ref_log_probs needs a reference that stays, got sync_ref_model true; set one of them false");
+  if (!sync_ref_model && (ref_model_mixup_alpha !== 0.6 || ref_model_sync_steps !== 512))
+    refuse("ref_model_mixup_alpha and ref_model_sync_steps need sync_ref_model true, got false");
+}
+
+function rejectLossContradictions(values: DPOOptions, refuse: (rule: string) => never): void {
+  const { loss_type, loss_weights, label_smoothing, f_divergence_type, discopop_tau } = values;
+  const names = typeof loss_type === "function" ? [] : loss_type;
+  const count = typeof loss_type === "function" ? 1 : names.length;
+  if (loss_weights !== null && loss_weights.length !== count)
+    refuse(`loss_weights must have one weight for each of the ${count} losses of loss_type, got ${loss_weights.length}`);
+  if (names.includes("exo_pair") && label_smoothing === 0)
+    refuse("loss_type exo_pair needs a label_smoothing > 0, got 0; its paper uses 1e-3");
+  if (names.includes("robust") && label_smoothing >= 0.5)
+    refuse(`loss_type robust needs a label_smoothing < 0.5, got ${label_smoothing}; at one half the preferences say nothing`);
+  if (f_divergence_type !== "reverse_kl") {
+    if (typeof loss_type === "function")
+      refuse(`f_divergence_type "${f_divergence_type}" is for named losses, got a function as loss_type; apply the divergence inside it`);
+    const other = names.find((name) => !DIVERGING.has(name));
+    if (other !== undefined)
+      refuse(
+        `f_divergence_type "${f_divergence_type}" is for loss_type ${[...DIVERGING].join(", ")}, got ${other}; use reverse_kl with it`,
+      );
+  }
+  if (values.f_alpha_divergence_coef !== 0.5 && f_divergence_type !== "alpha_divergence")
+    refuse(`f_alpha_divergence_coef needs f_divergence_type "alpha_divergence", got "${f_divergence_type}"`);
+  if (discopop_tau !== 0.05 && typeof loss_type !== "function" && !names.includes("discopop"))
+    refuse(`discopop_tau needs loss_type discopop, got ${names.join(", ")}`);
+  const sorting = names.find((name) => SORTING.has(name));
+  if (values.use_weighting && sorting !== undefined)
+    refuse(`use_weighting weighs pair by pair, got loss_type ${sorting}, which sorts the batch; set it false or take another loss`);
 }

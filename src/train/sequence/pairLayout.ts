@@ -2,7 +2,7 @@
  * A preference pair as one sequence, `prompt | chosen | rejected`: the prompt is computed once, both completions continue
  * it and do not see each other, and positions restart after the prompt. Gradients equal those of two sequences.
  */
-import { type HostTensors, hostTensor, rotaryAngles } from "../../compile/index.js";
+import { type HostTensor, type HostTensors, hostTensor, rotaryAngles } from "../../compile/index.js";
 import type { Qwen2Config } from "../../model/index.js";
 import type { TokenizedPair } from "../../text/index.js";
 
@@ -19,10 +19,10 @@ export interface PairLayout {
   readonly segments: number[];
   /** The segment that a token's segment continues; −1 for none. */
   readonly parents: number[];
-  /** For each scored token, the index of the token whose hidden state predicts it. */
+  /** For each scored token, the index of the token whose hidden state predicts it: completions, then the chosen prompt if wanted. */
   readonly sources: number[];
   readonly targets: number[];
-  /** 1 where the scored token belongs to the rejected completion. */
+  /** For each scored token of a completion: 1 where it belongs to the rejected one. */
   readonly rejected: (0 | 1)[];
   readonly chosenLength: number;
   readonly rejectedLength: number;
@@ -30,7 +30,21 @@ export interface PairLayout {
   readonly attended: number;
 }
 
-export function layoutPair(pair: TokenizedPair): PairLayout {
+/** What a loss looks at beside the plain log-probs of a pair's completions. */
+export interface PairParts {
+  /** LD-DPO: the weight of tokens beyond the length of the shorter completion; null for 1 */
+  readonly ldAlpha: number | null;
+  /** WPO's weights */
+  readonly weights: boolean;
+  /** Whether the chosen prompt is scored too */
+  readonly prompt: boolean;
+}
+
+/** The log-probs of the completions and nothing else. */
+export const NO_PARTS: PairParts = { ldAlpha: null, weights: false, prompt: false };
+
+/** @param prompt whether the tokens of the chosen prompt are scored too */
+export function layoutPair(pair: TokenizedPair, prompt = false): PairLayout {
   const shared = pair.chosen_prompt_start === pair.rejected_prompt_start;
   const layout: PairLayout = {
     ids: [],
@@ -59,6 +73,12 @@ export function layoutPair(pair: TokenizedPair): PairLayout {
     const rejectedPrompt = pair.prompt_ids.slice(pair.rejected_prompt_start);
     append(layout, rejectedPrompt, 3, -1, 0);
     appendCompletion(layout, pair.rejected_ids, 2, 3, layout.ids.length - 1, rejectedPrompt.length, 1);
+  }
+  if (prompt) {
+    chosenPrompt.slice(1).forEach((id, i) => {
+      layout.sources.push(i);
+      layout.targets.push(id);
+    });
   }
   return layout;
 }
@@ -95,8 +115,31 @@ function appendCompletion(
 /** Padding sees and is seen by nothing that counts. */
 const PADDING_SEGMENT = 4;
 
+/** How many tokens of a pair have a log-prob. */
+interface ScoredTokens {
+  readonly chosen: number;
+  readonly rejected: number;
+  /** Of the chosen prompt. */
+  readonly prompt: number;
+}
+
+export function scoredTokens({ sources, rejected }: PairLayout): ScoredTokens {
+  const ofRejected = rejected.reduce<number>((count, side) => count + side, 0);
+  return { chosen: rejected.length - ofRejected, rejected: ofRejected, prompt: sources.length - rejected.length };
+}
+
+/** LD-DPO, arXiv:2409.06411: 1 for the first tokens of both completions, as many as the shorter has, and alpha for the rest. */
+function tokenWeights(layout: PairLayout, scored: number, alpha: number): Float32Array {
+  const tokens = scoredTokens(layout);
+  const shared = Math.min(tokens.chosen, tokens.rejected);
+  const weights = new Float32Array(scored);
+  const seen = [0, 0];
+  layout.rejected.forEach((side, i) => void (weights[i] = ++seen[side]! <= shared ? 1 : alpha));
+  return weights;
+}
+
 /** The layout as program inputs, padded to a bucket. */
-export function pairInputs(layout: PairLayout, bucket: Bucket, config: Qwen2Config): HostTensors {
+export function pairInputs(layout: PairLayout, bucket: Bucket, config: Qwen2Config, { ldAlpha, prompt } = NO_PARTS): HostTensors {
   const { tokens, scored } = bucket;
   const padded = (values: readonly number[], length: number, padding: number): Int32Array => {
     const array = new Int32Array(length).fill(padding);
@@ -110,7 +153,14 @@ export function pairInputs(layout: PairLayout, bucket: Bucket, config: Qwen2Conf
     return array;
   };
   const half = config.head_dim / 2;
+  const inputs: Record<string, HostTensor> = {};
+  if (ldAlpha !== null) inputs["tokenWeights"] = hostTensor(tokenWeights(layout, scored, ldAlpha), [scored]);
+  if (prompt) {
+    const mask = new Float32Array(scored).fill(1, layout.rejected.length, layout.sources.length);
+    inputs["prompt"] = hostTensor(mask, [scored]);
+  }
   return {
+    ...inputs,
     ids: hostTensor(padded(layout.ids, tokens, 0), [tokens]),
     cos: hostTensor(cos, [tokens, half]),
     sin: hostTensor(sin, [tokens, half]),

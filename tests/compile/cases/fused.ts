@@ -153,6 +153,19 @@ const heads: ContractCase[] = [
     ],
   }),
   contractCase({
+    name: "a weight of log p − log Σ p² inside the loss",
+    inputs: headInputs,
+    fn: ({ h, a, b, targets }) => {
+      const loss = (current: Record<string, tf.Tensor>) => {
+        const { h, a, b } = current as Record<"h" | "a" | "b", tf.Tensor2D>;
+        const { logps, aligned } = headLogProbs(h, targets, headOf(a, b, true), { aligned: true });
+        return { loss: tf.sum(tf.mul(logps, tf.exp(aligned!))), aligned: aligned! };
+      };
+      const { values, gradients } = valueAndGradients(loss, { h, a, b });
+      return { ...values, ...gradients };
+    },
+  }),
+  contractCase({
     name: "head log-probs of confident logits",
     inputs: {
       h: floats([
@@ -163,7 +176,7 @@ const heads: ContractCase[] = [
       b: normal([4, 3], 3),
       targets: ints([1, 5]),
     },
-    fn: ({ h, a, b, targets }) => ({ ...headLogProbs(h, targets, headOf(a, b, false)) }),
+    fn: ({ h, a, b, targets }) => ({ ...headLogProbs(h, targets, headOf(a, b, false), { aligned: true }) }),
     tolerance: 2e-5,
   }),
 ];

@@ -1,11 +1,12 @@
 /** Model parts and preference losses of the library itself. */
-import { type HostTensor, hostTensor, rotaryAngles, tf } from "../../../src/compile/index.js";
+import { type HostTensor, hostTensor, rotaryAngles, tf, valueAndGradients } from "../../../src/compile/index.js";
 import { mergedProjection } from "../../../src/model/merge.js";
 import { type AdaptedModule, adapterBiasName, adapterTensorName, magnitudeName } from "../../../src/model/adapterPlan.js";
 import { headLogits, maskedAttention, qwen2Hidden } from "../../../src/model/qwen2.js";
 import { parameterShapes, publishedConfig } from "../../../src/model/shapes.js";
 import { DPO_LOSSES } from "../../../src/train/dpo/losses.js";
-import type { PairLogps } from "../../../src/train/index.js";
+import { cpoLoss, orpoLoss } from "../../../src/train/dpo/policyLosses.js";
+import { CPOConfig, type DPOLossName, type PairLogps } from "../../../src/train/index.js";
 import { type ContractCase, contractCase, floats, ints, normal } from "../contractCase.js";
 
 /** The smallest Qwen2 with every part: two layers, grouped queries, an untied head. */
@@ -118,14 +119,63 @@ const pair = {
   referenceRejected: floats([-23, -30, -16]),
   chosenLengths: floats([10, 12, 5]),
   rejectedLengths: floats([11, 9, 8]),
+  chosenTokens: floats([10, 12, 4]),
+  rejectedTokens: floats([11, 9, 7]),
+  chosenNll: floats([20.5, 31, 12]),
+  nllTokens: floats([9, 9, 9]),
 };
-const losses: ContractCase[] = Object.entries(DPO_LOSSES).map(([name, loss]) =>
-  contractCase({
-    name: `DPO loss_type ${name}`,
-    inputs: pair,
-    fn: (inputs) => loss(inputs as unknown as PairLogps, { beta: 0.3 }),
-    gradientOf: ["policyChosen", "policyRejected"],
+/** Log-ratios of ±1e4 in all combinations, and log-probs of 0: what a run that went astray brings. */
+const extreme = {
+  ...pair,
+  policyChosen: floats([-1e4, -1e4, -1, 0]),
+  policyRejected: floats([-1, -1e4, -1e4, 0]),
+  referenceChosen: floats([-1, -1, -1e4, -1]),
+  referenceRejected: floats([-1e4, -1, -1, 0]),
+  chosenLengths: floats([1, 12, 5, 1]),
+  rejectedLengths: floats([11, 1, 8, 1]),
+  chosenTokens: floats([1, 12, 5, 1]),
+  rejectedTokens: floats([11, 1, 8, 1]),
+  chosenNll: floats([1e4, 1e4, 1, 0]),
+  nllTokens: floats([4.5, 4.5, 4.5, 4.5]),
+};
+type Loss = (logps: PairLogps) => tf.Tensor1D;
+
+const divergences = (["forward_kl", "js_divergence", "alpha_divergence"] as const).flatMap((f_divergence_type): [string, Loss][] =>
+  ["sigmoid", "ipo"].map((name) => [
+    `loss_type ${name}, ${f_divergence_type}`,
+    (logps) => DPO_LOSSES[name as DPOLossName](logps, { beta: 0.3, f_divergence_type }),
+  ]),
+);
+const cpo = (["sigmoid", "hinge", "ipo", "simpo"] as const).flatMap((loss_type): [string, Loss][] =>
+  [0, 0.25, -0.25].map((alpha) => {
+    const args = new CPOConfig({ loss_type, alpha, label_smoothing: loss_type === "hinge" || loss_type === "ipo" ? 0 : 0.1 });
+    return [`CPO ${loss_type}, alpha ${alpha}`, (logps) => cpoLoss(logps, args)];
   }),
 );
+const everyLoss: [string, Loss][] = [
+  ...Object.entries(DPO_LOSSES).map(([name, loss]): [string, Loss] => [
+    `DPO loss_type ${name}`,
+    (logps) => loss(logps, { beta: 0.3, label_smoothing: 0.1 }),
+  ]),
+  ...divergences,
+  ...cpo,
+  ["ORPO", (logps) => orpoLoss(logps, { beta: 0.3 })],
+];
+
+const losses: ContractCase[] = everyLoss.flatMap(([name, loss]) => {
+  const gradientOf = name.endsWith("sft") ? (["chosenNll"] as const) : (["policyChosen", "policyRejected"] as const);
+  return [
+    contractCase({ name, inputs: pair, fn: (inputs) => loss(inputs as unknown as PairLogps), gradientOf: [...gradientOf] }),
+    // Float32 has no central differences at 1e4: losses.test.ts says what these are.
+    contractCase({
+      name: `${name}, gradient at extreme log-ratios`,
+      inputs: extreme,
+      fn: ({ policyChosen, policyRejected, chosenNll, ...rest }) => {
+        const of = (current: Record<string, tf.Tensor>) => ({ loss: tf.sum(loss({ ...rest, ...current } as unknown as PairLogps)) });
+        return valueAndGradients(of, { policyChosen, policyRejected, chosenNll }).gradients;
+      },
+    }),
+  ];
+});
 
 export const preferenceCases: ContractCase[] = [...model, ...losses];

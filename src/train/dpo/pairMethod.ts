@@ -1,4 +1,4 @@
-/** Preference pairs in the training loop: reference first, then pair by pair through the gradient programs. */
+/** Preference pairs in the training loop, for DPO, CPO and ORPO: reference first, then pair by pair through the gradient programs. */
 import type { Engine } from "../../compile/index.js";
 import type { Dataset } from "../../data/index.js";
 import { ConfigError } from "../../errors.js";
@@ -9,49 +9,62 @@ import type { EvaluationResult, PrepareEvents, StepResult, StepRunner, TrainingM
 import { type BatchMetrics, MeanOfBatches } from "../loop/logWindow.js";
 import type { DiagnosisFacts } from "../diagnosis/finding.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
+import type { CPOConfig } from "../options/cpoConfig.js";
 import type { DPOConfig } from "../options/dpoConfig.js";
+import type { ORPOConfig } from "../options/orpoConfig.js";
 import { batchLoss, tryLoss } from "./batchLoss.js";
-import { isPairwise, lossFunction } from "./losses.js";
 import { MicroBatchRunner } from "./microBatch.js";
-import { type PreparedPair, batchMetrics, scorePairs } from "./pairBatch.js";
+import { type PreparedPair, type ReferenceLogps, scorePairs } from "./pairBatch.js";
 import { scoringProgram } from "./pairProgram.js";
 import { preparePairs } from "./preparedData.js";
-import { References } from "./references.js";
+import type { Preference } from "./preference.js";
+import type { ReferenceSource } from "./references.js";
 
-export interface DPOMethodInput {
+type PairConfig = DPOConfig | CPOConfig | ORPOConfig;
+
+export interface PairMethodInput {
+  /** "dpo", "cpo" or "orpo" */
+  readonly tag: string;
   readonly model: CausalLM;
   /** undefined: the policy as it is before the first step. */
   readonly reference: CausalLM | undefined;
   /** Whether the reference answers as the policy does before the first step. */
   readonly startsAtReference: boolean;
-  readonly args: DPOConfig;
+  readonly args: PairConfig;
+  readonly preference: Preference;
+  /** Where reference log-probs come from; undefined for a loss without a reference. */
+  readonly references: ReferenceSource | undefined;
   readonly tokenizer: PreTrainedTokenizer;
   readonly train: Dataset;
   readonly evalSets: Readonly<Record<string, Dataset>>;
 }
 
-export class DPOMethod implements TrainingMethod {
-  readonly name = "DPOTrainer";
-  readonly tag = "dpo";
+export class PairMethod implements TrainingMethod {
+  readonly name: string;
+  readonly tag: string;
   readonly model: CausalLM;
   readonly evalSets: readonly string[];
-  readonly #args: DPOConfig;
+  readonly #args: PairConfig;
+  readonly #preference: Preference;
   readonly #reference: CausalLM | undefined;
   readonly #startsAtReference: boolean;
   readonly #train: PreparedPair[];
   readonly #eval = new Map<string, PreparedPair[]>();
-  readonly #references: References;
+  readonly #references: ReferenceSource | undefined;
 
   /** Tokenises the data. @throws ConfigError, DataError */
-  constructor({ model, reference, startsAtReference, args, tokenizer, train, evalSets }: DPOMethodInput) {
+  constructor({ tag, model, reference, startsAtReference, args, preference, references, tokenizer, train, evalSets }: PairMethodInput) {
+    this.name = preference.trainer;
+    this.tag = tag;
     this.model = model;
     this.#args = args;
+    this.#preference = preference;
     this.#reference = reference;
     this.#startsAtReference = startsAtReference;
-    this.#references = new References(reference ?? model, args);
+    this.#references = references;
     const vocabulary = Math.min(model.config.vocab_size, reference?.config.vocab_size ?? Infinity);
     const prepare = (dataset: Dataset, name: string): PreparedPair[] => {
-      const { pairs, warnings } = preparePairs(dataset, tokenizer, vocabulary, args, name);
+      const { pairs, warnings } = preparePairs(dataset, tokenizer, vocabulary, args, name, preference.parts, this.name);
       warnings.forEach((warning) => console.log(`${this.name}: ${name}: ${warning}`));
       return pairs;
     };
@@ -65,7 +78,9 @@ export class DPOMethod implements TrainingMethod {
     return this.#train.length;
   }
 
-  get facts(): DiagnosisFacts {
+  get facts(): DiagnosisFacts | undefined {
+    // The rules speak of rewards against a reference.
+    if (this.tag !== "dpo") return undefined;
     const evalRows = [...this.#eval.values()].reduce((sum, pairs) => sum + pairs.length, 0);
     return {
       method: "dpo",
@@ -82,14 +97,18 @@ export class DPOMethod implements TrainingMethod {
   /** Reference log-probs for every pair that the run will meet. */
   async prepare(engine: Engine, rows: readonly number[], { onReference }: PrepareEvents): Promise<void> {
     const args = this.#args;
-    if (!isPairwise(args)) await tryLoss(lossFunction(args), args.beta, args.per_device_train_batch_size, engine);
-    const train = args.precompute_ref_log_probs ? this.#train : rows.map((row) => this.#train[row]!);
-    await this.#references.compute([...train, ...[...this.#eval.values()].flat()], onReference);
+    if (this.#preference.written) await tryLoss(this.#preference, args.per_device_train_batch_size, engine);
+    const train = "precompute_ref_log_probs" in args && args.precompute_ref_log_probs ? this.#train : rows.map((row) => this.#train[row]!);
+    await this.#references?.compute([...train, ...[...this.#eval.values()].flat()], onReference);
   }
 
   async begin(engine: Engine): Promise<StepRunner> {
-    const runner = await MicroBatchRunner.create(engine, this.model, this.#args);
-    return { run: (batches, random) => this.#step(runner, batches, random), dispose: () => runner.dispose() };
+    const runner = await MicroBatchRunner.create(engine, this.model, this.#args, this.#preference);
+    return {
+      run: (batches, random) => this.#step(runner, batches, random),
+      onStepEnd: async (step) => this.#references?.afterStep(step),
+      dispose: () => runner.dispose(),
+    };
   }
 
   /** Each micro-batch's mean counts alike, whatever its size, as TRL divides. */
@@ -98,19 +117,20 @@ export class DPOMethod implements TrainingMethod {
     let [loss, tokens] = [0, 0];
     for (const [index, batch] of batches.entries()) {
       const pairs = batch.map((row) => this.#train[row]!);
-      const references = this.#references.of(pairs);
+      const references = await this.#referencesOf(pairs);
       const result = await runner.run(pairs, references, { of: batches.length, index, random: random.fork(`batch ${index}`) });
       loss += result.loss / batches.length;
       tokens += pairs.reduce((sum, { layout }) => sum + layout.attended, 0);
-      metrics.push(batchMetrics(pairs, result.scores, references, this.#args.beta));
+      metrics.push(this.#preference.metrics(pairs, result.scores, references));
     }
     return { loss, metrics, tokens };
   }
 
   async evaluate(engine: Engine, set: string, trained: boolean): Promise<EvaluationResult> {
-    const { per_device_eval_batch_size: size, beta } = this.#args;
+    const { per_device_eval_batch_size: size } = this.#args;
+    const preference = this.#preference;
     const pairs = this.#eval.get(set)!;
-    if (!this.#references.has(pairs[0]!)) {
+    if (this.#references !== undefined && !this.#references.has(pairs[0]!)) {
       if (trained && this.#reference === undefined)
         throw new ConfigError(
           "eval_reference",
@@ -119,17 +139,17 @@ export class DPOMethod implements TrainingMethod {
       await this.#references.compute(pairs);
     }
     if (headIsFrozen(this.model)) await this.model.base.storeHeadMean();
-    const scoring = scoringProgram(engine, this.model);
+    const scoring = scoringProgram(engine, this.model, { parts: preference.parts });
     const means = new MeanOfBatches();
     let loss = 0;
     try {
       for (let begin = 0; begin < pairs.length; begin += size) {
         const batch = pairs.slice(begin, begin + size);
-        const references = this.#references.of(batch);
-        const scores = await scorePairs(scoring, batch, this.model.config);
-        const { loss: mean } = await batchLoss(lossFunction(this.#args), beta, batch, scores, references);
+        const references = await this.#referencesOf(batch);
+        const scores = await scorePairs(scoring, batch, this.model.config, preference.parts);
+        const { loss: mean } = await batchLoss(preference, batch, scores, references);
         loss += (mean * batch.length) / pairs.length;
-        means.add(batchMetrics(batch, scores, references, beta));
+        means.add(preference.metrics(batch, scores, references));
       }
     } finally {
       await scoring.dispose();
@@ -137,7 +157,16 @@ export class DPOMethod implements TrainingMethod {
     return { loss, metrics: means.take(), rows: pairs.length, batches: Math.ceil(pairs.length / size) };
   }
 
+  async #referencesOf(pairs: readonly PreparedPair[]): Promise<ReferenceLogps[]> {
+    return this.#references === undefined ? [] : this.#references.of(pairs);
+  }
+
+  stateTensors(): readonly string[] {
+    return this.#references?.storedNames() ?? [];
+  }
+
   async dispose(): Promise<void> {
+    await this.#references?.dispose();
     await this.#reference?.base.dispose();
   }
 }
