@@ -1,4 +1,4 @@
-/** Readers, data sets, and the preference contract: files → rows → `{prompt, chosen, rejected}`. */
+/** Readers, data sets, and the contracts: files → rows → preference, SFT and KTO examples. */
 export { load_dataset, type LoadDatasetOptions } from "./load.js";
 export type { RepositoryOptions, TransferListener, TransferProgress } from "./repository.js";
 export { Dataset } from "./dataset.js";
@@ -15,3 +15,16 @@ export {
   type PreferenceExample,
   type TextPreference,
 } from "./preference.js";
+export type { ConversationalCompletion, TextCompletion } from "./completion.js";
+export type { TemplateFields } from "./templateFields.js";
+export {
+  sftExample,
+  sftExamples,
+  type MessagesExample,
+  type PromptCompletionExample,
+  type SftExample,
+  type SftExampleOptions,
+  type SftKind,
+  type TextExample,
+} from "./sft.js";
+export { ktoExample, ktoExamples, unpairExamples, type KtoExample } from "./kto.js";

@@ -1,25 +1,21 @@
 import { isDeepStrictEqual } from "node:util";
-import { DataError, nearestName } from "../errors.js";
+import { DataError } from "../errors.js";
+import { checkCompletionEnds, checkPromptEnd, checkSameKind } from "./completion.js";
 import type { Dataset } from "./dataset.js";
 import { checkMessages, checkText, hasToolCalls, type Message } from "./messages.js";
-import { describeValue, isPlainObject, type Row, type RowOrigin } from "./row.js";
-
-interface PreferenceFields extends RowOrigin {
-  /** Tool descriptions for the chat template; conversational rows only. */
-  readonly tools?: readonly unknown[];
-  /** Further variables for the chat template, such as `{ enable_thinking: false }`; conversational rows only. */
-  readonly chat_template_kwargs?: Readonly<Record<string, unknown>>;
-}
+import { missingColumns } from "./missingColumns.js";
+import { describeValue, type Row, type RowOrigin } from "./row.js";
+import { TEMPLATE_COLUMNS, templateFields, type TemplateFields } from "./templateFields.js";
 
 /** A pair as plain text: `chosen` and `rejected` continue `prompt` as they stand (mind the space between). */
-export interface TextPreference extends PreferenceFields {
+export interface TextPreference extends TemplateFields {
   readonly prompt: string;
   readonly chosen: string;
   readonly rejected: string;
 }
 
 /** A pair as messages: both completions start and end with the assistant. */
-export interface ConversationalPreference extends PreferenceFields {
+export interface ConversationalPreference extends TemplateFields {
   readonly prompt: readonly Message[];
   readonly chosen: readonly Message[];
   readonly rejected: readonly Message[];
@@ -34,7 +30,7 @@ export function isConversational(example: PreferenceExample): example is Convers
 }
 
 /** Columns that preference rows are read from; others are ignored. */
-const COLUMNS = ["prompt", "chosen", "rejected", "tools", "chat_template_kwargs"] as const;
+const COLUMNS = ["prompt", "chosen", "rejected", ...TEMPLATE_COLUMNS] as const;
 
 /**
  * All rows of a data set as preference examples.
@@ -76,40 +72,24 @@ export function preferenceExample(row: Row, at: RowOrigin): PreferenceExample {
 function requireColumns(found: readonly string[], file: string | undefined, row?: number): void {
   const missing = ["chosen", "rejected"].filter((name) => !found.includes(name));
   if (missing.length === 0) return;
-  const spare = found.filter((name) => !(COLUMNS as readonly string[]).includes(name));
-  const renames = missing.flatMap((name) => {
-    const nearest = nearestName(name, spare);
-    return nearest === undefined ? [] : [`rename_column("${nearest}", "${name}")`];
-  });
-  const advice =
-    renames.length > 0 ? `did you mean dataset.${renames.join(".")}?` : "rename the columns with dataset.rename_column(from, to)";
-  throw new DataError(
-    "data_columns",
-    `preference rows need the columns chosen and rejected, and prompt unless both begin with it; got ${found.join(", ") || "no columns"} (missing: ${missing.join(", ")}); ${advice}`,
+  throw missingColumns(
+    "preference rows need the columns chosen and rejected, and prompt unless both begin with it",
+    missing,
+    found,
+    COLUMNS,
     { file, row },
   );
 }
 
-function textExample(row: Row, at: PreferenceFields): TextPreference {
+function textExample(row: Row, at: TemplateFields): TextPreference {
   const chosen = checkText(row["chosen"], "chosen", at);
-  const rejected = checkSameKind(row["rejected"], "rejected", at);
+  const rejected = checkSameKind(row["rejected"], "rejected", "chosen", at);
   const explicit =
-    "prompt" in row ? { prompt: checkSameKind(row["prompt"], "prompt", at), chosen, rejected } : splitTexts(chosen, rejected, at);
+    "prompt" in row ? { prompt: checkSameKind(row["prompt"], "prompt", "chosen", at), chosen, rejected } : splitTexts(chosen, rejected, at);
   if (explicit.chosen === "" && explicit.rejected === "") {
     throw new DataError("data_empty", "chosen and rejected must not both be empty, got empty text twice; drop the row", at);
   }
   return { ...explicit, ...at };
-}
-
-function checkSameKind(value: unknown, column: string, at: RowOrigin): string {
-  if (Array.isArray(value)) {
-    throw new DataError(
-      "data_type",
-      `${column} must be text like chosen, got a list of messages; write all of a row as text, or all as messages`,
-      at,
-    );
-  }
-  return checkText(value, column, at);
 }
 
 /** Longest common beginning, counted in code points as Python counts characters. */
@@ -132,7 +112,7 @@ function splitTexts(chosen: string, rejected: string, at: RowOrigin): { prompt: 
   return { prompt: chosen.slice(0, from), chosen: chosen.slice(from), rejected: rejected.slice(from) };
 }
 
-function conversationalExample(row: Row, at: PreferenceFields): ConversationalPreference {
+function conversationalExample(row: Row, at: TemplateFields): ConversationalPreference {
   const chosen = checkMessages(row["chosen"], "chosen", at);
   if (typeof row["rejected"] === "string") {
     throw new DataError(
@@ -153,15 +133,9 @@ function conversationalExample(row: Row, at: PreferenceFields): ConversationalPr
   const parts = implicit
     ? splitConversations(chosen, rejected, at)
     : { prompt: checkMessages(row["prompt"], "prompt", at), chosen, rejected };
-  if (parts.prompt.at(-1)!.role === "assistant") {
-    throw new DataError(
-      "data_role",
-      "prompt must end with the turn that is answered (user or tool), got assistant; move that turn into chosen and rejected",
-      at,
-    );
-  }
-  checkCompletion(parts.chosen, "chosen", at);
-  checkCompletion(parts.rejected, "rejected", at);
+  checkPromptEnd(parts.prompt, "chosen and rejected", at);
+  checkCompletionEnds(parts.chosen, "chosen", at);
+  checkCompletionEnds(parts.rejected, "rejected", at);
   if ([...parts.chosen, ...parts.rejected].every((message) => (message.content ?? "") === "" && !hasToolCalls(message))) {
     throw new DataError("data_empty", "chosen and rejected must not both be empty, got messages without content; drop the row", at);
   }
@@ -185,54 +159,4 @@ function splitConversations(
     );
   }
   return { prompt: chosen.slice(0, length), chosen: chosen.slice(length), rejected: rejected.slice(length) };
-}
-
-function checkCompletion(messages: readonly Message[], column: string, at: RowOrigin): void {
-  for (const [place, message] of [
-    ["start", messages[0]],
-    ["end", messages.at(-1)],
-  ] as const) {
-    if (message!.role !== "assistant") {
-      throw new DataError(
-        "data_role",
-        `${column} must ${place} with an assistant message, got ${message!.role}; put what comes before the answer into prompt`,
-        at,
-      );
-    }
-  }
-}
-
-/** `tools` and `chat_template_kwargs` may be JSON text, as data sets on the Hub store them. */
-function templateFields(row: Row, conversational: boolean, at: RowOrigin): Pick<PreferenceFields, "tools" | "chat_template_kwargs"> {
-  const tools = parseField(row, "tools", at);
-  const variables = parseField(row, "chat_template_kwargs", at);
-  if (tools !== undefined && !Array.isArray(tools))
-    throw new DataError("data_type", `tools must be a list of tool descriptions, got ${describeValue(tools)}`, at);
-  if (variables !== undefined && !isPlainObject(variables))
-    throw new DataError("data_type", `chat_template_kwargs must be an object, got ${describeValue(variables)}`, at);
-  if (!conversational && (tools !== undefined || variables !== undefined)) {
-    const name = tools !== undefined ? "tools" : "chat_template_kwargs";
-    throw new DataError(
-      "data_type",
-      `${name} needs a conversational row, because a text row has no chat template; write messages, or remove the column`,
-      at,
-    );
-  }
-  return { ...(tools === undefined ? {} : { tools }), ...(variables === undefined ? {} : { chat_template_kwargs: variables }) };
-}
-
-function parseField(row: Row, column: string, at: RowOrigin): unknown {
-  const value: unknown = row[column];
-  if (value === undefined || value === null) return undefined;
-  if (typeof value !== "string") return value;
-  try {
-    return JSON.parse(value) as unknown;
-  } catch (error) {
-    throw new DataError(
-      "data_malformed",
-      `${column} must be JSON, got ${JSON.stringify(value.slice(0, 60))}; ${(error as Error).message}`,
-      at,
-      { cause: error },
-    );
-  }
 }

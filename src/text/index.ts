@@ -1,4 +1,4 @@
-/** Text ↔ token ids: tokenizer, chat template, streaming, and preference examples as ids. */
+/** Text ↔ token ids: tokenizer, chat template, streaming, and preference, SFT and KTO examples as ids. */
 export { AutoTokenizer, PreTrainedTokenizer, type DecodeOptions, type EncodeOptions } from "./tokenizer.js";
 export type { ChatTemplateOptions } from "./chatTemplate.js";
 export { IncrementalDecoder, TextStreamer, type Streamer, type TextStreamerOptions } from "./streamer.js";
@@ -6,9 +6,10 @@ export {
   pairSequences,
   tokenizePreference,
   tokenizePreferences,
-  type DroppedRow,
-  type MaskedSequence,
   type PreferenceTokenOptions,
   type TokenizedPair,
   type TokenizedPreferences,
 } from "./preferenceTokens.js";
+export type { DroppedRow, MaskedSequence } from "./tokenRows.js";
+export { IGNORED_LABEL, tokenizeSft, type SftTokenOptions, type TokenizedText, type TokenizedTexts } from "./sftTokens.js";
+export { ktoSequences, tokenizeKto, type KtoTokenOptions, type TokenizedKto, type TokenizedKtoRows } from "./ktoTokens.js";

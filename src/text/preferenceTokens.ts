@@ -1,7 +1,20 @@
 import { isConversational, type PreferenceExample } from "../data/preference.js";
-import { describeOrigin, type RowOrigin } from "../data/row.js";
-import { ConfigError, DataError, ModelError } from "../errors.js";
+import type { RowOrigin } from "../data/row.js";
 import type { PreTrainedTokenizer } from "./tokenizer.js";
+import {
+  checkMaxLength,
+  checkTruncationMode,
+  closeText,
+  conversationIds,
+  isPrefix,
+  longPromptWarning,
+  mergedCompletion,
+  originOf,
+  requireEndToken,
+  tornWarning,
+  type DroppedRow,
+  type MaskedSequence,
+} from "./tokenRows.js";
 
 /** Options of `tokenizePreferences`. */
 export interface PreferenceTokenOptions {
@@ -30,11 +43,6 @@ export interface TokenizedPair extends RowOrigin {
   readonly prompt_is_prefix_of_rejected: boolean;
 }
 
-/** A row that has no place in training, and why. */
-export interface DroppedRow extends RowOrigin {
-  readonly reason: string;
-}
-
 /** What `tokenizePreferences` returns. */
 export interface TokenizedPreferences {
   /** Kept pairs, in the order of the rows. */
@@ -60,15 +68,8 @@ export function tokenizePreferences(
   options: PreferenceTokenOptions = {},
 ): TokenizedPreferences {
   const { max_length = 1024, truncation_mode = "keep_start" } = options;
-  if (max_length !== null && (!Number.isInteger(max_length) || max_length < 1)) {
-    throw new ConfigError("option_range", `tokenizePreferences: max_length must be an integer >= 1 or null, got ${String(max_length)}`);
-  }
-  if (truncation_mode !== "keep_start" && truncation_mode !== "keep_end") {
-    throw new ConfigError(
-      "option_range",
-      `tokenizePreferences: truncation_mode must be keep_start or keep_end, got ${String(truncation_mode)}`,
-    );
-  }
+  checkMaxLength("tokenizePreferences", max_length);
+  checkTruncationMode("tokenizePreferences", truncation_mode);
   const pairs: TokenizedPair[] = [];
   const dropped: DroppedRow[] = [];
   let cut = 0;
@@ -103,11 +104,7 @@ export function tokenizePreference(example: PreferenceExample, tokenizer: PreTra
   };
   for (const side of ["chosen", "rejected"] as const) {
     if (pair[`${side}_ids`].length > 0) continue;
-    throw new DataError(
-      "data_empty",
-      `${side} must have tokens after the prompt's ${prompt.length}, got none: prompt and ${side} merge into fewer tokens; move the cut between them (a space belongs to the completion)`,
-      originOf(example),
-    );
+    throw mergedCompletion(side, prompt.length, example);
   }
   return pair;
 }
@@ -121,38 +118,20 @@ export function pairSequences(pair: TokenizedPair): { chosen: MaskedSequence; re
   return { chosen: sequence(pair.chosen_prompt_start, pair.chosen_ids), rejected: sequence(pair.rejected_prompt_start, pair.rejected_ids) };
 }
 
-/** Ids of one sequence and which of them are scored; both of one length. */
-export interface MaskedSequence {
-  readonly input_ids: number[];
-  readonly completion_mask: number[];
-}
-
 function sideIds(example: PreferenceExample, tokenizer: PreTrainedTokenizer): { prompt: number[]; chosen: number[]; rejected: number[] } {
   if (!isConversational(example)) {
-    const eos = tokenizer.eos_token;
-    if (eos === null)
-      throw new ModelError(
-        "eos_token_missing",
-        `${tokenizer.name_or_path}: plain-text rows need an end token, got a tokenizer without eos_token; set tokenizer.eos_token`,
-      );
-    const close = (completion: string): string => (completion.endsWith(eos) ? completion : completion + eos);
+    const eos = requireEndToken(tokenizer);
     return {
       prompt: tokenizer.encode(example.prompt),
-      chosen: tokenizer.encode(example.prompt + close(example.chosen)),
-      rejected: tokenizer.encode(example.prompt + close(example.rejected)),
+      chosen: tokenizer.encode(example.prompt + closeText(example.chosen, eos)),
+      rejected: tokenizer.encode(example.prompt + closeText(example.rejected, eos)),
     };
   }
-  const { tools, chat_template_kwargs } = example;
-  try {
-    return {
-      prompt: tokenizer.apply_chat_template(example.prompt, { tools, chat_template_kwargs, add_generation_prompt: true }),
-      chosen: tokenizer.apply_chat_template([...example.prompt, ...example.chosen], { tools, chat_template_kwargs }),
-      rejected: tokenizer.apply_chat_template([...example.prompt, ...example.rejected], { tools, chat_template_kwargs }),
-    };
-  } catch (error) {
-    if (!(error instanceof ModelError) || error.code !== "chat_template_failed") throw error;
-    throw new DataError("data_template", error.message, originOf(example), { cause: error });
-  }
+  return {
+    prompt: conversationIds(example.prompt, example, tokenizer, true),
+    chosen: conversationIds([...example.prompt, ...example.chosen], example, tokenizer),
+    rejected: conversationIds([...example.prompt, ...example.rejected], example, tokenizer),
+  };
 }
 
 function truncatePair(pair: TokenizedPair, maxLength: number, mode: "keep_start" | "keep_end"): TokenizedPair {
@@ -181,34 +160,11 @@ function describeProblems(
   cut: number,
   maxLength: number | null,
 ): string[] {
-  const warnings: string[] = [];
-  if (dropped.length > 0) {
-    warnings.push(
-      `${dropped.length} of ${pairs.length + dropped.length} rows are dropped because their prompt alone reaches max_length ${maxLength} (${listOrigins(dropped)}); raise max_length to keep them`,
-    );
-  }
+  const warnings = longPromptWarning(dropped, pairs.length + dropped.length, maxLength);
   if (cut > 0)
     warnings.push(`${cut} of ${pairs.length} pairs are cut to max_length ${maxLength}; raise max_length to train on whole answers`);
   const torn = pairs.filter((pair) => !pair.prompt_is_prefix_of_chosen || !pair.prompt_is_prefix_of_rejected);
-  if (torn.length > 0) {
-    warnings.push(
-      `in ${torn.length} of ${pairs.length} pairs the prompt's tokens do not begin the tokens of prompt + completion, so tokens at the seam are lost (${listOrigins(torn)}); end prompts without a space or half a word`,
-    );
-  }
-  return warnings;
-}
-
-function listOrigins(origins: readonly RowOrigin[]): string {
-  const shown = origins.slice(0, 5).map(describeOrigin).join(", ");
-  return origins.length > 5 ? `${shown} and ${origins.length - 5} more` : shown;
-}
-
-function originOf(example: RowOrigin): RowOrigin {
-  return example.file === undefined ? { row: example.row } : { file: example.file, row: example.row };
-}
-
-function isPrefix(prefix: readonly number[], ids: readonly number[]): boolean {
-  return prefix.length <= ids.length && prefix.every((id, i) => ids[i] === id);
+  return [...warnings, ...tornWarning(torn, pairs.length, "pairs")];
 }
 
 function longestSide(pair: TokenizedPair): number {

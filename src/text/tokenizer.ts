@@ -117,9 +117,13 @@ export class PreTrainedTokenizer {
   /** A conversation as ids, or with `tokenize: false` as text.
    *  @throws ModelError `chat_template_missing`, `chat_template_failed`; ConfigError for an unknown option */
   apply_chat_template(messages: readonly Message[], options: ChatTemplateOptions = {}): number[] | string {
-    const template = chooseTemplate(this.#files.templates, options, this.name_or_path);
-    const text = renderTemplate(template, messages, options, this.special_tokens_map);
+    const text = renderTemplate(this.get_chat_template(options), messages, options, this.special_tokens_map);
     return options.tokenize === false ? text : this.encode(text, { add_special_tokens: false });
+  }
+
+  /** The chat template that `apply_chat_template` uses with these options. @throws ModelError `chat_template_missing` */
+  get_chat_template(options: Pick<ChatTemplateOptions, "chat_template" | "tools"> = {}): string {
+    return chooseTemplate(this.#files.templates, options, this.name_or_path);
   }
 
   /** The default chat template (Jinja), or null. May be set. */
@@ -189,6 +193,19 @@ export class PreTrainedTokenizer {
   /** Whether texts of parts join to the text of the whole, so that a stream may forget what it has shown (byte-level decoders). */
   get decodesByParts(): boolean {
     return this.#files.tokenizer.decoder?.type === "ByteLevel";
+  }
+
+  /** How many bytes of text each id stands for; their sum is that of `decode(ids)`.
+   *  @throws ModelError `tokenizer_unsupported` for tokenizers that are not byte-level */
+  byteLengths(ids: readonly number[]): number[] {
+    if (!this.decodesByParts)
+      throw new ModelError(
+        "tokenizer_unsupported",
+        `${this.name_or_path}: the places of tokens in their text need a byte-level tokenizer, got decoder ${this.#files.tokenizer.decoder?.type ?? "none"}`,
+      );
+    const added = new Map(this.#addedTokens.map((token) => [token.id, Buffer.byteLength(token.content)]));
+    // Each character of the byte-level alphabet is one byte.
+    return ids.map((id) => added.get(id) ?? this.convert_ids_to_tokens(id)?.length ?? 0);
   }
 
   /** Writes tokenizer.json (unchanged), tokenizer_config.json and the chat templates, each atomically; Python's transformers loads it. */
