@@ -13,3 +13,12 @@ export {
 export type { DroppedRow, MaskedSequence } from "./tokenRows.js";
 export { IGNORED_LABEL, tokenizeSft, type SftTokenOptions, type TokenizedText, type TokenizedTexts } from "./sftTokens.js";
 export { ktoSequences, tokenizeKto, type KtoTokenOptions, type TokenizedKto, type TokenizedKtoRows } from "./ktoTokens.js";
+export {
+  PACKING_STRATEGIES,
+  packRows,
+  type PackedRow,
+  type PackedRows,
+  type PackedSegment,
+  type PackingOptions,
+  type PackingStrategy,
+} from "./packing.js";
