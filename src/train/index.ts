@@ -1,4 +1,4 @@
-/** Preference training. */
+/** Training: DPO and SFT. */
 export {
   DPO_OPTIONS,
   DPOConfig,
@@ -8,6 +8,8 @@ export {
   type PairLogps,
 } from "./options/dpoConfig.js";
 export { DPOTrainer, type DPOTrainerOptions } from "./dpo/dpoTrainer.js";
+export { SFT_OPTIONS, SFTConfig, type SFTConfigInput, type SFTLossName } from "./options/sftConfig.js";
+export { SFTTrainer, type FormattingFunction, type SFTTrainerOptions } from "./sft/sftTrainer.js";
 export { Trainer, type TrainOptions, type TrainOutput } from "./loop/trainer.js";
 export { EarlyStoppingCallback } from "./loop/earlyStopping.js";
 export { DPO_LOSSES } from "./dpo/losses.js";

@@ -1,7 +1,7 @@
 /** Rows → texts that are ready to run, packed if wanted. */
 import { type Dataset, sftExamples } from "../../data/index.js";
-import { ConfigError, DataError } from "../../errors.js";
 import { describeOrigin } from "../../data/row.js";
+import { ConfigError, DataError } from "../../errors.js";
 import { type PreTrainedTokenizer, type TokenizedText, packRows, tokenizeSft } from "../../text/index.js";
 import type { SFTOptions } from "../options/sftConfig.js";
 import { bucketOf, chooseBuckets } from "../sequence/buckets.js";
@@ -58,7 +58,10 @@ export function prepareTexts(
   const empty = packed.sequences.length - texts.length;
   if (texts.length === 0) {
     const why = dropped.length === 0 ? "none has a token to predict" : `all were dropped, the first because ${dropped[0]!.reason}`;
-    throw new DataError("no_rows", `SFTTrainer: ${name} needs at least one row, but of ${dataset.length} ${why}; check the rows and max_length`);
+    throw new DataError(
+      "no_rows",
+      `SFTTrainer: ${name} needs at least one row, but of ${dataset.length} ${why}; check the rows and max_length`,
+    );
   }
   const told = [...warnings, ...packed.warnings];
   if (empty > 0)
@@ -80,11 +83,16 @@ function packSequences(
 ): { sequences: Sequence[]; warnings: string[] } {
   const how = { max_length: max_length!, packing_strategy };
   const packed = packRows(rows, how);
-  const sequences = packed.rows.map(({ input_ids, labels, segments, sources }) => ({
+  // Packed a second time with the row's number in place of each id, the tokens tell whose they are.
+  const owners = packRows(
+    rows.map(({ input_ids, labels }, row) => ({ input_ids: input_ids.map(() => row), labels })),
+    how,
+  );
+  const sequences = packed.rows.map(({ input_ids, labels, segments }, i) => ({
     ids: input_ids,
     labels,
     lengths: segments.map(({ length }) => length),
-    origin: sources.map((row) => describeOrigin(rows[row]!)).join(" + "),
+    origin: [...new Set(owners.rows[i]!.input_ids)].map((row) => describeOrigin(rows[row]!)).join(" + "),
   }));
   return { sequences, warnings: packed.warnings };
 }
