@@ -6,7 +6,7 @@ import type { Bucket } from "./pairLayout.js";
 import { type SequenceLayout, sequenceInputs } from "./sequenceInputs.js";
 
 /**
- * @param ids all tokens @param labels for each token itself: not −100 where it is learnt
+ * @param ids all tokens @param labels for each token itself: what is to be predicted there, or −100
  * @param lengths of the segments one after the other: each sees only itself, its positions count from 0, and its first token is
  *   not predicted, since nothing stands before it
  */
@@ -20,7 +20,7 @@ export function layoutText(ids: readonly number[], labels: readonly number[], le
       const at = positions.length;
       if (i > 0 && labels[at] !== IGNORED_LABEL) {
         sources.push(at - 1);
-        targets.push(ids[at]!);
+        targets.push(labels[at]!);
       }
       positions.push(i);
       segments.push(segment);

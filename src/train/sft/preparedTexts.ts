@@ -98,7 +98,7 @@ function packSequences(
 }
 
 function requireKnownIds(row: TokenizedText, vocabulary: number): void {
-  const unknown = row.input_ids.find((id) => id >= vocabulary);
+  const unknown = [...row.input_ids, ...row.labels].find((id) => id >= vocabulary);
   if (unknown === undefined) return;
   throw new ConfigError(
     "vocabulary",
