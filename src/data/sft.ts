@@ -118,8 +118,8 @@ function layoutOfColumns(found: readonly string[], field: string, at: { file: st
 }
 
 function describeLayout(layout: Layout, field: string): string {
-  if (layout === "tokens") return "input_ids";
-  return layout === "prompt_completion" ? "prompt and completion" : layout === "text" ? `text in ${field}` : "messages";
+  if (layout === "tokens") return KIND_NAMES.tokens;
+  return layout === "prompt_completion" ? "prompt and completion" : layout === "text" ? `text (column ${field})` : "messages";
 }
 
 function mixedKinds(kind: string, first: string, at: RowOrigin, firstAt: RowOrigin): DataError {

@@ -82,7 +82,7 @@ function comparedTurns(
     if (!through.startsWith(opened) || !text.startsWith(through)) {
       throw new DataError(
         "data_template",
-        `assistant_only_loss: the chat template must render the first ${i + 1} messages as the beginning of all ${messages.length}, with the generation prompt before the assistant's turn, and it does not; ${ADVICE}`,
+        `assistant_only_loss: the chat template must render the messages up to assistant's turn ${i} as the beginning of all ${messages.length}, with the generation prompt before that turn, and it does not; ${i === 0 ? "begin the conversation with a user's turn, or " : ""}${ADVICE}`,
         originOf(fields),
       );
     }

@@ -85,6 +85,16 @@ describe("tokenizer", () => {
     expect(() => tokenizer.decode([-1])).toThrow(expect.objectContaining({ code: "tokenizer_input" }));
   });
 
+  it("tells how many bytes each id stands for, special tokens and parts of characters included", () => {
+    const text = "Tea 🍵 في<|im_end|>\n";
+    const ids = tokenizer.encode(text);
+    const bytes = tokenizer.byteLengths(ids);
+    expect(bytes).toHaveLength(ids.length);
+    expect(bytes.reduce((sum, length) => sum + length)).toBe(Buffer.byteLength(text));
+    expect(bytes.at(-2)).toBe("<|im_end|>".length);
+    expect(tokenizer.byteLengths([735])).toEqual([0]);
+  });
+
   it("refuses what is not well-formed text", () => {
     expect(() => tokenizer.encode(["a"] as unknown as string)).toThrow(
       "encode: the input must be text, got a list (use apply_chat_template for messages)",
@@ -267,6 +277,11 @@ describe("save_pretrained", () => {
     expect(again.apply_chat_template([], { tokenize: false })).toBe("D");
     expect(again.apply_chat_template([], { tokenize: false, tools: [{ name: "f" }] })).toBe("T");
     expect(again.apply_chat_template([], { tokenize: false, tools: [{ name: "f" }], chat_template: "default" })).toBe("D");
+    expect([again.get_chat_template(), again.get_chat_template({ tools: [] }), again.get_chat_template({ chat_template: "X" })]).toEqual([
+      "D",
+      "T",
+      "X",
+    ]);
   });
 
   it("leaves the old file whole when writing fails", async () => {
