@@ -204,6 +204,9 @@ describe("a run", () => {
     const output_dir = newFolder();
     await run(output_dir, {});
     const resumed = await run(output_dir, { resume_from_checkpoint: join(output_dir, "checkpoint-2") });
+    await expect(run(output_dir, { packing: false, resume_from_checkpoint: join(output_dir, "checkpoint-2") })).rejects.toThrow(
+      /^SFTTrainer: cannot resume from .*checkpoint-2: packing must be as in the run it belongs to, true, got false/,
+    );
     expect(resumed.log.length).toBe(4);
     expect(JSON.stringify(resumed.log)).toBe(JSON.stringify(whole.log));
     for (const [name, values] of whole.tensors)

@@ -101,7 +101,7 @@ export const SFT_OPTIONS = defineOptions("Training options (SFTConfig)", {
 
   fp16: { refused: "training computes in float32; remove it" },
   bf16: { refused: "training computes in float32; remove it" },
-  activation_offloading: { refused: "activations of one row at a time stay in memory; with long rows set gradient_checkpointing" },
+  activation_offloading: { refused: "only one row's activations are in memory at a time; lower max_length if they are too large" },
 });
 
 /** Names of the losses of a token. */
