@@ -135,7 +135,7 @@ async function main(): Promise<void> {
       scored += tokens;
       const norm = await optimizer.gradientNorm();
       if (!Number.isFinite(norm)) throw new Error(`step ${step}: the gradient is not finite`);
-      await optimizer.step(schedule(step), Math.min(1, 1 / (norm + 1e-6)));
+      await optimizer.step(schedule.rate(step), Math.min(1, 1 / (norm + 1e-6)));
       if (step % 50 === 0)
         console.log(
           `step ${step}/${total}: loss ${(loss / (scored || tokens)).toFixed(3)}, ${((performance.now() - started) / 1000).toFixed(0)} s`,

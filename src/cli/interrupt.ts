@@ -1,27 +1,30 @@
-/** What ctrl-C did. */
+/** What ctrl-C or a polite kill did. */
 export interface Interrupt {
-  readonly happened: boolean;
-  /** Gives ctrl-C its usual meaning back. */
+  /** As shells count a process that a signal ended: 130 or 143; undefined when there was none. */
+  readonly exitCode: number | undefined;
+  /** Gives the signals their usual meaning back. */
   release(): void;
 }
 
-/** Exit code of a process that ctrl-C ended, as shells count it. */
-export const EXIT_INTERRUPTED = 130;
+/** Exit codes by signal. */
+const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+type Signal = keyof typeof EXIT_CODES;
 
-/** The first ctrl-C calls `stop`, which lets the work under way end well; the second ends the process at once. */
+/** The first SIGINT or SIGTERM calls `stop`, which lets the work under way end well; the second ends the process at once. */
 export function onInterrupt(stop: () => void, message: string): Interrupt {
-  let happened = false;
-  const handle = (): void => {
-    if (happened) process.exit(EXIT_INTERRUPTED);
-    happened = true;
+  let exitCode: number | undefined;
+  const handle = (signal: Signal): void => {
+    if (exitCode !== undefined) process.exit(EXIT_CODES[signal]);
+    exitCode = EXIT_CODES[signal];
     console.error(message);
     stop();
   };
-  process.on("SIGINT", handle);
+  const signals = Object.keys(EXIT_CODES) as Signal[];
+  for (const signal of signals) process.on(signal, handle);
   return {
-    get happened() {
-      return happened;
+    get exitCode() {
+      return exitCode;
     },
-    release: () => void process.off("SIGINT", handle),
+    release: () => signals.forEach((signal) => process.off(signal, handle)),
   };
 }

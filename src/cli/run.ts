@@ -1,7 +1,7 @@
 import { defineOptions } from "../config/index.js";
 import { ConfigError } from "../errors.js";
 import { type Command, readCommandLine } from "./command.js";
-import { EXIT_INTERRUPTED, onInterrupt } from "./interrupt.js";
+import { onInterrupt } from "./interrupt.js";
 
 const RUN_OPTIONS = defineOptions("Options", {
   parameter: {
@@ -51,7 +51,7 @@ export const run: Command = {
         console.log(
           `${outcome}: ${result.executed} code cells in ${result.seconds.toFixed(1)} s${written.length === 0 ? "" : `; see ${written.join(" and ")}`}`,
         );
-        if (interrupt.happened) return EXIT_INTERRUPTED;
+        if (interrupt.exitCode !== undefined) return interrupt.exitCode;
         return result.ok ? 0 : 1;
       } finally {
         interrupt.release();

@@ -12,7 +12,8 @@ export interface ParsedFlags {
 /**
  * Reads a command line against one or more tables, the way Python's argparse and HfArgumentParser do:
  * `--name value`, `--name=value`, `--a-name` for `--a_name`; booleans `--flag`, `--flag false`, `--no_flag`; lists take every word up
- * to the next flag, and split at commas; `null` or `none` for an option that may be null; `--` ends the flags; the last of two wins.
+ * to the next flag, and split at commas; an object is one word of JSON; `null` or `none` for an option that may be null; `--` ends the
+ * flags; the last of two wins.
  * Texts are turned into the option's type here; ranges and choices are checked by the table afterwards.
  * @param options `prefix` is not used: messages name the flag as the user typed it
  * @throws ConfigError for an unknown flag, a missing or ill-typed value
@@ -33,9 +34,10 @@ export function parseFlags(tables: readonly OptionTable[], argv: readonly string
     const { flag, inline } = splitFlag(word);
     const { name, spec, negated } = findOption(tables, flag, options);
     if (spec === undefined) {
-      // A removed option: its note is told by the table, its values are skipped.
-      values[name] = inline ?? true;
-      while (inline === undefined && i < argv.length && !isFlag(argv[i]!)) i++;
+      // Not offered: the table tells why, unless the value asks for nothing.
+      const words = inline === undefined ? [] : [inline];
+      while (inline === undefined && i < argv.length && !isFlag(argv[i]!)) words.push(argv[i++]!);
+      values[name] = negated ? false : plainValue(words);
       continue;
     }
     if (negated && inline !== undefined) {
@@ -55,6 +57,16 @@ export function parseFlags(tables: readonly OptionTable[], argv: readonly string
 /** `-1` and `-1e-3` are numbers, `-` is a word, everything else that starts with a dash is a flag. */
 function isFlag(word: string): boolean {
   return word.length > 1 && word.startsWith("-") && !/^-\.?\d/.test(word);
+}
+
+/** The value of a flag without a type, as YAML would read it. */
+function plainValue(words: readonly string[]): unknown {
+  if (words.length === 0) return true;
+  if (words.length > 1) return [...words];
+  const [word] = words as [string];
+  if (/^(null|none)$/i.test(word)) return null;
+  if (/^(true|false)$/i.test(word)) return word.toLowerCase() === "true";
+  return readNumber(word) ?? word;
 }
 
 function splitFlag(word: string): { flag: string; inline: string | undefined } {
@@ -82,15 +94,14 @@ function findOption(
       const name = table.canonicalName(candidate);
       if (name !== undefined) return { name, spec: table.specs.get(name)!, negated: false };
       const entry = Object.hasOwn(table.entries, candidate) ? table.entries[candidate] : undefined;
-      if (entry !== undefined && "removed" in entry) return { name: candidate, spec: undefined, negated: false };
-      if (entry !== undefined && "refused" in entry) {
-        throw new ConfigError("option_refused", `${options.where}: ${flag} is not offered; ${entry.refused}`);
-      }
+      if (entry !== undefined) return { name: candidate, spec: undefined, negated: false };
     }
     if (underscored.startsWith("no_")) {
       const name = table.canonicalName(underscored.slice(3));
       const spec = name === undefined ? undefined : table.specs.get(name);
       if (spec?.type === "boolean") return { name: name!, spec, negated: true };
+      if (spec === undefined && Object.hasOwn(table.entries, underscored.slice(3)))
+        return { name: underscored.slice(3), spec: undefined, negated: true };
     }
   }
   throw unknownOption(underscored, allNames(tables), { where: options.where, prefix: "--" }, flag);
@@ -132,7 +143,7 @@ function readValue(spec: OptionSpec, flag: string, words: readonly string[], opt
 
 function readWord(spec: OptionSpec, flag: string, word: string, options: CheckOptions): unknown {
   if (spec.type === "string") return word;
-  const value = spec.type === "boolean" ? readBoolean(word) : readNumber(word);
+  const value = spec.type === "boolean" ? readBoolean(word) : spec.type === "json" ? readObject(word) : readNumber(word);
   if (value !== undefined) return value;
   const advice = spec.required ? "" : `; the default is ${describeValue(spec.default ?? null)}`;
   throw new ConfigError("option_type", `${options.where}: ${flag} must be ${describeRule(spec)}, got ${describeValue(word)}${advice}`);
@@ -143,6 +154,15 @@ function readBoolean(word: string): boolean | undefined {
   if (["true", "yes", "1"].includes(text)) return true;
   if (["false", "no", "0"].includes(text)) return false;
   return undefined;
+}
+
+function readObject(word: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(word);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function readNumber(word: string): number | undefined {

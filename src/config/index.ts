@@ -1,5 +1,14 @@
 export { defineOptions, noteOnce, OptionTable, unknownOption } from "./optionTable.js";
-export type { CheckOptions, OptionEntries, OptionInput, OptionName, OptionSpec, OptionValues } from "./optionTable.js";
+export type {
+  CheckOptions,
+  JsonObject,
+  JsonValue,
+  OptionEntries,
+  OptionInput,
+  OptionName,
+  OptionSpec,
+  OptionValues,
+} from "./optionTable.js";
 export { describeRule, describeValue } from "./optionValue.js";
 export { parseFlags } from "./flags.js";
 export type { ParsedFlags } from "./flags.js";

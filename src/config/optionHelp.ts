@@ -46,7 +46,7 @@ function plainDefault(value: unknown): string {
 
 function placeholder(spec: OptionSpec): string {
   if (spec.placeholder !== undefined) return spec.list && !spec.repeat ? `${spec.placeholder} …` : spec.placeholder;
-  const names = { number: "NUMBER", integer: "N", boolean: "[true|false]", string: "TEXT", pair: "NAME VALUE" };
+  const names = { number: "NUMBER", integer: "N", boolean: "[true|false]", string: "TEXT", pair: "NAME VALUE", json: "JSON" };
   const single = spec.type === "string" && spec.choices !== undefined ? "NAME" : names[spec.type];
   return spec.list && !spec.repeat ? `${single} …` : single;
 }

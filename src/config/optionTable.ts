@@ -48,6 +48,22 @@ export interface StringOption extends OptionBase {
   type: "string";
   default?: string | null | readonly string[];
   choices?: readonly string[];
+  /** Values that people will try but that are not offered: each is an error with its reason. */
+  refusedChoices?: Readonly<Record<string, string>>;
+}
+
+/** What JSON can hold. */
+export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject;
+export interface JsonObject {
+  [name: string]: JsonValue;
+}
+
+/** An object of names and values: as it is in code and files, JSON text on the command line. */
+export interface JsonOption extends OptionBase {
+  type: "json";
+  default?: Readonly<JsonObject> | null;
+  /** A list would be split at commas. */
+  list?: never;
 }
 
 /** NAME VALUE pairs, for flags that repeat: `-p NAME VALUE`. Always a list. */
@@ -56,7 +72,7 @@ export interface PairOption extends OptionBase {
   default: readonly (readonly [string, string])[];
 }
 
-export type OptionSpec = (NumberOption | BooleanOption | StringOption | PairOption) & {
+export type OptionSpec = (NumberOption | BooleanOption | StringOption | PairOption | JsonOption) & {
   /** One-letter flag, without the dash. */
   short?: string;
   /** The flag takes one value each time it is given: `--prompt A --prompt B`. Without it a list takes all values that follow. */
@@ -65,14 +81,18 @@ export type OptionSpec = (NumberOption | BooleanOption | StringOption | PairOpti
   placeholder?: string;
 };
 
-/** A name that used to be an option: it is accepted, has no effect, and its note is told once. */
+/** A name that used to be an option, or means nothing here: it is accepted, has no effect, and its note is told once. */
 export interface RemovedOption {
   removed: string;
+  /** Values that ask for nothing, so there is nothing to tell; default null and false. */
+  off?: readonly unknown[];
 }
 
 /** A name that people will try but that is not offered: an error with this reason. */
 export interface RefusedOption {
   refused: string;
+  /** Values that ask for nothing and are accepted; default null and false. */
+  off?: readonly unknown[];
 }
 
 export type OptionEntry = OptionSpec | RemovedOption | RefusedOption;
@@ -87,7 +107,9 @@ type Single<S> = S extends { choices: readonly (infer C)[] }
       ? boolean
       : S extends { type: "pair" }
         ? [string, string]
-        : string;
+        : S extends { type: "json" }
+          ? JsonObject
+          : string;
 type Whole<S> = S extends { list: true } | { type: "pair" } ? Single<S>[] : Single<S>;
 type WithNull<S, V> = S extends { nullable: true } ? V | null : V;
 type WithFunction<S, V> = S extends { function: true } ? V | AnyFunction : V;
@@ -159,7 +181,7 @@ export class OptionTable<const T extends OptionEntries = OptionEntries> {
       if (value === undefined) continue;
       const name = this.canonicalName(given);
       if (name === undefined) {
-        this.#explainUnknown(given, options);
+        this.#explainUnknown(given, value, options);
         continue;
       }
       if (name in values) {
@@ -197,9 +219,10 @@ export class OptionTable<const T extends OptionEntries = OptionEntries> {
   }
 
   /** Throws for an unknown or refused name; tells the note of a removed one. */
-  #explainUnknown(given: string, options: CheckOptions): void {
+  #explainUnknown(given: string, value: unknown, options: CheckOptions): void {
     const prefix = options.prefix ?? "";
     const entry = Object.hasOwn(this.entries, given) ? this.entries[given] : undefined;
+    if (entry !== undefined && !isSpec(entry) && isOff(entry, value)) return;
     if (entry !== undefined && "removed" in entry) {
       (options.onNote ?? noteOnce)(`${options.where}: ${prefix}${given} has no effect; ${entry.removed}`);
       return;
@@ -221,6 +244,11 @@ export function unknownOption(given: string, known: readonly string[], options: 
 
 export function isSpec(entry: OptionEntry): entry is OptionSpec {
   return "type" in entry;
+}
+
+/** Whether a value of an option that is not offered asks for nothing. */
+function isOff({ off = [null, false] }: RemovedOption | RefusedOption, value: unknown): boolean {
+  return off.some((nothing) => JSON.stringify(nothing) === JSON.stringify(value));
 }
 
 function defaultOf(spec: OptionSpec): unknown {

@@ -1,5 +1,5 @@
 import { ConfigError } from "../errors.js";
-import type { CheckOptions, OptionSpec } from "./optionTable.js";
+import type { CheckOptions, JsonValue, OptionSpec } from "./optionTable.js";
 
 /** Checks one value against its option and returns it, a list option always as a fresh array.
  *  @throws ConfigError `where: name must be RULE, got VALUE; the default is …` */
@@ -12,7 +12,7 @@ export function requireOptionValue(name: string, spec: OptionSpec, value: unknow
   }
   if (!spec.list) {
     requireSingle(name, spec, value, options);
-    return value;
+    return spec.type === "json" ? structuredClone(value) : value;
   }
   const values: readonly unknown[] = Array.isArray(value) ? value : [value];
   const mayBeEmpty = Array.isArray(spec.default) && spec.default.length === 0;
@@ -27,6 +27,7 @@ export function describeRule(spec: OptionSpec): string {
   if (spec.type === "boolean") return "true or false";
   if (spec.type === "string") return spec.choices === undefined ? "a string" : `one of ${spec.choices.join(", ")}`;
   if (spec.type === "pair") return "NAME VALUE";
+  if (spec.type === "json") return "a JSON object";
   const range = describeRange(spec);
   return [spec.type === "integer" ? "an integer" : "a number", range].filter((part) => part !== "").join(" ");
 }
@@ -43,8 +44,9 @@ export function describeValue(value: unknown): string {
 }
 
 function requireSingle(name: string, spec: OptionSpec, value: unknown, options: CheckOptions): void {
-  const type = spec.type === "integer" ? "number" : spec.type;
-  if (typeof value !== type) throw broken("option_type", name, describeRule(spec), value, spec, options);
+  const type = { integer: "number", json: "object" }[spec.type as string] ?? spec.type;
+  if (typeof value !== type || (spec.type === "json" && !isJsonObject(value)))
+    throw broken("option_type", name, describeRule(spec), value, spec, options);
   if (spec.type === "number" || spec.type === "integer") {
     const number = value as number;
     if (!Number.isFinite(number) || (spec.type === "integer" && !Number.isSafeInteger(number))) {
@@ -56,6 +58,13 @@ function requireSingle(name: string, spec: OptionSpec, value: unknown, options: 
       (spec.max === undefined || number <= spec.max) &&
       (spec.exclusiveMax === undefined || number < spec.exclusiveMax);
     if (!inRange) throw broken("option_range", name, describeRange(spec), value, spec, options);
+  }
+  if (spec.type === "string" && Object.hasOwn(spec.refusedChoices ?? {}, value as string)) {
+    const reason = spec.refusedChoices![value as string]!;
+    throw new ConfigError(
+      "option_refused",
+      `${options.where}: ${options.prefix ?? ""}${name} ${describeValue(value)} is not offered; ${reason}`,
+    );
   }
   if (spec.type === "string" && spec.choices !== undefined && !spec.choices.includes(value as string)) {
     throw broken("option_choice", name, describeRule(spec), value, spec, options);
@@ -87,4 +96,21 @@ function broken(code: string, name: string, rule: string, value: unknown, spec: 
 
 function isPair(value: unknown): value is [string, string] {
   return Array.isArray(value) && value.length === 2 && value.every((part) => typeof part === "string");
+}
+
+function isJsonObject(value: unknown): boolean {
+  return isPlainObject(value) && isJson(value);
+}
+
+function isJson(value: unknown): value is JsonValue {
+  if (value === null || typeof value === "string" || typeof value === "boolean") return true;
+  if (typeof value === "number") return Number.isFinite(value);
+  if (Array.isArray(value)) return value.every(isJson);
+  return isPlainObject(value) && Object.values(value).every(isJson);
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }

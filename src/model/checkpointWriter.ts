@@ -1,13 +1,13 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { FLOAT_DTYPE_BYTES, type FloatDtype } from "../compile/fileTensors.js";
+import type { FloatDtype } from "../compile/fileTensors.js";
 import { ModelError } from "../errors.js";
 import { writeFolder } from "./atomicFolder.js";
 import { WEIGHTS_FILE, WEIGHTS_INDEX_FILE } from "./checkpoint.js";
 import { configJson, type ConfigDtype, type Qwen2Config } from "./config.js";
 import type { GenerationConfig } from "./generationConfig.js";
 import { formatPythonJson } from "./pythonJson.js";
-import { SafetensorsWriter, type TensorPlan } from "./safetensorsWriter.js";
+import { SafetensorsWriter, type TensorPlan, plannedBytes } from "./safetensorsWriter.js";
 import { parameterShapes } from "./shapes.js";
 
 export interface SaveCheckpointOptions {
@@ -71,7 +71,7 @@ function planShards(plans: readonly TensorPlan[], maxShardBytes: number): Map<st
   let current: TensorPlan[] = [];
   let bytes = 0;
   for (const plan of [...plans].sort((a, b) => compareNames(a.name, b.name))) {
-    const size = tensorBytes(plan);
+    const size = plannedBytes(plan);
     if (size > maxShardBytes) {
       shards.push([plan]);
       continue;
@@ -132,7 +132,7 @@ function shardIndex(shards: ReadonlyMap<string, readonly TensorPlan[]>): {
     for (const plan of plans) {
       weight_map[plan.name] = file;
       total_parameters += tensorLength(plan);
-      total_size += tensorBytes(plan);
+      total_size += plannedBytes(plan);
     }
   }
   return { metadata: { total_parameters, total_size }, weight_map };
@@ -140,8 +140,4 @@ function shardIndex(shards: ReadonlyMap<string, readonly TensorPlan[]>): {
 
 function tensorLength(plan: TensorPlan): number {
   return plan.shape.reduce((product, size) => product * size, 1);
-}
-
-function tensorBytes(plan: TensorPlan): number {
-  return tensorLength(plan) * FLOAT_DTYPE_BYTES[plan.dtype];
 }

@@ -4,7 +4,7 @@
  *
  * T tokens, D hidden, F feed-forward, H heads, K key/value heads, hd head size, V vocabulary.
  */
-import { type TensorMap, groupedQueryAttention, rmsNorm, rotary, swiglu, tf } from "../compile/index.js";
+import { type TensorMap, groupedQueryAttention, recomputed, rmsNorm, rotary, swiglu, tf } from "../compile/index.js";
 import { baseWeight } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
 import { type Adapter, adapted } from "./lora.js";
@@ -26,6 +26,8 @@ export interface ForwardOptions {
   readonly adapter?: Adapter;
   /** Added to the embeddings, shape [T, D]: NEFTune's noise in training. */
   readonly noise?: tf.Tensor2D | undefined;
+  /** Gradient checkpointing: names of the weights that want gradients. Each layer then keeps its input alone for the backward pass. */
+  readonly recompute?: ReadonlySet<string> | undefined;
   /** Called with the embeddings, then with every layer's output (the last one normalised), as transformers' `hidden_states`. */
   readonly onHidden?: (hidden: tf.Tensor2D) => void;
 }
@@ -53,25 +55,52 @@ export function qwen2Hidden(
   if (options.noise !== undefined) x = tf.add(x, options.noise);
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     options.onHidden?.(x);
-    const prefix = `model.layers.${layer}.`;
-    const norm = (input: tf.Tensor2D, name: string): tf.Tensor2D =>
-      rmsNorm(input, weight(`${prefix}${name}.weight`) as tf.Tensor1D, config.rms_norm_eps);
-    const project = (input: tf.Tensor2D, name: ProjectionName): tf.Tensor2D =>
-      linear(weights, `${prefix}${PROJECTIONS[name]}`, input, options.adapter);
-
-    const attended = norm(x, "input_layernorm");
-    const q = rotary(project(attended, "q_proj"), sequence.cos, sequence.sin);
-    const k = rotary(project(attended, "k_proj"), sequence.cos, sequence.sin);
-    const v = project(attended, "v_proj");
-    x = tf.add(x, project(attend(layer, q, k, v), "o_proj"));
-
-    const fed = norm(x, "post_attention_layernorm");
-    const activated = swiglu(project(fed, "gate_proj"), project(fed, "up_proj")); // [T, F]
-    x = tf.add(x, project(activated, "down_proj"));
+    const run = (input: tf.Tensor2D, changed: TensorMap): tf.Tensor2D => {
+      const adapter = options.adapter && { ...options.adapter, weights: { ...options.adapter.weights, ...changed } };
+      return decoderLayer(config, { ...weights, ...changed }, sequence, attend, layer, input, adapter);
+    };
+    if (options.recompute === undefined) {
+      x = run(x, {});
+      continue;
+    }
+    const all: TensorMap = { ...weights, ...options.adapter?.weights };
+    const names = [...options.recompute].filter((name) => name.includes(`layers.${layer}.`));
+    x = recomputed(
+      (input, tensors) => run(input, Object.fromEntries(names.map((name, i) => [name, tensors[i]!]))),
+      x,
+      names.map((name) => all[name]!),
+    );
   }
   const normalised = rmsNorm(x, weight("model.norm.weight") as tf.Tensor1D, config.rms_norm_eps);
   options.onHidden?.(normalised);
   return normalised;
+}
+
+/** One layer: attention and feed-forward, each added to its input. @param x shape [T, D] */
+function decoderLayer(
+  config: Qwen2Config,
+  weights: TensorMap,
+  sequence: Sequence,
+  attend: Attend,
+  layer: number,
+  x: tf.Tensor2D,
+  adapter: Adapter | undefined,
+): tf.Tensor2D {
+  const prefix = `model.layers.${layer}.`;
+  const norm = (input: tf.Tensor2D, name: string): tf.Tensor2D =>
+    rmsNorm(input, weights[`${prefix}${name}.weight`] as tf.Tensor1D, config.rms_norm_eps);
+  const project = (input: tf.Tensor2D, name: ProjectionName): tf.Tensor2D =>
+    linear(weights, `${prefix}${PROJECTIONS[name]}`, input, adapter);
+
+  const attended = norm(x, "input_layernorm");
+  const q = rotary(project(attended, "q_proj"), sequence.cos, sequence.sin);
+  const k = rotary(project(attended, "k_proj"), sequence.cos, sequence.sin);
+  const v = project(attended, "v_proj");
+  const between = tf.add<tf.Tensor2D>(x, project(attend(layer, q, k, v), "o_proj"));
+
+  const fed = norm(between, "post_attention_layernorm");
+  const activated = swiglu(project(fed, "gate_proj"), project(fed, "up_proj")); // [T, F]
+  return tf.add(between, project(activated, "down_proj"));
 }
 
 /** `x Wᵀ + b`, with the adapter's low-rank part where it has one. */

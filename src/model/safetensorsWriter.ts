@@ -7,8 +7,14 @@ import { alignmentRank } from "./safetensors.js";
 export interface TensorPlan {
   readonly name: string;
   readonly shape: readonly number[];
-  /** The format on disk; values are given as float32 and rounded, ties to even. */
-  readonly dtype: FloatDtype;
+  /** The format on disk. For floats values are given as float32 and rounded, ties to even; for U8 as bytes. */
+  readonly dtype: FloatDtype | "U8";
+}
+
+/** Bytes of a tensor in its file. */
+export function plannedBytes({ shape, dtype }: TensorPlan): number {
+  const length = shape.reduce((product, size) => product * size, 1);
+  return length * (dtype === "U8" ? 1 : FLOAT_DTYPE_BYTES[dtype]);
 }
 
 interface PlannedTensor extends TensorPlan {
@@ -55,8 +61,9 @@ export class SafetensorsWriter {
     return writer;
   }
 
-  /** Writes one tensor's values, row-major. @throws ModelError `tensor_unknown` for a name not planned or written before, `tensor_size`, `float16_overflow` */
-  async write(name: string, values: Float32Array): Promise<void> {
+  /** Writes one tensor's values, row-major: bytes for U8, else float32.
+   *  @throws ModelError `tensor_unknown` for a name not planned or written before, `tensor_size`, `tensor_dtype`, `float16_overflow` */
+  async write(name: string, values: Float32Array | Uint8Array): Promise<void> {
     const tensor = this.#pending.get(name);
     if (tensor === undefined) {
       throw new ModelError(
@@ -70,7 +77,16 @@ export class SafetensorsWriter {
         `${this.file}: ${name} [${tensor.shape.join(", ")}] must have ${tensor.length} numbers, got ${values.length}; check the shape`,
       );
     }
-    if (tensor.dtype === "F32") await this.#put(bytesOf(values), tensor.offset);
+    const isBytes = values instanceof Uint8Array;
+    if (isBytes !== (tensor.dtype === "U8")) {
+      const [wanted, got] = isBytes ? ["float32", "bytes"] : ["bytes", "float32"];
+      throw new ModelError(
+        "tensor_dtype",
+        `${this.file}: ${name} is planned as ${tensor.dtype} and must be given as ${wanted}, got ${got}`,
+      );
+    }
+    if (isBytes) await this.#put(values, tensor.offset);
+    else if (tensor.dtype === "F32") await this.#put(bytesOf(values), tensor.offset);
     else await this.#putRounded(tensor, values);
     this.#pending.delete(name);
   }
@@ -145,7 +161,7 @@ function layOut(
     }
     const length = plan.shape.reduce((product, size) => product * size, 1);
     const begin = end;
-    end += length * FLOAT_DTYPE_BYTES[plan.dtype];
+    end += plannedBytes(plan);
     json[plan.name] = { dtype: plan.dtype, shape: plan.shape, data_offsets: [begin, end] };
     relative.set(plan.name, { ...plan, offset: begin, length });
   }

@@ -146,8 +146,11 @@ describe("preflab dpo", () => {
     expect(await run("one")).toEqual(await run("two"));
   });
 
-  test("ctrl-C: a whole checkpoint of the last step, exit code 130", async () => {
-    const output = join(folder, "interrupted");
+  test.each([
+    ["ctrl-C", "SIGINT", 130],
+    ["a polite kill", "SIGTERM", 143],
+  ] as const)("%s: a whole checkpoint of the last step, exit code by the signal", async (_name, signal, code) => {
+    const output = join(folder, `interrupted-${signal}`);
     let sent = false;
     const result = await preflab(
       ["dpo", ...INPUT, "--max_steps", "100000", "--logging_steps", "1", "--save_strategy", "no", "--output_dir", output],
@@ -155,11 +158,11 @@ describe("preflab dpo", () => {
         onOutput: (stdout, child) => {
           if (sent || !stdout.includes("step 2/")) return;
           sent = true;
-          child.kill("SIGINT");
+          child.kill(signal);
         },
       },
     );
-    expect(result).toMatchObject({ code: 130, signal: null });
+    expect(result).toMatchObject({ code, signal: null });
     expect(result.stderr).toBe("Stopping after this step and saving a checkpoint; ctrl-C again ends at once.\n");
     const [checkpoint, ...others] = readdirSync(output).filter((name) => name.startsWith("checkpoint-"));
     expect(others).toEqual([]);

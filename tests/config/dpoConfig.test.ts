@@ -1,5 +1,6 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import * as tf from "@tensorflow/tfjs";
+import type { JsonObject } from "../../src/config/index.js";
 import { ConfigError } from "../../src/errors.js";
 import { DPOConfig, DPO_OPTIONS } from "../../src/train/options/dpoConfig.js";
 import type { DPOLossFunction, DPOLossName } from "../../src/train/options/dpoConfig.js";
@@ -31,6 +32,9 @@ describe("DPOConfig", () => {
       max_length: 1024,
       truncation_mode: "keep_start",
       lr_scheduler_type: "linear",
+      lr_scheduler_kwargs: null,
+      optim: "adamw_torch_fused",
+      optim_args: null,
       warmup_steps: 0,
       weight_decay: 0,
       adam_beta1: 0.9,
@@ -66,7 +70,9 @@ describe("DPOConfig", () => {
     expectTypeOf(config.beta).toEqualTypeOf<number>();
     expectTypeOf(config.max_length).toEqualTypeOf<number | null>();
     expectTypeOf(config.shuffle_dataset).toEqualTypeOf<boolean>();
-    expectTypeOf(config.lr_scheduler_type).toEqualTypeOf<"linear" | "cosine" | "constant" | "constant_with_warmup">();
+    expectTypeOf(config.lr_scheduler_type).toExtend<string>();
+    expectTypeOf<"greedy">().toExtend<typeof config.lr_scheduler_type>();
+    expectTypeOf(config.lr_scheduler_kwargs).toEqualTypeOf<JsonObject | null>();
     expectTypeOf(config.loss_type).toEqualTypeOf<DPOLossName[] | DPOLossFunction>();
     expect(config.beta).toBe(0.3);
     expect(config.loss_type).toEqual(["ipo"]);
@@ -81,6 +87,34 @@ describe("DPOConfig", () => {
       "option_type",
       "DPOConfig: per_device_train_batch_size must be an integer >= 1, got 1.5; the default is 8",
     ],
+    [
+      { optim: "lomo" },
+      "option_refused",
+      'DPOConfig: optim "lomo" is not offered; it is not implemented; for less memory use adamw_8bit, or train a LoRA adapter',
+    ],
+    [
+      { optim: "adam" },
+      "option_choice",
+      'DPOConfig: optim must be one of adamw_torch_fused, adamw_torch, adamw_8bit, adamw_bnb_8bit, paged_adamw_32bit, paged_adamw_8bit, sgd, got "adam"; the default is "adamw_torch_fused"',
+    ],
+    [
+      { optim_args: "momentum=0.9" },
+      "option_unknown",
+      'DPOConfig: optim_args of "adamw_torch_fused" must be known to it, got momentum; known: none',
+    ],
+    [
+      { optim: "sgd", optim_args: "momentom=0.9" },
+      "option_unknown",
+      'DPOConfig: optim_args of "sgd" must be known to it, got momentom; known: momentum, dampening, nesterov',
+    ],
+    [{ optim: "sgd", optim_args: "momentum" }, "option_type", 'DPOConfig: optim_args must be NAME=VALUE,NAME=VALUE, got "momentum"'],
+    [{ optim: "sgd", optim_args: "momentum=-1" }, "option_type", 'DPOConfig: optim_args: momentum must be a number >= 0, got "-1"'],
+    [
+      { optim: "sgd", optim_args: "nesterov=true" },
+      "option_conflict",
+      "DPOConfig: optim_args: nesterov needs momentum > 0 and dampening 0, got nesterov=true",
+    ],
+    [{ optim: "sgd", adam_beta1: 0.5 }, "option_conflict", 'DPOConfig: adam_beta1 is for AdamW, got 0.5 with optim "sgd"; remove it'],
     [{ max_length: 0 }, "option_range", "DPOConfig: max_length must be >= 1 or null, got 0; the default is 1024"],
     [{ seed: null }, "option_type", "DPOConfig: seed must be an integer >= 0, got null; the default is 42"],
     [

@@ -13,6 +13,7 @@ const OVEN = defineOptions("Oven", {
   note: { type: "string", default: null, nullable: true, help: "Anything" },
   spices: { type: "string", list: true, default: null, nullable: true, aliases: ["herbs"], help: "Names" },
   guest: { type: "string", list: true, repeat: true, default: [], help: "One guest; repeat for more" },
+  timer: { type: "json", default: null, nullable: true, help: "When to ring" },
   set: { type: "pair", default: [], short: "s", help: "A knob" },
   gas_mark: { removed: "give heat" },
   microwave: { refused: "it is an oven" },
@@ -46,6 +47,9 @@ describe("flags", () => {
     [["--note="], { note: "" }],
     [["--spices", "salt", "pepper,cumin", "--fan"], { spices: ["salt", "pepper", "cumin"], fan: true }],
     [["--herbs", "mint"], { spices: ["mint"] }],
+    [["--timer", '{"after": [1, 2], "loud": true}', "--fan"], { timer: { after: [1, 2], loud: true }, fan: true }],
+    [["--timer={}"], { timer: {} }],
+    [["--timer", "null"], { timer: null }],
     [["--guest", "Ada, Lovelace", "--guest", "--odd--"], { guest: ["Ada, Lovelace", "--odd--"] }],
     [
       ["-s", "knob", "3", "--set", "-dial", "-4"],
@@ -57,7 +61,9 @@ describe("flags", () => {
       },
     ],
     [["--heat", "1", "--heat", "2"], { heat: 2 }],
-    [["--gas_mark", "4", "--fan"], { gas_mark: true, fan: true }],
+    [["--gas_mark", "4", "--fan"], { gas_mark: 4, fan: true }],
+    [["--microwave", "--no_gas_mark"], { microwave: true, gas_mark: false }],
+    [["--microwave", "none", "--gas_mark=a"], { microwave: null, gas_mark: "a" }],
   ])("%j", (argv, values) => {
     expect(parse(...argv)).toEqual({ values, positionals: [] });
   });
@@ -74,23 +80,36 @@ describe("flags", () => {
     [["--cellar_het", "3"], "oven: unknown option --cellar_het; did you mean --cellar_heat?"],
     [
       ["-x"],
-      "oven: unknown option -x; known: --recipe, --heat, --minutes, --fan, --note, --spices, --guest, --set, --herbs, --gas_mark, --cellar_heat",
+      "oven: unknown option -x; known: --recipe, --heat, --minutes, --fan, --note, --spices, --guest, --timer, --set, --herbs, --gas_mark, --cellar_heat",
     ],
     [["--heat", "hot"], 'oven: --heat must be a number >= 0 and <= 300, got "hot"; the default is 180'],
     [["--heat", "0x10"], 'oven: --heat must be a number >= 0 and <= 300, got "0x10"; the default is 180'],
     [["--heat", "Infinity"], 'oven: --heat must be a number >= 0 and <= 300, got "Infinity"; the default is 180'],
+    [["--timer", "{after: 1}"], 'oven: --timer must be a JSON object, got "{after: 1}"; the default is null'],
+    [["--timer", "[1]"], 'oven: --timer must be a JSON object, got "[1]"; the default is null'],
+    [["--timer", "--fan"], "oven: --timer must be followed by a JSON object, got nothing"],
     [["--heat"], "oven: --heat must be followed by a number >= 0 and <= 300, got nothing"],
     [["--note", "--fan"], "oven: --note must be followed by a string, got nothing"],
     [["--fan=maybe"], 'oven: --fan must be true or false, got "maybe"; the default is true'],
     [["--no-fan=true"], 'oven: --no-fan takes no value, got "true"'],
     [
       ["--no-heat"],
-      "oven: unknown option --no-heat; known: --recipe, --heat, --minutes, --fan, --note, --spices, --guest, --set, --herbs, --gas_mark, --cellar_heat",
+      "oven: unknown option --no-heat; known: --recipe, --heat, --minutes, --fan, --note, --spices, --guest, --timer, --set, --herbs, --gas_mark, --cellar_heat",
     ],
     [["-s", "knob"], "oven: -s must be followed by NAME VALUE, got 1 of the two"],
-    [["--microwave"], "oven: --microwave is not offered; it is an oven"],
   ])("%j is refused", (argv, expected) => {
     expect(message(() => parse(...argv))).toBe(expected);
+  });
+
+  test("what is not offered is told or refused by the table, unless its value asks for nothing", () => {
+    const notes: string[] = [];
+    const check = (...argv: string[]) =>
+      OVEN.check(parse(...argv).values, { where: "oven", prefix: "--", onNote: (note) => notes.push(note) });
+    expect(message(() => check("--microwave"))).toBe("oven: --microwave is not offered; it is an oven");
+    expect(check("--microwave", "false", "--gas_mark", "null")).toEqual({});
+    expect(notes).toEqual([]);
+    expect(check("--gas_mark", "4")).toEqual({});
+    expect(notes).toEqual(["oven: --gas_mark has no effect; give heat"]);
   });
 
   test("ranges are checked by the table, under the flag's name", () => {
@@ -105,7 +124,7 @@ describe("flags", () => {
 describe("table", () => {
   test("resolve fills in fresh defaults", () => {
     const values = OVEN.resolve({ recipe: "pie" }, { where: "oven" });
-    expect(values).toEqual({ recipe: "pie", heat: 180, minutes: 30, fan: true, note: null, spices: null, guest: [], set: [] });
+    expect(values).toEqual({ recipe: "pie", heat: 180, minutes: 30, fan: true, note: null, spices: null, guest: [], timer: null, set: [] });
     values.guest.push("Ada");
     expect(OVEN.defaults().guest).toEqual([]);
   });
@@ -116,6 +135,25 @@ describe("table", () => {
     );
     expect(message(() => defineOptions("Bad", { heat: { type: "number", help: "Temperature" } }))).toMatch(
       /without a default must be nullable or required/,
+    );
+  });
+
+  test("an object of JSON is copied, and nothing else is taken for one", () => {
+    const given = { after: { minutes: [1, null] } };
+    const { timer } = OVEN.resolve({ recipe: "pie", timer: given }, { where: "oven" });
+    expect(timer).toEqual(given);
+    expect(timer!.after).not.toBe(given.after);
+    for (const wrong of [[1], "{}", 3, new Date(0), { after: NaN }, { after: undefined }, { after: () => 1 }])
+      expect(message(() => OVEN.check({ timer: wrong }, { where: "oven" }))).toMatch(/^oven: timer must be a JSON object or null, got /);
+    expect(formatHelp(OVEN)).toContain("--timer JSON");
+  });
+
+  test("a choice may be refused with a reason", () => {
+    const table = defineOptions("Dish", {
+      form: { type: "string", choices: ["pie", "cake"], refusedChoices: { soup: "it runs" }, default: "pie", help: "What it is" },
+    });
+    expect(message(() => table.check({ form: "soup" }, { where: "dish", prefix: "--" }))).toBe(
+      'dish: --form "soup" is not offered; it runs',
     );
   });
 

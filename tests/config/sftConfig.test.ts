@@ -79,7 +79,7 @@ describe("SFTConfig", () => {
       "option_conflict",
       'SFTConfig: truncation_mode "keep_end" is for rows that are not packed: packing cuts at the end; remove one of them',
     ],
-    [{ activation_offloading: true }, "option_refused", /^SFTConfig: activation_offloading is not offered; only one row's activations/],
+    [{ push_to_hub: true }, "option_refused", "SFTConfig: push_to_hub is not offered; call trainer.push_to_hub after training"],
     [{ beta: 0.1 }, "option_unknown", /^SFTConfig: unknown option beta/],
   ])("refuses %j", (options, code, message) => {
     const found = failure(() => new SFTConfig(options as SFTConfigInput));

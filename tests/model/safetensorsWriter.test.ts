@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readFileTensor } from "../../src/compile/fileTensors.js";
+import { readFileBytes, readFileTensor } from "../../src/compile/fileTensors.js";
 import { readSafetensors } from "../../src/model/safetensors.js";
 import { SafetensorsWriter } from "../../src/model/safetensorsWriter.js";
 import { Random } from "../../src/random.js";
@@ -55,6 +55,31 @@ describe("writing", () => {
     expect(tensors.get("full")!.offset % 8).toBe(0);
     for (const [name, entry] of tensors) expect([...readFileTensor(entry)]).toEqual([...new Float32Array(values[name]!)]);
     expect(statSync(file).size).toBe(tensors.get("half")!.offset + 6);
+  });
+
+  test("bytes stay bytes, after the wider formats", async () => {
+    const file = join(dir, "bytes.safetensors");
+    const plans = [
+      { name: "codes", shape: [2, 3], dtype: "U8" as const },
+      { name: "scales", shape: [2], dtype: "F32" as const },
+    ];
+    const writer = await SafetensorsWriter.create(file, plans, {});
+    await expect(writer.write("codes", new Float32Array(6))).rejects.toMatchObject({
+      code: "tensor_dtype",
+      message: `${file}: codes is planned as U8 and must be given as bytes, got float32`,
+    });
+    await expect(writer.write("scales", new Uint8Array(2))).rejects.toMatchObject({
+      code: "tensor_dtype",
+      message: `${file}: scales is planned as F32 and must be given as float32, got bytes`,
+    });
+    await writer.write("codes", Uint8Array.of(0, 1, 127, 128, 254, 255));
+    await writer.write("scales", Float32Array.of(0.5, -2));
+    await writer.close();
+    const { tensors } = readSafetensors(file);
+    expect([...tensors.keys()]).toEqual(["scales", "codes"]);
+    expect(tensors.get("codes")).toMatchObject({ dtype: "U8", shape: [2, 3], byteLength: 6 });
+    expect([...readFileBytes(tensors.get("codes")!)]).toEqual([0, 1, 127, 128, 254, 255]);
+    expect([...readFileTensor(tensors.get("scales")!)]).toEqual([0.5, -2]);
   });
 
   test("what may not be written", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { tf } from "../../src/compile/index.js";
 import { Dataset } from "../../src/data/index.js";
-import { AutoModelForCausalLM, type CausalLM, get_peft_model } from "../../src/model/index.js";
+import { AutoModelForCausalLM, type CausalLM, type Qwen2ForCausalLM, get_peft_model } from "../../src/model/index.js";
 import { Random } from "../../src/random.js";
 import { IGNORED_LABEL } from "../../src/text/index.js";
 import type { LogEntry, SFTConfigInput } from "../../src/train/index.js";
@@ -56,6 +56,16 @@ describe("the gradient of a step", () => {
     expect(Math.abs(b.entropy - a.entropy)).toBeLessThan(1e-3);
     expect(b.correct).toBe(a.correct);
     expect(largestDifference(a.gradients, b.gradients) / a.norm).toBeLessThan(1e-5);
+  });
+
+  it.each(["all weights", "LoRA with dropout"])("is the same with gradient_checkpointing (%s)", async (what) => {
+    const full = await model();
+    const policy = what === "all weights" ? full : get_peft_model(full as Qwen2ForCausalLM, smallLora({ lora_dropout: 0.2 }), { seed: 1 });
+    const texts = await preparedTexts(await goldenTexts("prompt_completion", 2), policy);
+    const [kept, again] = [await textGradients(policy, texts), await textGradients(policy, texts, { gradient_checkpointing: true })];
+    expect(kept.norm).toBeGreaterThan(1e-3);
+    expect(largestDifference(kept.gradients, again.gradients) / kept.norm).toBeLessThan(1e-5);
+    expect(again.loss).toBeCloseTo(kept.loss, 6);
   });
 
   it("wrapped rows see those before them", async () => {

@@ -7,6 +7,7 @@ import type { Random } from "../../random.js";
 import type { PreTrainedTokenizer } from "../../text/index.js";
 import type { EvaluationResult, PrepareEvents, StepResult, StepRunner, TrainingMethod } from "../loop/method.js";
 import { type BatchMetrics, MeanOfBatches } from "../loop/logWindow.js";
+import type { DiagnosisFacts } from "../diagnosis/finding.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
 import type { DPOConfig } from "../options/dpoConfig.js";
 import { batchLoss, tryLoss } from "./batchLoss.js";
@@ -21,6 +22,8 @@ export interface DPOMethodInput {
   readonly model: CausalLM;
   /** undefined: the policy as it is before the first step. */
   readonly reference: CausalLM | undefined;
+  /** Whether the reference answers as the policy does before the first step. */
+  readonly startsAtReference: boolean;
   readonly args: DPOConfig;
   readonly tokenizer: PreTrainedTokenizer;
   readonly train: Dataset;
@@ -34,15 +37,17 @@ export class DPOMethod implements TrainingMethod {
   readonly evalSets: readonly string[];
   readonly #args: DPOConfig;
   readonly #reference: CausalLM | undefined;
+  readonly #startsAtReference: boolean;
   readonly #train: PreparedPair[];
   readonly #eval = new Map<string, PreparedPair[]>();
   readonly #references: References;
 
   /** Tokenises the data. @throws ConfigError, DataError */
-  constructor({ model, reference, args, tokenizer, train, evalSets }: DPOMethodInput) {
+  constructor({ model, reference, startsAtReference, args, tokenizer, train, evalSets }: DPOMethodInput) {
     this.model = model;
     this.#args = args;
     this.#reference = reference;
+    this.#startsAtReference = startsAtReference;
     this.#references = new References(reference ?? model, args);
     const vocabulary = Math.min(model.config.vocab_size, reference?.config.vocab_size ?? Infinity);
     const prepare = (dataset: Dataset, name: string): PreparedPair[] => {
@@ -58,6 +63,16 @@ export class DPOMethod implements TrainingMethod {
 
   get trainRows(): number {
     return this.#train.length;
+  }
+
+  get facts(): DiagnosisFacts {
+    const evalRows = [...this.#eval.values()].reduce((sum, pairs) => sum + pairs.length, 0);
+    return {
+      method: "dpo",
+      trainRows: this.#train.length,
+      ...(evalRows === 0 ? {} : { evalRows }),
+      startsAtReference: this.#startsAtReference,
+    };
   }
 
   origin(row: number): string {

@@ -20,6 +20,7 @@ export class DPOTrainer extends Trainer<DPOConfig> {
       model: policyOf(model, peft_config, args.seed, "DPOTrainer"),
       // A fresh adapter starts as the model below it, which also has the files that the reference cache is keyed by.
       reference: ref_model ?? (peft_config === undefined ? undefined : model),
+      startsAtReference: ref_model === undefined,
       args,
       tokenizer,
       train: train_dataset,

@@ -26,7 +26,7 @@ export interface TrainerCallback {
   on_epoch_end?(state: TrainerState, control: TrainerControl): void | Promise<void>;
   on_train_end?(state: TrainerState, control: TrainerControl): void | Promise<void>;
   /** After an error, with which `train` then fails. */
-  on_train_error?(state: TrainerState, error: unknown): void | Promise<void>;
+  on_train_failed?(state: TrainerState, error: unknown): void | Promise<void>;
   /** What a checkpoint keeps of this callback, as JSON; given back to `restore` when a run is resumed. `name` tells callbacks apart. */
   readonly name?: string;
   save?(): unknown;
@@ -72,7 +72,7 @@ export class CallbackList {
   }
 
   async failed(state: TrainerState, error: unknown): Promise<void> {
-    for (const callback of this.#callbacks) await callback.on_train_error?.(state, error);
+    for (const callback of this.#callbacks) await callback.on_train_failed?.(state, error);
   }
 
   reference(done: number, total: number): void {

@@ -13,6 +13,7 @@
 import type { Engine } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
+import type { DiagnosisFacts } from "../diagnosis/finding.js";
 import type { BatchMetrics } from "./logWindow.js";
 
 /** What one optimizer step's forward and backward passes gave. */
@@ -44,7 +45,7 @@ export interface EvaluationResult {
 /** How the work before the first step reports, and learns that it should end. */
 export interface PrepareEvents {
   /** @returns false to end the work */
-  onReference(done: number, total: number): boolean;
+  readonly onReference: (done: number, total: number) => boolean;
 }
 
 export interface TrainingMethod {
@@ -52,6 +53,8 @@ export interface TrainingMethod {
   readonly name: string;
   /** For model cards and reports, e.g. "dpo". */
   readonly tag: string;
+  /** What `diagnose` must know beside the log; undefined where its rules do not apply. */
+  readonly facts: DiagnosisFacts | undefined;
   /** What is trained: a full model or an adapter. */
   readonly model: CausalLM;
   readonly trainRows: number;

@@ -6,6 +6,7 @@ import { ConfigError } from "../../errors.js";
 import type { TrainingOptions } from "../options/trainingConfig.js";
 import { STATE_FILE, checkpointFolder, checkpointSteps } from "./checkpoints.js";
 import type { TrainingMethod } from "./method.js";
+import { loadOptimizer, saveOptimizer } from "../optimizer/optimizerFile.js";
 import type { RunPlan } from "./runPlan.js";
 import type { TrainingRun } from "./run.js";
 import type { TrainerState } from "./trainerState.js";
@@ -17,7 +18,7 @@ const OPTIMIZER_FILE = "optimizer.safetensors";
 
 /** Puts optimizer and loop state into a checkpoint that is being written. */
 export async function writeResumeFiles(staging: string, run: TrainingRun): Promise<void> {
-  await run.optimizer.save(join(staging, OPTIMIZER_FILE));
+  await saveOptimizer(run.optimizer, join(staging, OPTIMIZER_FILE));
   await writeFile(join(staging, LOOP_FILE), `${JSON.stringify(run.save(), null, 2)}\n`);
 }
 
@@ -82,7 +83,7 @@ export function readState(folder: string, args: TrainingOptions, plan: RunPlan, 
 /** Puts the checkpoint's weights, optimizer and loop state in place of the fresh ones. */
 export async function restoreRun(folder: string, method: TrainingMethod, run: TrainingRun): Promise<void> {
   await method.model.restore(folder);
-  await run.optimizer.restore(join(folder, OPTIMIZER_FILE));
+  await loadOptimizer(run.optimizer, join(folder, OPTIMIZER_FILE));
   run.restore(readJson(join(folder, LOOP_FILE)));
 }
 

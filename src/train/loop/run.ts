@@ -1,10 +1,12 @@
 /** One run from its first (or resumed) step to its last: micro-batches, update, log, evaluation, checkpoint. */
-import { type Engine } from "../../compile/index.js";
+import type { Engine } from "../../compile/index.js";
+import type { JsonObject } from "../../config/index.js";
 import { EngineError } from "../../errors.js";
 import { Random } from "../../random.js";
 import type { TrainingConfig } from "../options/trainingConfig.js";
-import { AdamW } from "../optimizer/adamw.js";
-import { noteBest } from "./bestModel.js";
+import { createOptimizer } from "../optimizer/createOptimizer.js";
+import type { Optimizer } from "../optimizer/optimizer.js";
+import { bestMetricName, metricOf, noteBest } from "./bestModel.js";
 import { dueAfter } from "./cadence.js";
 import type { CallbackList } from "./callbacks.js";
 import { LogWindow } from "./logWindow.js";
@@ -27,7 +29,7 @@ export interface RunHost {
 }
 
 export class TrainingRun {
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   readonly #host: RunHost;
   readonly #engine: Engine;
   readonly #runner: StepRunner;
@@ -41,21 +43,22 @@ export class TrainingRun {
   /** Rows seen since this process began. */
   rowsHere = 0;
 
-  private constructor(host: RunHost, engine: Engine, runner: StepRunner, optimizer: AdamW) {
+  private constructor(host: RunHost, engine: Engine, runner: StepRunner, optimizer: Optimizer) {
     const { args, plan } = host;
     this.#host = host;
     this.#engine = engine;
     this.#runner = runner;
     this.optimizer = optimizer;
     const warmup = args.get_warmup_steps(plan.totalSteps);
-    this.#schedule = learningRateSchedule(args.lr_scheduler_type, args.learning_rate, warmup, plan.totalSteps);
+    const { lr_scheduler_type, learning_rate, lr_scheduler_kwargs } = args;
+    this.#schedule = learningRateSchedule(lr_scheduler_type, learning_rate, warmup, plan.totalSteps, lr_scheduler_kwargs);
     this.#random = new Random(args.seed).fork("dropout");
   }
 
   static async create(host: RunHost, engine: Engine): Promise<TrainingRun> {
     const runner = await host.method.begin(engine);
     try {
-      return new TrainingRun(host, engine, runner, await AdamW.create(engine, host.method.model, host.args));
+      return new TrainingRun(host, engine, runner, await createOptimizer(engine, host.method.model, host.args));
     } catch (error) {
       await runner.dispose();
       throw error;
@@ -112,7 +115,7 @@ export class TrainingRun {
     }
     // torch.nn.utils.clip_grad_norm_ adds 1e-6 to the norm.
     const clip = args.max_grad_norm === 0 ? 1 : Math.min(1, args.max_grad_norm / (norm + 1e-6));
-    const learningRate = this.#schedule(step);
+    const learningRate = this.#schedule.rate(step);
     await this.optimizer.step(learningRate, clip);
     state.global_step++;
     this.#totals.loss += loss;
@@ -148,19 +151,28 @@ export class TrainingRun {
   async #evaluate(): Promise<boolean> {
     const { args, state } = this.#host;
     const metrics = await this.#host.evaluate(this.#engine);
+    // transformers' schedules do not hear of the evaluation before the first step.
+    if (state.global_step > 0) this.#schedule.onMetric?.(metricOf(metrics, bestMetricName(args), "metric_for_best_model"));
     const chooses = args.load_best_model_at_end || args.save_strategy === "best" || args.metric_for_best_model !== null;
     return chooses && noteBest(args, state, metrics) && args.save_strategy === "best";
   }
 
   /** What a checkpoint must hold beside weights, optimizer and trainer_state.json, as JSON. */
   save(): Record<string, unknown> {
-    return { position: this.#position, totals: this.#totals, window: this.#window.save(), callbacks: this.#host.callbacks.save() };
+    return {
+      position: this.#position,
+      totals: this.#totals,
+      window: this.#window.save(),
+      schedule: this.#schedule.state(),
+      callbacks: this.#host.callbacks.save(),
+    };
   }
 
   restore(saved: Record<string, unknown>): void {
     this.#position = { ...(saved["position"] as { epoch: number; batch: number }) };
     this.#totals = { ...(saved["totals"] as { loss: number; rows: number }) };
     this.#window.restore(saved["window"]);
+    this.#schedule.restore(saved["schedule"] as JsonObject);
     this.#host.callbacks.restore(saved["callbacks"] as Record<string, unknown>);
   }
 

@@ -6,7 +6,11 @@ import { ConfigError } from "../../errors.js";
 import type { CausalLM } from "../../model/index.js";
 import { writeFileAtomic } from "../../text/atomicFile.js";
 import type { PreTrainedTokenizer } from "../../text/index.js";
+import { diagnose } from "../diagnosis/diagnose.js";
+import type { Diagnosis } from "../diagnosis/diagnosis.js";
+import type { DiagnosedArgs } from "../diagnosis/finding.js";
 import type { TrainingConfig } from "../options/trainingConfig.js";
+import { reporters } from "../report/reporters.js";
 import { CallbackList, type TrainerCallback } from "./callbacks.js";
 import { type Saved, STATE_FILE, checkpointFolder, requirePlace, saveCheckpointFolder, saveFolder } from "./checkpoints.js";
 import type { TrainingMethod } from "./method.js";
@@ -42,6 +46,7 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
   readonly #method: TrainingMethod;
   readonly #plan: RunPlan;
   readonly #callbacks: CallbackList;
+  #stopRequested = false;
   #savedStep = -1;
   #trained = false;
   #disposed = false;
@@ -59,7 +64,9 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
       );
     }
     this.#plan = planRun(method.trainRows, args, method.name);
-    this.#callbacks = new CallbackList(args, [...(args.disable_tqdm ? [] : [new ProgressLine()]), ...callbacks]);
+    const context = { model_config: method.model.config.raw, interrupted: () => this.#stopRequested };
+    const own = [...(args.disable_tqdm ? [] : [new ProgressLine()]), ...reporters(args, context)];
+    this.#callbacks = new CallbackList(args, [...own, ...callbacks]);
     this.state = initialState(args, this.#plan);
   }
 
@@ -74,6 +81,7 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
 
   /** Asks a running `train` to end after its present step; it saves a checkpoint and returns. */
   stop(): void {
+    this.#stopRequested = true;
     this.#callbacks.control.should_training_stop = true;
   }
 
@@ -117,6 +125,7 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
       if (state.global_step < this.#plan.totalSteps && this.#savedStep !== state.global_step) await this.#save(run);
       if (args.load_best_model_at_end) await this.#loadBest();
       const output = this.#finish(run, (performance.now() - started) / 1000, state.global_step - firstStep);
+      await this.#callbacks.log(state, output.metrics);
       await this.save_state();
       await this.#callbacks.emit("on_train_end", state);
       return output;
@@ -204,6 +213,17 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
     const prefix = set === "" ? "eval_" : `eval_${set}_`;
     await this.#log(Object.fromEntries(Object.entries(values).map(([key, value]) => [`${prefix}${key}`, value])));
     return this.state.log_history.at(-1)!;
+  }
+
+  /**
+   * What the curves so far say, in plain words: whether the run started as it should, learns, or went wrong, and what to do.
+   * Shows itself in a notebook; `.text` for the terminal. @throws ConfigError `no_diagnosis` for a method without rules
+   */
+  diagnose(): Diagnosis {
+    const { facts, name } = this.#method;
+    if (facts === undefined)
+      throw new ConfigError("no_diagnosis", `${name}: diagnose knows dpo, kto and sft, got ${this.method}; look at state.log_history`);
+    return diagnose(this.state, this.args as DiagnosedArgs, facts);
   }
 
   /** Saves the model (with LoRA: the adapter), its tokenizer and the options. @param dir default `output_dir` */

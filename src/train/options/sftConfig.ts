@@ -2,10 +2,9 @@ import { defineOptions, noteOnce } from "../../config/index.js";
 import type { CheckOptions, OptionInput, OptionValues } from "../../config/index.js";
 import { ConfigError } from "../../errors.js";
 import { PACKING_STRATEGIES } from "../../text/index.js";
+import { ABSENT_ENTRIES } from "./absentOptions.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
-
-const ONE_BY_ONE = "rows run one by one without padding between them: the numbers are those of padding-free batches";
 
 /** Every option of `SFTConfig`. Names and defaults are those of TRL 1.13 / transformers 5.18. */
 export const SFT_OPTIONS = defineOptions("Training options (SFTConfig)", {
@@ -77,6 +76,7 @@ export const SFT_OPTIONS = defineOptions("Training options (SFTConfig)", {
     help: "Chat template for the rows and for the saved tokenizer: a .jinja or .j2 file, or a tokenizer's folder, whose end token is taken too",
   },
 
+  ...ABSENT_ENTRIES,
   ...TRAINING_ENTRIES,
   learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 2e-5 },
   shuffle_dataset: {
@@ -84,24 +84,11 @@ export const SFT_OPTIONS = defineOptions("Training options (SFTConfig)", {
     help: "Shuffle the rows (with packing: the packed ones) anew in each epoch; false keeps file order. TRL's SFT option of this name shuffles once, before packing: call dataset.shuffle() for that",
   },
 
-  padding_free: { removed: ONE_BY_ONE },
-  pad_to_multiple_of: { removed: "sequence lengths are rounded up to at most max_buckets sizes, which changes no number" },
-  pad_token: { removed: "TRL deprecates it too: nothing is padded with a token" },
-  dataset_kwargs: { removed: "rows with a column input_ids are taken as token ids, all others are prepared" },
-  dataset_num_proc: { removed: "rows are tokenised in one process" },
+  dataset_kwargs: { removed: "rows with a column input_ids are taken as token ids, all others are prepared", off: [null, {}] },
   dataset_batch_size: { removed: "TRL dropped it too: rows are tokenised one by one" },
   num_of_sequences: { removed: "TRL dropped it too: packing fills sequences of max_length" },
   chars_per_token: { removed: "TRL dropped it too: rows are tokenised before they are packed" },
   use_liger: { removed: "TRL dropped it too: the head never stores logits" },
-  model_init_kwargs: { removed: "the model is passed ready-made: give them to AutoModelForCausalLM.from_pretrained" },
-  trust_remote_code: { removed: "checkpoints are read as data: no code of theirs is run" },
-  router_aux_loss_coef: { removed: "Qwen2 has no experts to balance" },
-  tokenizer: { removed: "pass the tokenizer to SFTTrainer as processing_class" },
-  remove_unused_columns: { removed: "columns that the trainer does not know are never passed to the model" },
-
-  fp16: { refused: "training computes in float32; remove it" },
-  bf16: { refused: "training computes in float32; remove it" },
-  activation_offloading: { refused: "only one row's activations are in memory at a time; lower max_length if they are too large" },
 });
 
 /** Names of the losses of a token. */

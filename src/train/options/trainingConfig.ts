@@ -1,6 +1,8 @@
 /** What the option classes of all trainers share: they are checked, complete and immutable. */
 import type { CheckOptions, OptionTable, OptionValues } from "../../config/index.js";
 import { ConfigError } from "../../errors.js";
+import { requireOptimizerOptions } from "./optimizerNames.js";
+import { METRIC_SCHEDULES, resolveSchedulerKwargs } from "./schedulerKwargs.js";
 import type { TRAINING_ENTRIES } from "./trainingOptions.js";
 
 /** The options that every trainer has. */
@@ -78,6 +80,10 @@ function rejectContradictions(values: TrainingOptions, where: string): void {
   if (values.report_to.includes("none") && values.report_to.length > 1)
     refuse(`report_to "none" stands alone, got ${values.report_to.join(", ")}`);
   rejectBestContradictions(values, refuse);
+  if (METRIC_SCHEDULES.includes(values.lr_scheduler_type) && values.eval_strategy === "no")
+    refuse(`lr_scheduler_type "${values.lr_scheduler_type}" needs eval_strategy "steps" or "epoch", got "no"`);
+  resolveSchedulerKwargs(values.lr_scheduler_type, values.lr_scheduler_kwargs, values.learning_rate, where);
+  requireOptimizerOptions(values, where);
 }
 
 /** What choosing the best checkpoint needs. */

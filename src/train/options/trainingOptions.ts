@@ -1,5 +1,6 @@
 /** The options that all trainers share: transformers' TrainingArguments by name, and where training computes. */
 import type { OptionEntries } from "../../config/index.js";
+import { REFUSED_OPTIMIZERS } from "./optimizerNames.js";
 
 const entries = <const T extends OptionEntries>(table: T): T => table;
 
@@ -18,9 +19,28 @@ export const TRAINING_ENTRIES = entries({
   learning_rate: { type: "number", default: 5e-5, min: 0, help: "Peak learning rate of AdamW" },
   lr_scheduler_type: {
     type: "string",
-    choices: ["linear", "cosine", "constant", "constant_with_warmup"],
+    choices: [
+      "linear",
+      "cosine",
+      "cosine_with_restarts",
+      "polynomial",
+      "constant",
+      "constant_with_warmup",
+      "inverse_sqrt",
+      "reduce_lr_on_plateau",
+      "cosine_with_min_lr",
+      "cosine_warmup_with_min_lr",
+      "warmup_stable_decay",
+      "greedy",
+    ],
     default: "linear",
-    help: "Learning rate after the warmup",
+    help: "Learning rate after the warmup. reduce_lr_on_plateau and greedy follow metric_for_best_model instead, without a warmup",
+  },
+  lr_scheduler_kwargs: {
+    type: "json",
+    default: null,
+    nullable: true,
+    help: 'Arguments of the schedule, e.g. {"num_cycles": 2} for cosine_with_restarts; names and defaults are transformers\'',
   },
   warmup_steps: {
     type: "number",
@@ -40,7 +60,21 @@ export const TRAINING_ENTRIES = entries({
     exclusiveMax: 1,
     help: "Share of all steps used for warmup; the older name of a warmup_steps below 1",
   },
-  weight_decay: { type: "number", default: 0, min: 0, help: "Decoupled weight decay of AdamW; biases and norms are left out" },
+  optim: {
+    type: "string",
+    choices: ["adamw_torch_fused", "adamw_torch", "adamw_8bit", "adamw_bnb_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "sgd"],
+    refusedChoices: REFUSED_OPTIMIZERS,
+    default: "adamw_torch_fused",
+    help: "Optimizer. The 8bit ones keep AdamW's two means in 8 bits a number where a tensor has 4,096 numbers or more, embeddings excepted: 2 bytes instead of 8. fused and paged make no difference here",
+  },
+  optim_args: {
+    type: "string",
+    default: null,
+    nullable: true,
+    placeholder: "NAME=VALUE,…",
+    help: "Arguments of the optimizer. sgd knows momentum, dampening and nesterov; AdamW has options of its own (adam_beta1, …)",
+  },
+  weight_decay: { type: "number", default: 0, min: 0, help: "Weight decay, decoupled in AdamW; biases and norms are left out" },
   adam_beta1: { type: "number", default: 0.9, min: 0, exclusiveMax: 1, help: "Decay of AdamW's mean of gradients" },
   adam_beta2: { type: "number", default: 0.999, min: 0, exclusiveMax: 1, help: "Decay of AdamW's mean of squared gradients" },
   adam_epsilon: { type: "number", default: 1e-8, exclusiveMin: 0, help: "Added to AdamW's denominator" },

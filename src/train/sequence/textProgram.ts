@@ -24,6 +24,8 @@ export interface TextProgramOptions {
   readonly dropoutWidths?: ReadonlyMap<string, number>;
   /** Whether `noise` [T, D] is added to the embeddings; default no. */
   readonly noise?: boolean;
+  /** Gradient checkpointing: a layer's activations are computed again in the backward pass; default no. */
+  readonly recompute?: boolean;
 }
 
 /**
@@ -69,7 +71,8 @@ function textForward(model: CausalLM, inputs: TensorMap, options: TextProgramOpt
   const given = inputs as Record<string, tf.Tensor1D>;
   const mask = blockMask(given["segments"]!, given["parents"]!);
   const noise = options.noise === true ? (inputs[NOISE] as tf.Tensor2D) : undefined;
-  const hidden = qwen2Hidden(model.config, weights, inputs as never, maskedAttention(model.config, mask), { adapter, noise });
+  const recompute = options.recompute === true ? new Set(model.trainable().keys()) : undefined;
+  const hidden = qwen2Hidden(model.config, weights, inputs as never, maskedAttention(model.config, mask), { adapter, noise, recompute });
   const scored = tf.gather(hidden, given["sources"]!) as tf.Tensor2D; // [C, D]
   const { logps, entropy, correct } = headLogProbs(scored, given["targets"]!, model.base.head(weights, headTrainable));
   const counted = tf.cast(tf.greater(given["weights"]!, 0), "float32");

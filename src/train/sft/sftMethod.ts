@@ -4,6 +4,7 @@ import type { Dataset } from "../../data/index.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { PreTrainedTokenizer } from "../../text/index.js";
+import type { DiagnosisFacts } from "../diagnosis/finding.js";
 import { type BatchMetrics, MeanOfBatches } from "../loop/logWindow.js";
 import type { EvaluationResult, StepResult, StepRunner, TrainingMethod } from "../loop/method.js";
 import type { SFTConfig } from "../options/sftConfig.js";
@@ -45,6 +46,16 @@ export class SFTMethod implements TrainingMethod {
 
   get trainRows(): number {
     return this.#train.length;
+  }
+
+  get facts(): DiagnosisFacts {
+    const evalRows = [...this.#eval.values()].reduce((sum, texts) => sum + texts.length, 0);
+    return {
+      method: "sft",
+      trainRows: this.#train.length,
+      ...(evalRows === 0 ? {} : { evalRows }),
+      vocabSize: this.model.config.vocab_size,
+    };
   }
 
   origin(row: number): string {

@@ -67,6 +67,7 @@ export class TextRunner {
       loss: tokenLoss(args.loss_type),
       dropoutWidths: this.#widths,
       noise: args.neftune_noise_alpha !== null,
+      recompute: args.gradient_checkpointing,
     });
   }
 

@@ -4,6 +4,7 @@ import {
   groupedQueryAttention,
   headLogProbs,
   hostTensor,
+  recomputed,
   rmsNorm,
   rotary,
   rotaryAngles,
@@ -36,6 +37,15 @@ const small: ContractCase[] = [
     inputs: { gate: normal([3, 4]), up: normal([3, 4], 2) },
     fn: ({ gate, up }) => swiglu(gate, up),
     gradientOf: ["gate", "up"],
+  }),
+  contractCase({
+    name: "a part that is computed again in the backward pass",
+    inputs: { x: normal([3, 4]), weight: normal([4], 2), unused: normal([2], 3) },
+    fn: ({ x, weight, unused }) => {
+      const layer = (y: tf.Tensor2D, [w]: readonly tf.Tensor[]): tf.Tensor2D => tf.add(y, tf.square(rmsNorm(y, w as tf.Tensor1D, 1e-6)));
+      return recomputed(layer, recomputed(layer, x, [weight, unused]), [weight]);
+    },
+    gradientOf: ["x", "weight"],
   }),
   contractCase({
     name: "SwiGLU of large gates",

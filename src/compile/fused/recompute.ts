@@ -1,0 +1,52 @@
+import { tf } from "../tensorflow.js";
+import { onnxOp } from "./onnxOp.js";
+
+/**
+ * Gradient checkpointing, arXiv:1604.06174: `fn(x, variables)`, of which the forward pass keeps nothing but `x`; the backward pass computes it again.
+ * Value and gradients are those of `fn` itself.
+ * @param fn of `x` and of everything else that wants a gradient; frozen tensors may be captured. It is called twice
+ * @param x shape [T, D]
+ */
+export function recomputed(
+  fn: (x: tf.Tensor2D, variables: readonly tf.Tensor[]) => tf.Tensor2D,
+  x: tf.Tensor2D,
+  variables: readonly tf.Tensor[],
+): tf.Tensor2D {
+  const op = tf.customGrad((...args: unknown[]) => {
+    const save = args.at(-1) as tf.GradSaveFunc;
+    const given = args.slice(0, -1) as tf.Tensor[];
+    save(given);
+    return {
+      value: fn(given[0] as tf.Tensor2D, given.slice(1)),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const again = [after(saved[0] as tf.Tensor2D, dy as tf.Tensor2D), ...saved.slice(1)];
+        const found = gradientsInside(() => fn(again[0] as tf.Tensor2D, again.slice(1)), again, dy);
+        return again.map((tensor, i) => found[i] ?? tf.zeros(tensor.shape));
+      },
+    };
+  });
+  return op(x, ...variables) as tf.Tensor2D;
+}
+
+/** `tf.grads` inside a gradient: TensorFlow.js lets go of the outer tape when the inner one ends, so it is put back. */
+function gradientsInside(f: () => tf.Tensor, variables: tf.Tensor[], dy: tf.Tensor): readonly (tf.Tensor | undefined)[] {
+  const engine = tf.engine();
+  const { activeTape } = engine.state;
+  try {
+    return engine.gradients(f, variables, dy, true).grads;
+  } finally {
+    engine.state.activeTape = activeTape;
+  }
+}
+
+/**
+ * `x`, but not before `dy` is there. Without the dependency ONNX Runtime may compute everything a second time at once, and
+ * nothing would be saved. The cost is one pass over `x`.
+ */
+function after(x: tf.Tensor2D, dy: tf.Tensor2D): tf.Tensor2D {
+  const one = { dtype: "float32", shape: [1, 1] } as const;
+  const [corner] = onnxOp({ opType: "Slice", inputs: [dy, [0, 0], [1, 1]], outputs: [one] }, () => [tf.slice(dy, [0, 0], [1, 1])]);
+  const [nothing] = onnxOp({ opType: "Mul", inputs: [corner!, tf.zeros([1, 1])], outputs: [one] }, () => [tf.mul(corner!, 0)]);
+  const [y] = onnxOp({ opType: "Add", inputs: [x, nothing!], outputs: [{ dtype: "float32", shape: x.shape }] }, () => [tf.clone(x)]);
+  return y as tf.Tensor2D;
+}

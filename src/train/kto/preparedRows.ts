@@ -1,0 +1,147 @@
+/** Rows → sequences that are ready to run. */
+import type { HostTensors } from "../../compile/index.js";
+import { type Dataset, ktoExamples } from "../../data/index.js";
+import { ConfigError, DataError } from "../../errors.js";
+import type { Qwen2Config } from "../../model/index.js";
+import { type PreTrainedTokenizer, type TokenizedKto, tokenizeKto } from "../../text/index.js";
+import { type KTOOptions, estimatesKl } from "../options/ktoConfig.js";
+import { bucketOf, chooseBuckets } from "../sequence/buckets.js";
+import { type Bucket, type PairLayout, layoutPair, pairInputs } from "../sequence/pairLayout.js";
+
+/**
+ * Which sequence of a row: `prompt | completion` (the gradient), `prompt | mismatched completion` (the policy's part of the KL
+ * estimate), or both behind one prompt (no gradient: reference and evaluation).
+ */
+export type RowPart = "own" | "mismatched" | "both";
+
+/** A row that is ready to run. */
+export interface PreparedRow {
+  readonly label: boolean;
+  /** For errors: file and row. */
+  readonly origin: string;
+  /** Tokens of prompt + own completion. */
+  readonly attended: number;
+  /** Scored tokens of the own completion. */
+  readonly scored: number;
+  /** Made at each look: those of all rows at once would fill the memory. */
+  layout(part: RowPart): PairLayout;
+  bucket(part: RowPart): Bucket;
+}
+
+export interface PreparedRows {
+  readonly rows: PreparedRow[];
+  /** What a user should read once: dropped rows, cut rows, prompts that are no token prefix, a batch of one. */
+  readonly warnings: string[];
+}
+
+/**
+ * @param vocabulary rows of the model's embedding @param name of the data set, for errors
+ * @throws DataError for rows that break the contract, or when no row is left
+ * @throws ConfigError `vocabulary` if the tokenizer makes ids that the model does not have
+ */
+export function prepareRows(
+  dataset: Dataset,
+  tokenizer: PreTrainedTokenizer,
+  vocabulary: number,
+  options: KTOOptions,
+  name: string,
+): PreparedRows {
+  const { max_length, max_buckets } = options;
+  const kl_batch_size = estimatesKl(options) ? options.per_device_train_batch_size : null;
+  const { rows, dropped, warnings } = tokenizeKto(ktoExamples(dataset), tokenizer, { kl_batch_size, max_length });
+  if (rows.length === 0)
+    throw new DataError(
+      "no_rows",
+      `KTOTrainer: ${name} needs at least one row, but all ${dropped.length} were dropped, the first because ${dropped[0]!.reason}; check max_length`,
+    );
+  for (const row of rows) requireVocabulary(row, vocabulary);
+  const buckets: Buckets = {
+    single: chooseBuckets(layoutsOf(rows, kl_batch_size === null ? ["own"] : ["own", "mismatched"]), max_buckets),
+    both: chooseBuckets(layoutsOf(rows, ["both"]), max_buckets),
+  };
+  return { rows: rows.map((row) => new LeanRow(row, buckets)), warnings: [...warnings, ...loneRowWarning(rows, options)] };
+}
+
+function requireVocabulary(row: TokenizedKto, vocabulary: number): void {
+  const unknown = [...row.prompt_ids, ...row.completion_ids, ...(row.kl_completion_ids ?? [])].find((id) => id >= vocabulary);
+  if (unknown === undefined) return;
+  throw new ConfigError(
+    "vocabulary",
+    `${originOf(row)}: token ids must be below the model's vocab_size ${vocabulary}, got ${unknown}; the tokenizer belongs to another model`,
+  );
+}
+
+/** A row that is alone in the last batch has its own completion as the mismatched one. */
+function loneRowWarning(rows: readonly TokenizedKto[], options: KTOOptions): string[] {
+  const { per_device_train_batch_size: size, dataloader_drop_last, shuffle_dataset } = options;
+  if (!estimatesKl(options) || rows.length % size !== 1 || (dataloader_drop_last && !shuffle_dataset)) return [];
+  return [
+    `${rows.length} rows in batches of ${size} leave the last row alone (${originOf(rows.at(-1)!)}), so its KL estimate is of its own completion; add or remove a row`,
+  ];
+}
+
+function originOf({ file, row }: TokenizedKto): string {
+  return [file, `row ${row}`].filter((part) => part !== undefined).join(" ");
+}
+
+interface Buckets {
+  readonly single: readonly Bucket[];
+  readonly both: readonly Bucket[];
+}
+
+function* layoutsOf(rows: readonly TokenizedKto[], parts: readonly RowPart[]): Generator<PairLayout> {
+  for (const row of rows) for (const part of parts) yield layoutRow(row, part);
+}
+
+/** As a pair: the own completion in the place of the chosen one, the mismatched in that of the rejected one. */
+function layoutRow(row: TokenizedKto, part: RowPart): PairLayout {
+  return layoutPair({
+    row: row.row,
+    prompt_ids: row.prompt_ids,
+    chosen_ids: part === "mismatched" ? [] : row.completion_ids,
+    rejected_ids: part === "own" ? [] : (row.kl_completion_ids ?? []),
+    chosen_prompt_start: 0,
+    rejected_prompt_start: 0,
+    prompt_is_prefix_of_chosen: row.prompt_is_prefix,
+    prompt_is_prefix_of_rejected: row.prompt_is_prefix,
+  });
+}
+
+/** Keeps the ids only, a tenth of its layouts. */
+class LeanRow implements PreparedRow {
+  constructor(
+    private readonly row: TokenizedKto,
+    private readonly buckets: Buckets,
+  ) {}
+
+  get label(): boolean {
+    return this.row.label;
+  }
+
+  get origin(): string {
+    return originOf(this.row);
+  }
+
+  get attended(): number {
+    return this.row.prompt_ids.length + this.row.completion_ids.length;
+  }
+
+  /** The first token of a sequence is never scored. */
+  get scored(): number {
+    return this.row.completion_ids.length - (this.row.prompt_ids.length === 0 ? 1 : 0);
+  }
+
+  layout(part: RowPart): PairLayout {
+    return layoutRow(this.row, part);
+  }
+
+  bucket(part: RowPart): Bucket {
+    return bucketOf(part === "both" ? this.buckets.both : this.buckets.single, this.layout(part));
+  }
+}
+
+/** A row's sequence as program inputs. The gradient program ("own") has no place for a mismatched completion. */
+export function rowInputs(row: PreparedRow, part: RowPart, config: Qwen2Config): HostTensors {
+  const { chosen, rejected, ...sequence } = pairInputs(row.layout(part), row.bucket(part), config);
+  return { ...sequence, completion: chosen!, ...(part === "own" ? {} : { mismatched: rejected! }) };
+}

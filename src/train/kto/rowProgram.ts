@@ -1,0 +1,95 @@
+/** The tensor functions of KTO: a row's log-probs, and their gradient. */
+import {
+  type Engine,
+  type InputSpec,
+  type Program,
+  type TensorMap,
+  blockMask,
+  headLogProbs,
+  tf,
+  valueAndGradients,
+} from "../../compile/index.js";
+import { type CausalLM, HEAD_MEAN, maskedAttention, qwen2Hidden } from "../../model/index.js";
+import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
+import type { KTOLossFunction } from "../options/ktoConfig.js";
+import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
+import { rowLoss } from "./rowLoss.js";
+
+function rowSignature(model: CausalLM, widths: ReadonlyMap<string, number>, metrics: boolean): Record<string, InputSpec> {
+  const signature: Record<string, InputSpec> = { ...sequenceSignature(model), completion: { shape: ["C"] } };
+  // A frozen head's mean is computed once (`storeHeadMean`) instead of in every run.
+  if (metrics && headIsFrozen(model)) signature[HEAD_MEAN] = { shape: [model.config.hidden_size], role: "state" };
+  return { ...signature, ...maskSignature(widths) };
+}
+
+/** Log-probs summed over the row's own completion (with gradient) and its sums for the logged means; all of shape [1]. */
+function rowForward(model: CausalLM, inputs: TensorMap, masks: TensorMap | undefined, headTrainable: boolean) {
+  const { config } = model;
+  const { weights, adapter } = model.tensors(inputs, masks);
+  const { segments, parents, sources, targets, completion, mismatched } = inputs as Record<string, tf.Tensor1D>;
+  const mask = blockMask(segments!, parents!);
+  const hidden = qwen2Hidden(config, weights, inputs as never, maskedAttention(config, mask), { adapter });
+  const scored = tf.gather(hidden, sources!) as tf.Tensor2D; // [C, D]
+  const head = headLogProbs(scored, targets!, model.base.head(weights, headTrainable));
+  const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
+  return {
+    logps: total(head.logps, completion!),
+    /** Of the mismatched completion, for programs that have it. */
+    mismatchedLogps: () => total(head.logps, mismatched!),
+    sums: { entropy: total(head.entropy, completion!), logits: total(head.meanLogit, completion!) },
+  };
+}
+
+/** What `scoringProgram` computes beside the log-probs. */
+export interface ScoringOptions {
+  /** Also `entropy` and `logits` of the row's own completion, which cost as much again in the head. */
+  readonly metrics: boolean;
+  /** Modules that get a dropout mask, with the width of their input. */
+  readonly dropoutWidths?: ReadonlyMap<string, number>;
+}
+
+/**
+ * Log-probs of a sequence with the row's own completion, the mismatched one, or both; 0 for the one that is not there.
+ * Outputs: logps, mismatchedLogps and, with metrics, entropy and logits, each [1].
+ */
+export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropoutWidths = new Map() }: ScoringOptions): Program {
+  const score = (inputs: TensorMap): TensorMap => {
+    const { logps, mismatchedLogps, sums } = rowForward(model, inputs, dropoutMasksOf(inputs, dropoutWidths), false);
+    return { logps, mismatchedLogps: mismatchedLogps(), ...(metrics ? sums : {}) };
+  };
+  const signature = { ...rowSignature(model, dropoutWidths, metrics), mismatched: { shape: ["C"] } };
+  return engine.compile(score, signature, { name: "score a row" });
+}
+
+/**
+ * Forward and backward of one row's own completion. The gradient of its loss, times `weight`, is added to the stored sums;
+ * `carry` 0 starts them anew. Also given: `reference`, `kl` and `label` [1]. Outputs: logps, entropy, logits and the row's `loss`, each [1].
+ */
+export function gradientProgram(
+  engine: Engine,
+  model: CausalLM,
+  loss: KTOLossFunction,
+  beta: number,
+  dropoutWidths: ReadonlyMap<string, number>,
+): Program {
+  const gradients = new GradientSums(model);
+  const one = { shape: [1] };
+  const signature: Record<string, InputSpec> = {
+    ...rowSignature(model, dropoutWidths, true),
+    ...gradients.signature(),
+    weight: { shape: [] },
+    ...{ reference: one, kl: one, label: one },
+  };
+  const step = (inputs: TensorMap): TensorMap => {
+    const masks = dropoutMasksOf(inputs, dropoutWidths);
+    const { reference, kl, label } = inputs as Record<string, tf.Tensor1D>;
+    const { values, gradients: slopes } = valueAndGradients((current) => {
+      const row = rowForward(model, { ...inputs, ...current }, masks, !headIsFrozen(model));
+      const value = rowLoss(loss, { policy: row.logps, reference: reference!, kl: kl!, label: label! }, beta);
+      return { loss: tf.sum(tf.mul(value, inputs["weight"]!)), rowLoss: value, logps: row.logps, ...row.sums };
+    }, gradients.variables(inputs));
+    const { loss: _weighted, rowLoss: value, ...outputs } = values;
+    return { ...outputs, loss: value!, ...gradients.added(inputs, slopes) };
+  };
+  return engine.compile(step, signature, { name: "gradient of a row" });
+}

@@ -1,0 +1,167 @@
+import type { Tensor1D } from "@tensorflow/tfjs";
+import { defineOptions } from "../../config/index.js";
+import type { CheckOptions, OptionInput, OptionValues } from "../../config/index.js";
+import { ConfigError } from "../../errors.js";
+import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
+import { TRAINING_ENTRIES } from "./trainingOptions.js";
+
+const NOT_YET = "it is not implemented for KTO yet; remove it";
+const NO_PROMPT_LIMIT = "TRL dropped it too: only max_length cuts, at the end";
+const ONE_BY_ONE = "rows are computed one at a time";
+
+/** Every option of `KTOConfig` and of the `preflab kto` command. Names and defaults are those of TRL 1.13 / transformers 5.18. */
+export const KTO_OPTIONS = defineOptions("Training options (KTOConfig)", {
+  loss_type: {
+    type: "string",
+    choices: ["kto", "apo_zero_unpaired"],
+    default: "kto",
+    function: true,
+    help: "Loss of a row. apo_zero_unpaired needs no KL estimate, which saves a forward pass. In code also a function of a row's log-probs (see KTOLossFunction)",
+  },
+  beta: {
+    type: "number",
+    default: 0.1,
+    exclusiveMin: 0,
+    help: "How strongly the policy is held to the reference. Higher stays closer",
+  },
+  desirable_weight: {
+    type: "number",
+    default: 1,
+    min: 0,
+    help: "Weight of the losses of desirable rows (label true). Advised: desirable_weight x desirable rows is 1 to 4/3 times undesirable_weight x undesirable rows",
+  },
+  undesirable_weight: { type: "number", default: 1, min: 0, help: "Weight of the losses of undesirable rows (label false)" },
+  precompute_ref_log_probs: {
+    type: "boolean",
+    default: false,
+    help: "Compute the reference log-probs of all rows and keep them in the cache for later runs; otherwise those of the rows that the run visits",
+  },
+  disable_dropout: {
+    type: "boolean",
+    default: true,
+    help: "Switch off all dropout during training, as TRL does: a LoraConfig's lora_dropout then has no effect. Set false to train the adapter with dropout",
+  },
+
+  max_length: {
+    type: "integer",
+    default: 1024,
+    nullable: true,
+    min: 1,
+    unit: "tokens",
+    help: "Longest prompt + completion, longer ones lose their end; null for no limit. Rows whose prompt alone fills it are dropped",
+  },
+
+  ...TRAINING_ENTRIES,
+  learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 1e-6 },
+  per_device_train_batch_size: {
+    ...TRAINING_ENTRIES.per_device_train_batch_size,
+    help: "Rows in one micro-batch, above 1 unless the loss is apo_zero_unpaired: within these rows, in file order, each prompt gets the completion before it for the KL estimate, in evaluation data too",
+  },
+  shuffle_dataset: {
+    ...TRAINING_ENTRIES.shuffle_dataset,
+    default: false,
+    help: "Shuffle the training rows anew in each epoch. Off by default, as TRL's KTOConfig has train_sampling_strategy sequential: mix desirable and undesirable rows in the file. When shuffled, each row keeps the mismatched completion of its neighbour in the file",
+  },
+
+  max_prompt_length: { removed: NO_PROMPT_LIMIT },
+  max_completion_length: { removed: NO_PROMPT_LIMIT },
+  truncation_mode: { removed: "TRL dropped it from KTO too: what is longer than max_length loses its end" },
+  tokenizer: { removed: "pass the tokenizer to KTOTrainer as processing_class" },
+  model_init_kwargs: { removed: "load the model with AutoModelForCausalLM.from_pretrained and pass it to KTOTrainer" },
+  ref_model_init_kwargs: { removed: "load the reference with AutoModelForCausalLM.from_pretrained and pass it to KTOTrainer as ref_model" },
+  trust_remote_code: { removed: "no code of a model's folder is ever run" },
+  generate_during_eval: { removed: "TRL dropped it too: call model.generate after training" },
+  is_encoder_decoder: { removed: "TRL dropped it too: only decoder models are trained" },
+  label_pad_token_id: { removed: "TRL dropped it too: labels are masked, not padded with an id" },
+  padding_value: { removed: "TRL dropped it too: the tokenizer's padding token is used" },
+  pad_to_multiple_of: { removed: "sequences are padded to the few sizes of max_buckets" },
+  precompute_ref_batch_size: { removed: ONE_BY_ONE },
+  activation_offloading: { removed: `${ONE_BY_ONE}, which keeps activations small; see gradient_checkpointing` },
+  dataset_num_proc: { removed: "rows are tokenised in one process" },
+  remove_unused_columns: { removed: "columns that the trainer does not know are never passed to the model" },
+  router_aux_loss_coef: { removed: "it is for mixtures of experts only" },
+
+  fp16: { refused: "training computes in float32; remove it" },
+  bf16: { refused: "training computes in float32; remove it" },
+  train_sampling_strategy: { refused: "set shuffle_dataset instead: false (the default) is sequential, true is random" },
+  sync_ref_model: { refused: NOT_YET },
+  ref_model_mixup_alpha: { refused: NOT_YET },
+  ref_model_sync_steps: { refused: NOT_YET },
+});
+
+/** Names of the built-in KTO losses. */
+export type KTOLossName = "kto" | "apo_zero_unpaired";
+
+/** What a loss may look at: one row's numbers, each of shape [1]. Log-probs are in nats, summed over completion tokens. */
+export interface RowLogps {
+  policy: Tensor1D;
+  reference: Tensor1D;
+  /** max(0, mean over the micro-batch of policy − reference on mismatched completions), in nats; a number without gradient. */
+  kl: Tensor1D;
+  /** 1 for a desirable row, 0 for an undesirable one. */
+  label: Tensor1D;
+}
+
+/**
+ * A KTO loss written with TensorFlow.js operations; its gradient comes from TensorFlow.js. It is called for one row at a time, and
+ * its result is multiplied by desirable_weight or undesirable_weight. @returns the row's loss, shape [1]
+ */
+export type KTOLossFunction = (logps: RowLogps, options: { beta: number }) => Tensor1D;
+
+type TableValues = OptionValues<(typeof KTO_OPTIONS)["entries"]>;
+type TableInput = OptionInput<(typeof KTO_OPTIONS)["entries"]>;
+
+/** All options of a KTO run with their values. */
+export interface KTOOptions extends Readonly<Omit<TableValues, "loss_type">> {
+  readonly loss_type: KTOLossName | KTOLossFunction;
+}
+
+/** What `new KTOConfig` takes: any of the options. */
+export interface KTOConfigInput extends Omit<TableInput, "loss_type"> {
+  loss_type?: KTOLossName | KTOLossFunction;
+}
+
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- the constructor assigns every option of the table
+export interface KTOConfig extends KTOOptions {}
+
+/**
+ * The options of a KTO run, checked and completed. Immutable: make a changed copy with `config.with({ beta: 0.2 })`.
+ * @throws ConfigError for unknown names, wrong types, values out of range, and options that contradict each other
+ */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- see above
+export class KTOConfig extends TrainingConfig {
+  constructor(options: KTOConfigInput = {}, check: Partial<CheckOptions> = {}) {
+    const where = check.where ?? "KTOConfig";
+    super(KTO_OPTIONS, options, { ...check, where });
+    if (estimatesKl(this) && this.per_device_train_batch_size < 2) {
+      const loss = typeof this.loss_type === "string" ? `loss_type "${this.loss_type}"` : "a loss_type function";
+      throw new ConfigError(
+        "option_conflict",
+        `${where}: per_device_train_batch_size must be > 1 with ${loss}, got ${this.per_device_train_batch_size}: alone in its micro-batch, a row's own completion would be its KL estimate; raise it, or use loss_type "apo_zero_unpaired"`,
+      );
+    }
+  }
+
+  /** A copy with some options changed. */
+  with(changes: KTOConfigInput): KTOConfig {
+    return new KTOConfig({ ...(this as KTOOptions), ...changes });
+  }
+
+  /** Reads what `to_json` wrote. @param changes options to replace, needed when the saved loss was a function
+   *  @throws ConfigError as the constructor */
+  static from_json(json: string | Record<string, unknown>, changes: KTOConfigInput = {}): KTOConfig {
+    const saved = optionsFromJson(json, "KTOConfig");
+    if (typeof saved["loss_type"] === "string" && saved["loss_type"].startsWith("function ") && changes.loss_type === undefined) {
+      throw new ConfigError(
+        "loss_function",
+        `KTOConfig.from_json: loss_type was ${saved["loss_type"]}, which JSON cannot hold; pass it again: from_json(json, { loss_type })`,
+      );
+    }
+    return new KTOConfig({ ...saved, ...changes });
+  }
+}
+
+/** Whether the loss looks at the KL estimate; TRL: every one but apo_zero_unpaired. */
+export function estimatesKl({ loss_type }: Pick<KTOOptions, "loss_type">): boolean {
+  return loss_type !== "apo_zero_unpaired";
+}
