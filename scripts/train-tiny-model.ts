@@ -8,14 +8,15 @@
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { hostTensor, type HostTensors, rotaryAngles } from "../src/compile/index.js";
+import { hostTensor, type HostTensors } from "../src/compile/index.js";
 import type { Message } from "../src/data/index.js";
 import { AutoModelForCausalLM, type Qwen2Config, parameterShapes, readConfig, saveCheckpoint } from "../src/model/index.js";
 import { readGenerationConfig } from "../src/model/generationConfig.js";
 import { Random } from "../src/random.js";
-import { AutoTokenizer, type PreTrainedTokenizer } from "../src/text/index.js";
+import { AutoTokenizer, IGNORED_LABEL, type PreTrainedTokenizer } from "../src/text/index.js";
 import { AdamW } from "../src/train/optimizer/adamw.js";
 import { learningRateSchedule } from "../src/train/loop/schedule.js";
+import { layoutText, textInputs } from "../src/train/sequence/textLayout.js";
 import { textGradientProgram } from "../src/train/sequence/textProgram.js";
 import { buildCorpus, type Conversation, corpusSeed } from "./corpus/index.js";
 import { packageRoot } from "./corpus/pairs.js";
@@ -69,35 +70,12 @@ function pack(texts: readonly Text[]): Text[][] {
   return sequences;
 }
 
-function sequenceInputs(sequence: readonly Text[], config: Qwen2Config): HostTensors {
-  const column = (length: number, padding: number): Int32Array => new Int32Array(length).fill(padding);
-  const [ids, segments, positions] = [column(TOKENS, 0), column(TOKENS, -2), column(TOKENS, 0)];
-  const [sources, targets] = [column(SCORED, 0), column(SCORED, 0)];
-  const weights = new Float32Array(SCORED);
-  let at = 0;
-  let scored = 0;
-  sequence.forEach((text, segment) => {
-    text.ids.forEach((id, i) => {
-      [ids[at], segments[at], positions[at]] = [id, segment, i];
-      if (i > 0 && text.answer[i]!) {
-        [sources[scored], targets[scored], weights[scored]] = [at - 1, id, 1];
-        scored++;
-      }
-      at++;
-    });
-  });
-  const { cos, sin } = rotaryAngles(positions, config.head_dim, config.rope_theta);
-  const half = config.head_dim / 2;
-  return {
-    ids: hostTensor(ids, [TOKENS]),
-    cos: hostTensor(cos, [TOKENS, half]),
-    sin: hostTensor(sin, [TOKENS, half]),
-    segments: hostTensor(segments, [TOKENS]),
-    parents: hostTensor(column(TOKENS, -1), [TOKENS]),
-    sources: hostTensor(sources, [SCORED]),
-    targets: hostTensor(targets, [SCORED]),
-    weights: hostTensor(weights, [SCORED]),
-  };
+/** @param weight of every answer token in the loss */
+function sequenceInputs(sequence: readonly Text[], config: Qwen2Config, weight: number): HostTensors {
+  const ids = sequence.flatMap((text) => text.ids);
+  const labels = sequence.flatMap((text) => text.ids.map((id, i) => (text.answer[i]! ? id : IGNORED_LABEL)));
+  const lengths = sequence.map((text) => text.ids.length);
+  return textInputs(layoutText(ids, labels, lengths), { tokens: TOKENS, scored: SCORED }, config, weight);
 }
 
 /** Normal weights, with the layers' outputs scaled down by √(2·layers) as in GPT-2. */
@@ -146,10 +124,10 @@ async function main(): Promise<void> {
   for (const [epoch, sequences] of plan.entries()) {
     let [loss, correct, scored] = [0, 0, 0];
     for (let begin = 0; begin < sequences.length; begin += SEQUENCES_PER_STEP, step++) {
-      const group = sequences.slice(begin, begin + SEQUENCES_PER_STEP).map((sequence) => sequenceInputs(sequence, config));
-      const tokens = group.reduce((sum, { weights }) => sum + (weights!.data as Float32Array).reduce((a, b) => a + b, 0), 0);
-      for (const [i, inputs] of group.entries()) {
-        (inputs["weights"]!.data as Float32Array).forEach((weight, at, array) => void (array[at] = weight / tokens));
+      const group = sequences.slice(begin, begin + SEQUENCES_PER_STEP);
+      const tokens = group.flat().reduce((sum, { answer }) => sum + answer.filter((flag, i) => flag && i > 0).length, 0);
+      for (const [i, sequence] of group.entries()) {
+        const inputs = sequenceInputs(sequence, config, 1 / tokens);
         const outputs = await program.run({ ...inputs, carry: hostTensor(Float32Array.of(i === 0 ? 0 : 1), []) });
         loss += outputs["loss"]!.data[0]! * tokens;
         correct += outputs["correct"]!.data[0]!;

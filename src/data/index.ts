@@ -27,4 +27,5 @@ export {
   type SftKind,
   type TextExample,
 } from "./sft.js";
+export type { TokensExample } from "./tokenRow.js";
 export { ktoExample, ktoExamples, unpairExamples, type KtoExample } from "./kto.js";

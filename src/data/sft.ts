@@ -5,6 +5,7 @@ import { checkMessages, checkText, type Message } from "./messages.js";
 import { missingColumns } from "./missingColumns.js";
 import { describeOrigin, type Row, type RowOrigin } from "./row.js";
 import { TEMPLATE_COLUMNS, templateFields, type TemplateFields } from "./templateFields.js";
+import { tokensExample, type TokensExample } from "./tokenRow.js";
 
 /** Plain text to learn as a whole. */
 export interface TextExample extends RowOrigin {
@@ -23,9 +24,9 @@ export type PromptCompletionExample =
   (TextCompletion & { readonly kind: "text_completion" }) | (ConversationalCompletion & { readonly kind: "conversational_completion" });
 
 /** The one contract of SFT data: every reader's rows become this, or a DataError that names file and row. */
-export type SftExample = TextExample | MessagesExample | PromptCompletionExample;
+export type SftExample = TextExample | MessagesExample | PromptCompletionExample | TokensExample;
 
-/** The four kinds of SFT examples; all rows of a data set are of one kind. */
+/** The five kinds of SFT examples; all rows of a data set are of one kind. */
 export type SftKind = SftExample["kind"];
 
 /** Options of `sftExamples`. */
@@ -35,11 +36,11 @@ export interface SftExampleOptions {
 }
 
 /** What the columns of a row say, before its values are looked at. */
-type Layout = "prompt_completion" | "messages" | "text";
+type Layout = "tokens" | "prompt_completion" | "messages" | "text";
 
 /**
- * All rows of a data set as SFT examples, all of one kind. Where a row fits several kinds, prompt and completion come first, then messages,
- * then text, as in TRL; other columns are ignored.
+ * All rows of a data set as SFT examples, all of one kind. Where a row fits several kinds, token ids come first, then prompt and
+ * completion, then messages, then text, as in TRL; other columns are ignored.
  * @throws DataError `data_empty`, `data_columns`; `data_kind` for a row of another kind than the first; and as `sftExample`
  */
 export function sftExamples(dataset: Dataset, options: SftExampleOptions = {}): SftExample[] {
@@ -65,6 +66,7 @@ export function sftExamples(dataset: Dataset, options: SftExampleOptions = {}): 
  * One row → one example. Accepted are
  * - `prompt` and `completion`, both as text or both as messages;
  * - `messages`;
+ * - `input_ids`, tokenised already, with `labels` or the masks `completion_mask` and `assistant_masks` if not all is learnt;
  * - plain text in the column `dataset_text_field`.
  *
  * @throws DataError `data_columns`, `data_type`, `data_role`, `data_empty`, `data_encoding`, each with file and row
@@ -75,6 +77,7 @@ export function sftExample(row: Row, at: RowOrigin, options: SftExampleOptions =
 }
 
 const KIND_NAMES: Readonly<Record<SftKind, string>> = {
+  tokens: "token ids",
   text: "text",
   messages: "messages",
   text_completion: "prompt and completion as text",
@@ -89,6 +92,7 @@ function textField(options: SftExampleOptions): string {
 
 function layoutOf(row: Row, field: string): Layout | undefined {
   const has = (name: string): boolean => row[name] !== undefined && row[name] !== null;
+  if (has("input_ids")) return "tokens";
   if (has("prompt") && has("completion")) return "prompt_completion";
   if (has("messages")) return "messages";
   return has(field) ? "text" : undefined;
@@ -96,6 +100,7 @@ function layoutOf(row: Row, field: string): Layout | undefined {
 
 /** For a row whose cells are empty: the columns still say what should be there. */
 function layoutOfColumns(found: readonly string[], field: string, at: { file: string | undefined; row?: number }): Layout {
+  if (found.includes("input_ids")) return "tokens";
   if (found.includes("prompt") && found.includes("completion")) return "prompt_completion";
   if (found.includes("messages")) return "messages";
   if (found.includes(field)) return "text";
@@ -113,6 +118,7 @@ function layoutOfColumns(found: readonly string[], field: string, at: { file: st
 }
 
 function describeLayout(layout: Layout, field: string): string {
+  if (layout === "tokens") return KIND_NAMES.tokens;
   return layout === "prompt_completion" ? "prompt and completion" : layout === "text" ? `text (column ${field})` : "messages";
 }
 
@@ -125,6 +131,7 @@ function mixedKinds(kind: string, first: string, at: RowOrigin, firstAt: RowOrig
 }
 
 function readExample(row: Row, layout: Layout, field: string, at: RowOrigin): SftExample {
+  if (layout === "tokens") return tokensExample(row, at);
   if (layout === "text") {
     const text = checkText(row[field], field, at);
     templateFields(row, false, at);

@@ -24,8 +24,10 @@ export type Attend = (layer: number, q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tenso
 
 export interface ForwardOptions {
   readonly adapter?: Adapter;
+  /** Added to the embeddings, shape [T, D]: NEFTune's noise in training. */
+  readonly noise?: tf.Tensor2D | undefined;
   /** Gradient checkpointing: names of the weights that want gradients. Each layer then keeps its input alone for the backward pass. */
-  readonly recompute?: ReadonlySet<string>;
+  readonly recompute?: ReadonlySet<string> | undefined;
   /** Called with the embeddings, then with every layer's output (the last one normalised), as transformers' `hidden_states`. */
   readonly onHidden?: (hidden: tf.Tensor2D) => void;
 }
@@ -50,6 +52,7 @@ export function qwen2Hidden(
 ): tf.Tensor2D {
   const weight = (name: string): tf.Tensor => weights[name]!;
   let x = tf.gather(weight("model.embed_tokens.weight"), sequence.ids) as tf.Tensor2D; // [T, D]
+  if (options.noise !== undefined) x = tf.add(x, options.noise);
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     options.onHidden?.(x);
     const run = (input: tf.Tensor2D, changed: TensorMap): tf.Tensor2D => {

@@ -1,5 +1,6 @@
 import type { RowOrigin } from "../data/row.js";
 import type { SftExample } from "../data/sft.js";
+import type { TokensExample } from "../data/tokenRow.js";
 import { ConfigError } from "../errors.js";
 import { maskedConversation } from "./assistantMask.js";
 import type { PreTrainedTokenizer } from "./tokenizer.js";
@@ -63,6 +64,7 @@ interface WholeText {
  * SFT examples → ids and labels, as TRL 1.13's SFTTrainer does it:
  * - text, and completions as text: the end token is appended unless it is there. (TRL forgets it where `dataset_text_field` is not "text".)
  * - conversations: the chat template's own ending stays; a completion's ids are those of prompt + completion beyond the prompt's number;
+ * - rows of token ids stay as they are;
  * - rows are cut to `max_length`, and rows without a label left are dropped.
  *
  * @throws ConfigError `option_range`; `option_conflict` for a loss on completions or assistant turns that the rows do not have; ModelError
@@ -88,7 +90,9 @@ export function tokenizeSft(examples: Iterable<SftExample>, tokenizer: PreTraine
     if (row.labels.every((label) => label === IGNORED_LABEL)) {
       const reason = isCut
         ? `none of the ${row.input_ids.length} tokens that max_length keeps of ${whole.ids.length} is to be learnt`
-        : "prompt and completion merge into fewer tokens, so none is left to learn";
+        : example.kind === "tokens"
+          ? "its labels and masks leave no token to learn"
+          : "prompt and completion merge into fewer tokens, so none is left to learn";
       dropped.push({ ...at, reason });
       continue;
     }
@@ -111,8 +115,30 @@ export function tokenizeSft(examples: Iterable<SftExample>, tokenizer: PreTraine
   return { rows, dropped, warnings };
 }
 
+/** Ids as they were given; TRL's rule for labels, except that a completion's mask also counts where `completion_only_loss` is null. */
+function givenTokens(example: TokensExample, completionOnly: boolean | null, assistantOnly: boolean): WholeText {
+  const { input_ids: ids, labels, completion_mask, assistant_masks } = example;
+  const needed = completionOnly === true && completion_mask === undefined ? "completion_mask" : undefined;
+  const missing = assistantOnly && assistant_masks === undefined ? "assistant_masks" : needed;
+  if (labels === undefined && missing !== undefined) {
+    throw new ConfigError(
+      "option_conflict",
+      `tokenizeSft: ${missing === "completion_mask" ? "completion_only_loss" : "assistant_only_loss"} needs rows of token ids to have ${missing} or labels, got neither; add one of them`,
+    );
+  }
+  const masks = [completionOnly === false ? undefined : completion_mask, assistant_masks];
+  const learnt = (i: number): boolean => masks.every((mask) => mask === undefined || mask[i] === 1);
+  return {
+    ids: [...ids],
+    labels: labels === undefined ? ids.map((id, i) => (learnt(i) ? id : IGNORED_LABEL)) : [...labels],
+    torn: false,
+    endless: false,
+  };
+}
+
 function tokenizeWhole(example: SftExample, tokenizer: PreTrainedTokenizer, options: SftTokenOptions): WholeText {
   const { completion_only_loss = null, assistant_only_loss = false } = options;
+  if (example.kind === "tokens") return givenTokens(example, completion_only_loss, assistant_only_loss);
   if (assistant_only_loss && (example.kind === "text" || example.kind === "text_completion")) {
     throw new ConfigError(
       "option_conflict",

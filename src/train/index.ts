@@ -1,12 +1,14 @@
-/** Preference training. */
+/** Training: SFT, and preferences with DPO, KTO, CPO and ORPO. */
 export { DPO_OPTIONS, DPOConfig, type DPOConfigInput, type DPOLossName } from "./options/dpoConfig.js";
 export { CPO_OPTIONS, CPOConfig, type CPOConfigInput } from "./options/cpoConfig.js";
 export { ORPO_OPTIONS, ORPOConfig, type ORPOConfigInput } from "./options/orpoConfig.js";
 export type { DPOLossFunction, DPOLossOptions, PairLogps, PolicyLogps } from "./options/preferenceLoss.js";
+export { SFT_OPTIONS, SFTConfig, type SFTConfigInput, type SFTLossName } from "./options/sftConfig.js";
 export { KTO_OPTIONS, KTOConfig, type KTOConfigInput, type KTOLossFunction, type KTOLossName, type RowLogps } from "./options/ktoConfig.js";
 export { DPOTrainer, type DPOTrainerOptions } from "./dpo/dpoTrainer.js";
 export { CPOTrainer, type CPOTrainerOptions } from "./dpo/cpoTrainer.js";
 export { ORPOTrainer, type ORPOTrainerOptions } from "./dpo/orpoTrainer.js";
+export { SFTTrainer, type FormattingFunction, type SFTTrainerOptions } from "./sft/sftTrainer.js";
 export { KTOTrainer, type KTOTrainerOptions } from "./kto/ktoTrainer.js";
 export { Trainer, type TrainOptions, type TrainOutput } from "./loop/trainer.js";
 export { EarlyStoppingCallback } from "./loop/earlyStopping.js";

@@ -52,7 +52,16 @@ export async function findCheckpoint(wanted: string | boolean | null, output_dir
 }
 
 /** The options that decide what the remaining steps compute: with others the run would be another one. */
-const FIXED = ["per_device_train_batch_size", "gradient_accumulation_steps", "seed", "data_seed", "shuffle_dataset", "max_length"] as const;
+const FIXED = [
+  "per_device_train_batch_size",
+  "gradient_accumulation_steps",
+  "seed",
+  "data_seed",
+  "shuffle_dataset",
+  "max_length",
+  "packing",
+  "packing_strategy",
+] as const;
 
 /**
  * Reads the state of a checkpoint.

@@ -1,5 +1,9 @@
 /** Chooses the few sizes that sequences are padded to: every size costs a compilation, every padded token costs arithmetic. */
-import type { Bucket, PairLayout } from "./pairLayout.js";
+import type { Bucket } from "./pairLayout.js";
+import type { SequenceLayout } from "./sequenceInputs.js";
+
+/** What a bucket must hold. */
+type Sizes = Pick<SequenceLayout, "ids" | "sources">;
 
 /** What the head costs for a scored token, relative to the layers for any token; 0.38 at the shape of Qwen2-0.5B. */
 const SCORED_COST = 0.4;
@@ -12,7 +16,7 @@ const SMALLEST = 8;
  * sorted lengths). A bucket's number of scored tokens is the largest among its layouts. Sizes are not rounded: matrix
  * kernels are as fast at odd sizes, and each size that is used is compiled once either way.
  */
-export function chooseBuckets(layouts: Iterable<PairLayout>, maxBuckets: number): Bucket[] {
+export function chooseBuckets(layouts: Iterable<Sizes>, maxBuckets: number): Bucket[] {
   const sizes = new Map<number, { count: number; scored: number }>();
   for (const { ids, sources } of layouts) {
     const entry = sizes.get(ids.length) ?? { count: 0, scored: 0 };
@@ -49,6 +53,6 @@ export function chooseBuckets(layouts: Iterable<PairLayout>, maxBuckets: number)
 }
 
 /** The smallest bucket that holds a layout. */
-export function bucketOf(buckets: readonly Bucket[], layout: PairLayout): Bucket {
+export function bucketOf(buckets: readonly Bucket[], layout: Sizes): Bucket {
   return buckets.find(({ tokens, scored }) => layout.ids.length <= tokens && layout.sources.length <= scored)!;
 }

@@ -2,9 +2,10 @@
  * A preference pair as one sequence, `prompt | chosen | rejected`: the prompt is computed once, both completions continue
  * it and do not see each other, and positions restart after the prompt. Gradients equal those of two sequences.
  */
-import { type HostTensor, type HostTensors, hostTensor, rotaryAngles } from "../../compile/index.js";
+import { type HostTensor, type HostTensors, hostTensor } from "../../compile/index.js";
 import type { Qwen2Config } from "../../model/index.js";
 import type { TokenizedPair } from "../../text/index.js";
+import { sequenceInputs } from "./sequenceInputs.js";
 
 /** A sequence length T and a number of scored tokens C that one compiled program serves. */
 export interface Bucket {
@@ -112,9 +113,6 @@ function appendCompletion(
   });
 }
 
-/** Padding sees and is seen by nothing that counts. */
-const PADDING_SEGMENT = 4;
-
 /** How many tokens of a pair have a log-prob. */
 interface ScoredTokens {
   readonly chosen: number;
@@ -140,19 +138,12 @@ function tokenWeights(layout: PairLayout, scored: number, alpha: number): Float3
 
 /** The layout as program inputs, padded to a bucket. */
 export function pairInputs(layout: PairLayout, bucket: Bucket, config: Qwen2Config, { ldAlpha, prompt } = NO_PARTS): HostTensors {
-  const { tokens, scored } = bucket;
-  const padded = (values: readonly number[], length: number, padding: number): Int32Array => {
-    const array = new Int32Array(length).fill(padding);
-    array.set(values);
-    return array;
-  };
-  const { cos, sin } = rotaryAngles(padded(layout.positions, tokens, 0), config.head_dim, config.rope_theta);
+  const { scored } = bucket;
   const mask = (side: 0 | 1): Float32Array => {
     const array = new Float32Array(scored);
     layout.rejected.forEach((value, i) => void (array[i] = value === side ? 1 : 0));
     return array;
   };
-  const half = config.head_dim / 2;
   const inputs: Record<string, HostTensor> = {};
   if (ldAlpha !== null) inputs["tokenWeights"] = hostTensor(tokenWeights(layout, scored, ldAlpha), [scored]);
   if (prompt) {
@@ -161,13 +152,7 @@ export function pairInputs(layout: PairLayout, bucket: Bucket, config: Qwen2Conf
   }
   return {
     ...inputs,
-    ids: hostTensor(padded(layout.ids, tokens, 0), [tokens]),
-    cos: hostTensor(cos, [tokens, half]),
-    sin: hostTensor(sin, [tokens, half]),
-    segments: hostTensor(padded(layout.segments, tokens, PADDING_SEGMENT), [tokens]),
-    parents: hostTensor(padded(layout.parents, tokens, -1), [tokens]),
-    sources: hostTensor(padded(layout.sources, scored, 0), [scored]),
-    targets: hostTensor(padded(layout.targets, scored, 0), [scored]),
+    ...sequenceInputs(layout, bucket, config),
     chosen: hostTensor(mask(0), [scored]),
     rejected: hostTensor(mask(1), [scored]),
   };

@@ -1,32 +1,100 @@
-/** The tensor function of language modelling: weighted negative log-likelihood of a packed sequence, and its gradient. */
-import { type Engine, type Program, type TensorMap, blockMask, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+/** The tensor functions of language modelling: the weighted loss of a sequence's scored tokens, and its gradient. */
+import {
+  type Engine,
+  type InputSpec,
+  type Program,
+  type TensorMap,
+  blockMask,
+  headLogProbs,
+  tf,
+  valueAndGradients,
+} from "../../compile/index.js";
 import { type CausalLM, maskedAttention, qwen2Hidden } from "../../model/index.js";
 import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
+import { dropoutMasksOf, maskSignature } from "./dropout.js";
+import { NOISE, noiseSignature } from "./embeddingNoise.js";
+
+/** How a token's log-probability becomes its loss: `nll` −log p; `dft` −p · log p with p as a constant, arXiv:2508.05629 eq. 9. */
+export type TokenLoss = "nll" | "dft";
+
+export interface TextProgramOptions {
+  /** Default nll. */
+  readonly loss?: TokenLoss;
+  /** Modules that get a dropout mask, with the width of their input; default none. */
+  readonly dropoutWidths?: ReadonlyMap<string, number>;
+  /** Whether `noise` [T, D] is added to the embeddings; default no. */
+  readonly noise?: boolean;
+  /** Gradient checkpointing: a layer's activations are computed again in the backward pass; default no. */
+  readonly recompute?: boolean;
+}
 
 /**
- * One packed sequence of T tokens with C scored ones. Inputs as a pair's (`ids`, `cos`, `sin`, `segments`, `parents`, `sources`,
- * `targets`), `weights` [C] of the scored tokens, and `carry`, which is 0 to start the gradient sums anew.
- * Outputs: `loss` = Σ weights · −log p, and `correct`, the number of scored tokens with a weight that were the likeliest; both [1].
+ * Forward and backward of one sequence of T tokens with C scored ones. Inputs as a pair's (`ids`, `cos`, `sin`, `segments`, `parents`,
+ * `sources`, `targets`), `weights` [C] of the scored tokens, and `carry`, which is 0 to start the gradient sums anew.
+ * Outputs as `textScoringProgram`; the gradient of `loss` is added to the stored sums.
  */
-export function textGradientProgram(engine: Engine, model: CausalLM): Program {
+export function textGradientProgram(engine: Engine, model: CausalLM, options: TextProgramOptions = {}): Program {
   const sums = new GradientSums(model);
-  const signature = { ...sequenceSignature(model), ...sums.signature(), weights: { shape: ["C"] } };
-
+  const signature = { ...textSignature(model, options), ...sums.signature() };
   const step = (inputs: TensorMap): TensorMap => {
-    const { values, gradients } = valueAndGradients((current) => {
-      const { weights, adapter } = model.tensors({ ...inputs, ...current });
-      const given = inputs as Record<string, tf.Tensor1D>;
-      const mask = blockMask(given["segments"]!, given["parents"]!);
-      const hidden = qwen2Hidden(model.config, weights, inputs as never, maskedAttention(model.config, mask), { adapter });
-      const scored = tf.gather(hidden, given["sources"]!) as tf.Tensor2D; // [C, D]
-      const { logps, correct } = headLogProbs(scored, given["targets"]!, model.base.head(weights, !headIsFrozen(model)));
-      const counted = tf.cast(tf.greater(given["weights"]!, 0), "float32");
-      return {
-        loss: tf.neg(tf.sum(tf.mul(logps, given["weights"]!))),
-        correct: tf.sum(tf.mul(correct, counted), 0, true),
-      };
-    }, sums.variables(inputs));
-    return { loss: tf.reshape(values["loss"]!, [1]), correct: values["correct"]!, ...sums.added(inputs, gradients) };
+    const { values, gradients } = valueAndGradients(
+      (current) => textForward(model, { ...inputs, ...current }, options, !headIsFrozen(model)),
+      sums.variables(inputs),
+    );
+    return { ...asVectors(values), ...sums.added(inputs, gradients) };
   };
   return engine.compile(step, signature, { name: "gradient of a text" });
+}
+
+/**
+ * The same without gradient. Outputs, each [1]: `loss` = Σ weights · loss of a token; and over the scored tokens with a weight
+ * `entropy`, the sum of their distributions' entropies in nats, and `correct`, the number that were the likeliest.
+ */
+export function textScoringProgram(engine: Engine, model: CausalLM, options: Pick<TextProgramOptions, "loss"> = {}): Program {
+  const score = (inputs: TensorMap): TensorMap => asVectors(textForward(model, inputs, options, false));
+  return engine.compile(score, textSignature(model, options), { name: "score a text" });
+}
+
+function textSignature(model: CausalLM, { dropoutWidths, noise }: TextProgramOptions): Record<string, InputSpec> {
+  return {
+    ...sequenceSignature(model),
+    weights: { shape: ["C"] },
+    ...maskSignature(dropoutWidths ?? new Map()),
+    ...(noise === true ? noiseSignature(model.config.hidden_size) : {}),
+  };
+}
+
+/** All scalars. */
+function textForward(model: CausalLM, inputs: TensorMap, options: TextProgramOptions, headTrainable: boolean) {
+  const masks = dropoutMasksOf(inputs, options.dropoutWidths ?? new Map());
+  const { weights, adapter } = model.tensors(inputs, masks);
+  const given = inputs as Record<string, tf.Tensor1D>;
+  const mask = blockMask(given["segments"]!, given["parents"]!);
+  const noise = options.noise === true ? (inputs[NOISE] as tf.Tensor2D) : undefined;
+  const recompute = options.recompute === true ? new Set(model.trainable().keys()) : undefined;
+  const hidden = qwen2Hidden(model.config, weights, inputs as never, maskedAttention(model.config, mask), { adapter, noise, recompute });
+  const scored = tf.gather(hidden, given["sources"]!) as tf.Tensor2D; // [C, D]
+  const { logps, entropy, correct } = headLogProbs(scored, given["targets"]!, model.base.head(weights, headTrainable));
+  const counted = tf.cast(tf.greater(given["weights"]!, 0), "float32");
+  const losses = options.loss === "dft" ? dftLosses(logps) : tf.neg(logps);
+  return {
+    loss: tf.sum(tf.mul(losses, given["weights"]!)),
+    entropy: tf.sum(tf.mul(entropy, counted)),
+    correct: tf.sum(tf.mul(correct, counted)),
+  };
+}
+
+/** −p · log p; p = exp(log p) has no gradient. */
+function dftLosses(logps: tf.Tensor1D): tf.Tensor1D {
+  const op = tf.customGrad((...args: unknown[]) => {
+    const [x, save] = args as [tf.Tensor1D, tf.GradSaveFunc];
+    const p = tf.exp(x);
+    save([p]);
+    return { value: tf.neg(tf.mul(p, x)), gradFunc: (dy: tf.Tensor, [kept]: tf.Tensor[]) => tf.neg(tf.mul(dy, kept!)) };
+  });
+  return op(logps) as tf.Tensor1D;
+}
+
+function asVectors(scalars: Readonly<Record<string, tf.Tensor>>): TensorMap {
+  return Object.fromEntries(Object.entries(scalars).map(([name, value]) => [name, tf.reshape(value, [1])]));
 }

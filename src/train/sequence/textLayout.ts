@@ -1,0 +1,36 @@
+/** A text, or several that were packed, as one sequence in which some tokens are to be predicted. */
+import { type HostTensors, hostTensor } from "../../compile/index.js";
+import type { Qwen2Config } from "../../model/index.js";
+import { IGNORED_LABEL } from "../../text/index.js";
+import type { Bucket } from "./pairLayout.js";
+import { type SequenceLayout, sequenceInputs } from "./sequenceInputs.js";
+
+/**
+ * @param ids all tokens @param labels for each token itself: what is to be predicted there, or −100
+ * @param lengths of the segments one after the other: each sees only itself, its positions count from 0, and its first token is
+ *   not predicted, since nothing stands before it
+ */
+export function layoutText(ids: readonly number[], labels: readonly number[], lengths: readonly number[]): SequenceLayout {
+  const positions: number[] = [];
+  const segments: number[] = [];
+  const sources: number[] = [];
+  const targets: number[] = [];
+  lengths.forEach((length, segment) => {
+    for (let i = 0; i < length; i++) {
+      const at = positions.length;
+      if (i > 0 && labels[at] !== IGNORED_LABEL) {
+        sources.push(at - 1);
+        targets.push(labels[at]!);
+      }
+      positions.push(i);
+      segments.push(segment);
+    }
+  });
+  return { ids, positions, segments, parents: ids.map(() => -1), sources, targets };
+}
+
+/** The layout as inputs of a text program, padded to a bucket. @param weight of every scored token in the loss */
+export function textInputs(layout: SequenceLayout, bucket: Bucket, config: Qwen2Config, weight: number): HostTensors {
+  const weights = new Float32Array(bucket.scored).fill(weight, 0, layout.sources.length);
+  return { ...sequenceInputs(layout, bucket, config), weights: hostTensor(weights, [bucket.scored]) };
+}

@@ -1,0 +1,118 @@
+/** Forward and backward of the rows of a micro-batch; the gradient stays in the engine's store. */
+import { type Engine, type HostTensors, type Program, hostTensor } from "../../compile/index.js";
+import { EngineError } from "../../errors.js";
+import type { CausalLM, Qwen2Config } from "../../model/index.js";
+import type { Random } from "../../random.js";
+import type { BatchMetrics } from "../loop/logWindow.js";
+import type { SFTLossName, SFTOptions } from "../options/sftConfig.js";
+import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
+import { embeddingNoise } from "../sequence/embeddingNoise.js";
+import { textInputs } from "../sequence/textLayout.js";
+import { type TokenLoss, textGradientProgram } from "../sequence/textProgram.js";
+import { type PreparedText } from "./preparedTexts.js";
+
+/** Sums over the label tokens of a micro-batch. */
+export interface TextScores {
+  /** Times the weight of a token. */
+  readonly loss: number;
+  /** Nats. */
+  readonly entropy: number;
+  /** Tokens that were the likeliest. */
+  readonly correct: number;
+}
+
+/** `nll` and `chunked_nll` differ in TRL by where logits are kept; here they never are. */
+export function tokenLoss(name: SFTLossName): TokenLoss {
+  return name === "dft" ? "dft" : "nll";
+}
+
+export function labelTokens(texts: readonly PreparedText[]): number {
+  return texts.reduce((sum, { scored }) => sum + scored, 0);
+}
+
+/** What TRL logs for a micro-batch. */
+export function batchMetrics(texts: readonly PreparedText[], { entropy, correct }: TextScores): BatchMetrics {
+  const tokens = labelTokens(texts);
+  return { entropy: entropy / tokens, mean_token_accuracy: correct / tokens };
+}
+
+/** Without gradient; the loss is a plain sum. @param program of `textScoringProgram` */
+export async function scoreTexts(program: Program, texts: readonly PreparedText[], config: Qwen2Config): Promise<TextScores> {
+  let total: TextScores = { loss: 0, entropy: 0, correct: 0 };
+  for (const { layout, bucket } of texts) total = plus(total, await program.run(textInputs(layout, bucket, config, 1)));
+  return total;
+}
+
+export interface TextPlace {
+  /** Of a label token in the step's loss. */
+  readonly weight: number;
+  /** Whether the step's gradient begins here. */
+  readonly first: boolean;
+  /** Random numbers of this micro-batch. */
+  readonly random: Random;
+}
+
+export class TextRunner {
+  readonly #args: SFTOptions;
+  readonly #model: CausalLM;
+  readonly #widths: Map<string, number>;
+  readonly #program: Program;
+
+  /** Compiles nothing yet: the program is made for each size when it is first met. */
+  constructor(engine: Engine, model: CausalLM, args: SFTOptions) {
+    this.#args = args;
+    this.#model = model;
+    this.#widths = dropoutWidths(model);
+    this.#program = textGradientProgram(engine, model, {
+      loss: tokenLoss(args.loss_type),
+      dropoutWidths: this.#widths,
+      noise: args.neftune_noise_alpha !== null,
+      recompute: args.gradient_checkpointing,
+    });
+  }
+
+  /** @throws EngineError `loss_not_finite` naming the row */
+  async run(texts: readonly PreparedText[], { weight, first, random }: TextPlace): Promise<TextScores> {
+    let total: TextScores = { loss: 0, entropy: 0, correct: 0 };
+    for (const [i, text] of texts.entries()) {
+      const outputs = await this.#program.run({
+        ...textInputs(text.layout, text.bucket, this.#model.config, weight),
+        ...this.#drawn(text, texts, random.fork(`row ${i}`)),
+        carry: hostTensor(Float32Array.of(first && i === 0 ? 0 : 1), []),
+      });
+      total = plus(total, outputs);
+      if (!Number.isFinite(total.loss)) {
+        throw new EngineError(
+          "loss_not_finite",
+          `SFTTrainer: the loss must be finite, got ${total.loss} at ${text.origin}; lower learning_rate or max_grad_norm, and check this row`,
+        );
+      }
+    }
+    return total;
+  }
+
+  /** Dropout masks and embedding noise. */
+  #drawn({ bucket }: PreparedText, texts: readonly PreparedText[], random: Random): HostTensors {
+    const { neftune_noise_alpha: alpha } = this.#args;
+    const { peft_config, config } = this.#model;
+    const masks = this.#widths.size === 0 ? {} : dropoutMasks(this.#widths, bucket.tokens, peft_config!.lora_dropout, random);
+    if (alpha === null) return masks;
+    return { ...masks, ...embeddingNoise(bucket.tokens, config.hidden_size, this.#noiseLength(texts), alpha, random.fork("noise")) };
+  }
+
+  /** transformers takes the width of the padded batch; rows that are packed without crossing are one long sequence in TRL. */
+  #noiseLength(texts: readonly PreparedText[]): number {
+    const lengths = texts.map(({ tokens }) => tokens);
+    const joined = this.#args.packing && this.#args.packing_strategy !== "wrapped";
+    return joined ? lengths.reduce((sum, length) => sum + length, 0) : Math.max(...lengths);
+  }
+
+  dispose(): Promise<void> {
+    return this.#program.dispose();
+  }
+}
+
+function plus(total: TextScores, outputs: HostTensors): TextScores {
+  const added = (name: keyof TextScores): number => total[name] + outputs[name]!.data[0]!;
+  return { loss: added("loss"), entropy: added("entropy"), correct: added("correct") };
+}
