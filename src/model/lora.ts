@@ -2,6 +2,7 @@
 import { type HostTensor, type TensorMap, hostTensor, tf } from "../compile/index.js";
 import type { Random } from "../random.js";
 import { adapterShapes, adapterTensorName } from "./adapterFiles.js";
+import { baseWeight } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
 import type { LoraConfig } from "./loraConfig.js";
 
@@ -43,7 +44,10 @@ export function initialAdapter(config: Qwen2Config, lora: LoraConfig, random: Ra
   return tensors;
 }
 
-/** `W + scaling · B A`, for merging an adapter into its base. */
-export function mergedWeight(scaling: number): (inputs: TensorMap) => TensorMap {
-  return ({ weight, a, b }) => ({ weight: tf.add(weight!, tf.mul(tf.matMul(b as tf.Tensor2D, a as tf.Tensor2D), scaling)) });
+/** `W + scaling · B A` as float32, for merging an adapter into its base. @param path e.g. `model.layers.0.self_attn.q_proj` */
+export function mergedWeight(scaling: number, path: string): (inputs: TensorMap) => TensorMap {
+  return (inputs) => {
+    const delta = tf.mul(tf.matMul(inputs["b"] as tf.Tensor2D, inputs["a"] as tf.Tensor2D), scaling);
+    return { merged: tf.add(baseWeight(inputs, path), delta) };
+  };
 }

@@ -8,6 +8,10 @@ import type { NamedTensor, SaveCheckpointOptions } from "./checkpointWriter.js";
 import { initialAdapter, mergedWeight } from "./lora.js";
 import type { LoraConfig } from "./loraConfig.js";
 import { selectAdapterFiles } from "./repositoryFiles.js";
+import { weightInputs } from "./weightFormats.js";
+
+const ROUNDED_AGAIN =
+  "PeftModel.merge_and_unload: the merged weights are rounded to 4 bits again, so texts may differ a little; merge_and_unload({ dequantize: true }) makes them exact float32";
 
 /** Adapters on one engine are told apart by number. */
 const adaptersOn = new WeakMap<Qwen2ForCausalLM, number>();
@@ -116,25 +120,31 @@ export class PeftModel extends CausalLM {
     await saveAdapter(dir, this.config, config, this.#adapterTensors(), alsoWrite);
   }
 
-  /** Adds the adapter to the base model's weights and returns the base model, which from then on is the tuned one. */
-  async merge_and_unload(): Promise<Qwen2ForCausalLM> {
+  /**
+   * Adds the adapter to the base model's weights and returns the base model, which from then on is the tuned one.
+   * @param options.dequantize of a 4-bit base: the merged weights become float32, exact, instead of being rounded to 4 bits again as PEFT does
+   */
+  async merge_and_unload({ dequantize = false }: { dequantize?: boolean } = {}): Promise<Qwen2ForCausalLM> {
     const engine = await this.load();
+    if (this.base.quantization_config !== undefined && !dequantize) console.warn(ROUNDED_AGAIN);
     for (const [name, [r, inputs]] of this.#shapes as Map<string, [number, number]>) {
       if (!name.endsWith(".lora_A.weight")) continue;
-      const weight = name.replace("base_model.model.", "").replace(".lora_A.weight", ".weight");
+      const path = name.replace("base_model.model.", "").replace(".lora_A.weight", "");
+      const weight = `${path}.weight`;
       const b = name.replace(".lora_A.", ".lora_B.");
       const outputs = this.#shapes.get(b)![0]!;
       const merge = engine.compile(
-        mergedWeight(this.peft_config.scaling),
+        mergedWeight(this.peft_config.scaling, path),
         {
-          weight: { shape: [outputs, inputs], role: "state", store: weight },
+          ...weightInputs(weight, [outputs, inputs], this.base.formatOf(weight)),
           a: { shape: [r, inputs], role: "state", store: this.storeName(name) },
           b: { shape: [outputs, r], role: "state", store: this.storeName(b) },
         },
         { name: "merge_and_unload" },
       );
-      await merge.run({});
+      await merge.run({}, { keep: { merged: weight } });
       await merge.dispose();
+      await this.base.settle(weight, dequantize);
     }
     await this.#forget(engine);
     this.base.markChanged();

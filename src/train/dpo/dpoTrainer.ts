@@ -366,7 +366,10 @@ export class DPOTrainer {
 }
 
 function policyOf(model: CausalLM, peft_config: LoraConfig | undefined, args: DPOConfig): CausalLM {
-  if (peft_config === undefined) return model;
+  if (peft_config === undefined) {
+    model.requireTrainable("DPOTrainer");
+    return model;
+  }
   if (model instanceof PeftModel)
     throw new ConfigError(
       "two_adapters",

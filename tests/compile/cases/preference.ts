@@ -2,7 +2,8 @@
 import { type HostTensor, hostTensor, rotaryAngles, tf } from "../../../src/compile/index.js";
 import { mergedWeight } from "../../../src/model/lora.js";
 import { adapterTensorName } from "../../../src/model/adapterFiles.js";
-import { headLogits, maskedAttention, qwen2Hidden } from "../../../src/model/qwen2.js";
+import { headLogits } from "../../../src/model/head.js";
+import { maskedAttention, qwen2Hidden } from "../../../src/model/qwen2.js";
 import { parameterShapes, publishedConfig } from "../../../src/model/shapes.js";
 import { DPO_LOSSES } from "../../../src/train/dpo/losses.js";
 import type { PairLogps } from "../../../src/train/index.js";
@@ -85,8 +86,8 @@ const model: ContractCase[] = [
   }),
   contractCase({
     name: "merging an adapter",
-    inputs: { weight: normal([4, 8]), a: normal([2, 8], 2), b: normal([4, 2], 3) },
-    fn: (inputs) => mergedWeight(0.5)(inputs),
+    inputs: { "layer.weight": normal([4, 8]), a: normal([2, 8], 2), b: normal([4, 2], 3) },
+    fn: (inputs) => mergedWeight(0.5, "layer")(inputs),
   }),
 ];
 
