@@ -129,7 +129,8 @@ export class Qwen2ForCausalLM extends CausalLM {
     this.source = source;
     this.quantization_config = quantization;
     this.#choice = choice;
-    this.#formats = quantization === undefined ? new Map() : weightFormats(checkpoint.config, checkpoint.tensors, quantization);
+    this.#formats =
+      quantization === undefined ? new Map<string, TensorFormat>() : weightFormats(checkpoint.config, checkpoint.tensors, quantization);
   }
 
   override load(choice: EngineChoice = {}): Promise<Engine> {
@@ -218,7 +219,7 @@ export class Qwen2ForCausalLM extends CausalLM {
 
   /** Empty for a quantised model: its weights are constants under an adapter. */
   override trainable(): Map<string, readonly number[]> {
-    return this.#formats.size === 0 ? parameterShapes(this.config) : new Map();
+    return this.#formats.size === 0 ? parameterShapes(this.config) : new Map<string, number[]>();
   }
 
   override storeName(name: string): string {

@@ -48,8 +48,9 @@ export interface NestedScales {
 /** Codes of a whole number of blocks; the last block may be short.
  *  @param packed gets half as many bytes as there are numbers, rounded up
  *  @param absmax gets one number a block
+ *  @param first place of the first number in the whole tensor, for messages
  *  @throws EngineError `quantise_not_finite` */
-export function quantiseNf4Blocks(values: Float32Array, packed: Uint8Array, absmax: Float32Array): void {
+export function quantiseNf4Blocks(values: Float32Array, packed: Uint8Array, absmax: Float32Array, first = 0): void {
   for (let block = 0; block < absmax.length; block++) {
     const start = block * NF4_BLOCK;
     const end = Math.min(start + NF4_BLOCK, values.length);
@@ -58,7 +59,7 @@ export function quantiseNf4Blocks(values: Float32Array, packed: Uint8Array, absm
       const magnitude = Math.abs(values[i]!);
       // NaN compares false with everything, and must not get a code.
       if (!(magnitude <= largest)) largest = magnitude;
-      if (!Number.isFinite(largest)) throw notFinite(values[i]!, i);
+      if (!Number.isFinite(largest)) throw notFinite(values[i]!, first + i);
     }
     absmax[block] = largest;
     const scale = largest === 0 ? 0 : 1 / largest;

@@ -79,7 +79,7 @@ function encodeNf4(length: number, doubleQuant: boolean, parts: Iterable<Float32
   let start = 0;
   for (const part of parts) {
     const block = start / NF4_BLOCK;
-    quantiseNf4Blocks(part, packed.subarray(start / 2), absmax.subarray(block, block + Math.ceil(part.length / NF4_BLOCK)));
+    quantiseNf4Blocks(part, packed.subarray(start / 2), absmax.subarray(block, block + Math.ceil(part.length / NF4_BLOCK)), start);
     start += part.length;
   }
   if (!doubleQuant) return [packed, absmax];
