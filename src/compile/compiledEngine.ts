@@ -6,7 +6,7 @@ import type { FileTensor } from "./fileTensors.js";
 import { sizeOf } from "./graph.js";
 import type { HostDType, HostData, HostTensor, HostTensors } from "./hostTensor.js";
 import { encodeOnnxModel } from "./onnxModel.js";
-import { foldBias, prune } from "./optimise.js";
+import { deferWeights, foldBias, prune } from "./optimise.js";
 import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
 import { type TensorFormat, storedParts } from "./quantise/tensorFormat.js";
 import { type Sizes, bindSizes, boundShape, constantValue, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
@@ -296,6 +296,7 @@ class CompiledProgram implements Program {
     const { graph, outputs } = trace(this.fn, traced, this.name);
     prune(graph, outputs.values());
     foldBias(graph, outputs.values());
+    deferWeights(graph, new Set(Object.keys(this.signature).filter((name) => this.signature[name]!.role === "state")));
     // ONNX Runtime refuses feeds that its graph does not read.
     const read = new Set(graph.nodes.flatMap((node) => node.inputs));
     for (const value of outputs.values()) read.add(value);

@@ -13,6 +13,14 @@ export function halfAsFloat32(half: tf.Tensor): tf.Tensor {
   return y!;
 }
 
+/**
+ * The same, for a second use much later: widened anew, where the first result would otherwise be kept until then. ONNX Runtime makes
+ * equal nodes one, so the shape differs on the way.
+ */
+export function halfAsFloat32Again(half: tf.Tensor): tf.Tensor {
+  return tf.reshape(halfAsFloat32(tf.reshape(half, [1, ...half.shape])), half.shape);
+}
+
 /** Rows of a matrix of halves, float32 [n, D]; the rest of the matrix stays 16 bits wide. No gradient. @param rows [n] int32 */
 export function gatherHalf(half: tf.Tensor2D, rows: tf.Tensor1D): tf.Tensor2D {
   return halfAsFloat32(tf.gather(half, rows)) as tf.Tensor2D;

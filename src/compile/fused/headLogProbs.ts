@@ -1,5 +1,5 @@
 import { tf } from "../tensorflow.js";
-import { gatherHalf, halfAsFloat32 } from "./half.js";
+import { gatherHalf, halfAsFloat32, halfAsFloat32Again } from "./half.js";
 import { onnxOp } from "./onnxOp.js";
 
 /** The language-model head: `weight` whole, and the same rows as `blocks` (views, so that no block is copied out of it). */
@@ -102,7 +102,8 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head): OverBlock
     maxima.push(maximum);
     // The largest probability of a block is 1/Σexp(logit − max), which gives the block's sum without another pass.
     logSums.push(tf.sub(maximum, tf.log(rowMaximum(softmax))));
-    shares.push(tf.matMul(softmax, block));
+    // ONNX Runtime gets to this product only after the logits of all blocks.
+    shares.push(tf.matMul(softmax, head.scale === undefined ? stored : (halfAsFloat32Again(stored) as tf.Tensor2D)));
     const local = tf.sub(targets, tf.scalar(start, "int32"));
     const inside = tf.logicalAnd(tf.greaterEqual(local, tf.scalar(0, "int32")), tf.less(local, tf.scalar(rows, "int32")));
     const index = tf.clipByValue(local, 0, rows - 1).toInt();
