@@ -54,7 +54,8 @@ export async function mergeProjection(
   const own = Object.entries(signature).filter(([name]) => name.startsWith(`${path}.`) || name.includes(`.${path}.`));
   const program = engine.compile(mergedProjection(path, parts), Object.fromEntries(own), { name: "merge_and_unload" });
   try {
-    await program.run({});
+    // A quantised weight has no float32 to replace: the merged one is put beside its parts.
+    await program.run({}, { keep: { [`${path}.weight`]: `${path}.weight` } });
   } finally {
     await program.dispose();
   }

@@ -5,7 +5,7 @@
  * T tokens, D hidden, F feed-forward, H heads, K key/value heads, hd head size, V vocabulary.
  */
 import { type TensorMap, groupedQueryAttention, recomputed, rmsNorm, rotary, swiglu, tf } from "../compile/index.js";
-import { baseWeight } from "./baseWeight.js";
+import { baseProduct, embeddingRows } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
 import { type Adapter, adapted } from "./lora.js";
 import { PROJECTIONS, type ProjectionName } from "./shapes.js";
@@ -51,7 +51,7 @@ export function qwen2Hidden(
   options: ForwardOptions = {},
 ): tf.Tensor2D {
   const weight = (name: string): tf.Tensor => weights[name]!;
-  let x = tf.gather(weight("model.embed_tokens.weight"), sequence.ids) as tf.Tensor2D; // [T, D]
+  let x = embeddingRows(weights, "model.embed_tokens.weight", sequence.ids); // [T, D]
   if (options.noise !== undefined) x = tf.add(x, options.noise);
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     options.onHidden?.(x);
@@ -105,23 +105,8 @@ function decoderLayer(
 
 /** `x Wᵀ + b`, with the adapter's low-rank part where it has one. */
 function linear(weights: TensorMap, path: string, x: tf.Tensor2D, adapter?: Adapter): tf.Tensor2D {
-  const product: tf.Tensor2D = tf.matMul(x, baseWeight(weights, path), false, true);
+  const product = baseProduct(weights, path, x);
   const bias = weights[`${path}.bias`];
   const y = bias === undefined ? product : (tf.add(product, bias) as tf.Tensor2D);
   return adapter === undefined ? y : adapted(adapter, weights, path, x, y);
-}
-
-/** Name of the head's weight: the embedding when it is tied. */
-export function headName(config: Qwen2Config): string {
-  return config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
-}
-
-/** The head's weight [V, D] among named weights. One of its own counts also for a tied model: an adapter has untied it. */
-export function headWeight(config: Qwen2Config, weights: TensorMap): tf.Tensor2D {
-  return (weights["lm_head.weight"] ?? weights[headName(config)]) as tf.Tensor2D;
-}
-
-/** Logits of given hidden states, shape [N, D] → [N, V]. For sampling; training uses `headLogProbs`. */
-export function headLogits(config: Qwen2Config, weights: TensorMap, hidden: tf.Tensor2D): tf.Tensor2D {
-  return tf.matMul(hidden, headWeight(config, weights), false, true);
 }
