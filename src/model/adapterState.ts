@@ -177,7 +177,7 @@ export class AdapterState {
 
   /** Adds to a program's inputs what this adapter puts there. @param prefix before its low-rank names */
   extend(signature: Record<string, InputSpec>, prefix: string): void {
-    for (const [name, shape] of this.lowRank) signature[prefix + name] = { shape, role: "state", store: this.storeName(name) };
+    this.extendLowRank(signature, prefix);
     for (const { name, shape } of this.plan.replaced) {
       // Quantised storage of the same weight must not be taken for it.
       for (const other of Object.keys(signature)) if (other.startsWith(name)) delete signature[other];
@@ -187,6 +187,11 @@ export class AdapterState {
     if (!this.plan.replaced.some(({ name }) => name === this.#ownHead)) return;
     for (const { view } of this.#base.headBlocks())
       signature[view] = { ...signature[view]!, dtype: "float32", store: this.storeName(view) };
+  }
+
+  /** The part of `extend` that stands beside the model's weights. */
+  extendLowRank(signature: Record<string, InputSpec>, prefix: string): void {
+    for (const [name, shape] of this.lowRank) signature[prefix + name] = { shape, role: "state", store: this.storeName(name) };
   }
 
   /** With an embedding of its own, the head stays the embedding beneath, however that is stored. */

@@ -11,7 +11,7 @@ import type { SaveCheckpointOptions } from "./checkpointWriter.js";
 import type { Qwen2Config } from "./config.js";
 import { HEAD_MEAN } from "./head.js";
 import type { LoraConfig } from "./loraConfig.js";
-import { type MergedPart, mergeProjection } from "./merge.js";
+import { mergeProjection, mergedParts } from "./merge.js";
 import { selectAdapterFiles } from "./repositoryFiles.js";
 
 const ROUNDED_AGAIN =
@@ -351,17 +351,7 @@ export class PeftModel extends CausalLM {
    */
   async merge_and_unload({ dequantize = false }: { dequantize?: boolean } = {}): Promise<Qwen2ForCausalLM> {
     const states = this.#states();
-    const parts = new Map<string, MergedPart[]>();
-    for (const { state } of states) {
-      for (const [path, module] of state.plan.modules) {
-        if (module.loraBias && !module.hasBias)
-          throw new ModelError(
-            "lora_bias_merge",
-            `PeftModel.merge_and_unload: lora_bias needs projections with a bias of their own (q_proj, k_proj, v_proj), got ${path}; keep the adapter beside the model`,
-          );
-        parts.set(path, [...(parts.get(path) ?? []), { module, prefix: state.prefix }]);
-      }
-    }
+    const parts = mergedParts(states.map(({ state }) => state));
     const engine = await this.load();
     if (this.base.quantization_config !== undefined && !dequantize) console.warn(ROUNDED_AGAIN);
     if (!this.config.tie_word_embeddings) await this.base.untieHead();
@@ -373,8 +363,7 @@ export class PeftModel extends CausalLM {
       }
     }
     const signature = this.base.signature();
-    for (const { state } of states)
-      for (const [name, shape] of state.lowRank) signature[state.prefix + name] = { shape, role: "state", store: state.storeName(name) };
+    for (const { state } of states) state.extendLowRank(signature, state.prefix);
     for (const [path, own] of parts) {
       await mergeProjection(engine, path, own, signature);
       await this.base.settle(`${path}.weight`, dequantize);

@@ -20,7 +20,12 @@ export interface Sequence {
 }
 
 /** Attention of one layer: q [T, H·hd] and k, v [T, K·hd] after rotation → [T, H·hd]. */
-export type Attend = (layer: number, q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D) => tf.Tensor2D;
+export interface Attend {
+  /** @param again `kept`, when a layer is computed once more in the backward pass */
+  (layer: number, q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D, again?: readonly tf.Tensor[]): tf.Tensor2D;
+  /** Intermediate results that it needs in every layer. */
+  readonly kept?: readonly tf.Tensor[];
+}
 
 export interface ForwardOptions {
   readonly adapter?: Adapter;
@@ -35,7 +40,8 @@ export interface ForwardOptions {
 /** Plain attention under a mask [T, T], for training and prefill. */
 export function maskedAttention(config: Qwen2Config, mask: tf.Tensor2D): Attend {
   const shape = { heads: config.num_attention_heads, kvHeads: config.num_key_value_heads };
-  return (_layer, q, k, v) => groupedQueryAttention(q, k, v, mask, shape);
+  const attend: Attend = (_layer, q, k, v, again) => groupedQueryAttention(q, k, v, (again?.[0] as tf.Tensor2D | undefined) ?? mask, shape);
+  return Object.assign(attend, { kept: [mask] });
 }
 
 /**
@@ -55,9 +61,10 @@ export function qwen2Hidden(
   if (options.noise !== undefined) x = tf.add(x, options.noise);
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     options.onHidden?.(x);
-    const run = (input: tf.Tensor2D, changed: TensorMap): tf.Tensor2D => {
+    const run = (input: tf.Tensor2D, changed: TensorMap, kept?: readonly tf.Tensor[]): tf.Tensor2D => {
       const adapter = options.adapter && { ...options.adapter, weights: { ...options.adapter.weights, ...changed } };
-      return decoderLayer(config, { ...weights, ...changed }, sequence, attend, layer, input, adapter);
+      const attendHere: Attend = (at, q, k, v) => attend(at, q, k, v, kept);
+      return decoderLayer(config, { ...weights, ...changed }, sequence, attendHere, layer, input, adapter);
     };
     if (options.recompute === undefined) {
       x = run(x, {});
@@ -66,9 +73,10 @@ export function qwen2Hidden(
     const all: TensorMap = { ...weights, ...options.adapter?.weights };
     const names = [...options.recompute].filter((name) => name.includes(`layers.${layer}.`));
     x = recomputed(
-      (input, tensors) => run(input, Object.fromEntries(names.map((name, i) => [name, tensors[i]!]))),
+      (input, tensors, kept) => run(input, Object.fromEntries(names.map((name, i) => [name, tensors[i]!])), kept),
       x,
       names.map((name) => all[name]!),
+      attend.kept,
     );
   }
   const normalised = rmsNorm(x, weight("model.norm.weight") as tf.Tensor1D, config.rms_norm_eps);
