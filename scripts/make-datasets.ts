@@ -1,13 +1,13 @@
 /**
- * Makes the parquet files of `datasets/*-dpo-mini/` from their JSONL files, which are the source, and brings the table of
- * files in `datasets/README.md` up to date:
+ * Makes the parquet files of `datasets/*-dpo-mini/` from their JSONL files, which are the source, and `datasets/truthy-sft-mini/`
+ * from the good answers of `truthy-dpo-mini/`, and brings the table of files in `datasets/README.md` up to date:
  *
  *     node dist/scripts/make-datasets.js
  *
  * The same JSONL gives the same bytes.
  */
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parquetWriteBuffer } from "hyparquet-writer";
@@ -23,6 +23,18 @@ export function pairsToParquet(rows: readonly PairRow[]): Uint8Array {
   return new Uint8Array(parquetWriteBuffer({ columnData, createdBy: "preflab" }));
 }
 
+/** Chats made of the pairs of this folder. */
+const CHATS = { folder: "truthy-sft-mini", from: "truthy-dpo-mini" } as const;
+
+/** JSONL of conversations for supervised fine-tuning: the prompt, and the better answer. */
+export function chatsToJsonl(rows: readonly PairRow[]): string {
+  const messages = ({ prompt, chosen }: PairRow) => [
+    { role: "user", content: prompt },
+    { role: "assistant", content: chosen },
+  ];
+  return rows.map((row) => `${JSON.stringify({ messages: messages(row) })}\n`).join("");
+}
+
 /** A line of the table: file below `datasets/`, rows, SHA-256 in hexadecimal. */
 export interface FileEntry {
   file: string;
@@ -32,21 +44,15 @@ export interface FileEntry {
 
 /** Rows and hashes of all files of pairs, as they are on disk. JSONL and parquet of a split share the rows. */
 export function listFiles(datasets: string): FileEntry[] {
-  return pairFolders.flatMap((folder) =>
-    splits.flatMap((split) => {
-      const rows = readPairs(join(datasets, folder, `${split}.jsonl`)).length;
-      return ["jsonl", "parquet"].map((format) => {
-        const file = `${folder}/${split}.${format}`;
-        return {
-          file,
-          rows,
-          sha256: createHash("sha256")
-            .update(readFileSync(join(datasets, file)))
-            .digest("hex"),
-        };
-      });
-    }),
+  const entry = (file: string, rows: number): FileEntry => {
+    const hash = createHash("sha256").update(readFileSync(join(datasets, file)));
+    return { file, rows, sha256: hash.digest("hex") };
+  };
+  const count = (folder: string, split: string): number => readPairs(join(datasets, folder, `${split}.jsonl`)).length;
+  const pairs = pairFolders.flatMap((folder) =>
+    splits.flatMap((split) => ["jsonl", "parquet"].map((format) => entry(`${folder}/${split}.${format}`, count(folder, split)))),
   );
+  return [...pairs, ...splits.map((split) => entry(`${CHATS.folder}/${split}.jsonl`, count(CHATS.from, split)))];
 }
 
 const tableStart = "<!-- files: written by scripts/make-datasets.ts -->";
@@ -75,6 +81,11 @@ function main(): void {
       writeFileSync(join(datasets, folder, `${split}.parquet`), pairsToParquet(rows));
       console.log(`${folder}/${split}: ${rows.length} rows`);
     }
+  }
+  mkdirSync(join(datasets, CHATS.folder), { recursive: true });
+  for (const split of splits) {
+    const rows = readPairs(join(datasets, CHATS.from, `${split}.jsonl`));
+    writeFileSync(join(datasets, CHATS.folder, `${split}.jsonl`), chatsToJsonl(rows));
   }
   const readme = join(datasets, "README.md");
   writeFileSync(readme, updateTable(readFileSync(readme, "utf8"), listFiles(datasets)));

@@ -8,7 +8,7 @@ import type { TrainingConfig } from "../train/options/trainingConfig.js";
 import { type Command, readCommandLine, refusePositionals } from "./command.js";
 import { onInterrupt } from "./interrupt.js";
 import { LORA_FLAGS, toLoraInput } from "./loraOptions.js";
-import { MODEL_OPTIONS, loadModel } from "./modelOptions.js";
+import { MODEL_OPTIONS, checkModelOptions, loadModel } from "./modelOptions.js";
 
 const dataTable = (rows: string) =>
   defineOptions("Data", {
@@ -59,6 +59,7 @@ export function trainingCommand<Config extends TrainingConfig>(method: TrainingC
       refusePositionals(where, positionals);
       const check = { where, prefix: "--" };
       const modelOptions = MODEL_OPTIONS.resolve(values[0]!, check);
+      checkModelOptions(modelOptions, names, where);
       const data = dataOptions.resolve(values[1]!, check);
       const args = new method.config(values[2]!, check);
       const lora = toLoraInput(LORA_FLAGS.resolve(values[3]!, check), names, where);

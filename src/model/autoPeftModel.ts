@@ -1,10 +1,10 @@
 /** An adapter together with the model it was made for. */
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { fetchRepository, type RepositoryOptions, takeRepositoryOptions } from "../data/repository.js";
+import { fetchRepository, takeRepositoryOptions } from "../data/repository.js";
 import { ModelError } from "../errors.js";
 import { ADAPTER_CONFIG_FILE, openAdapter, readAdapterConfig } from "./adapterFiles.js";
-import { AutoModelForCausalLM, type EngineChoice, type Qwen2ForCausalLM } from "./causalLM.js";
+import { AutoModelForCausalLM, type PretrainedModelOptions, type Qwen2ForCausalLM } from "./causalLM.js";
 import { type AdapterOptions, PeftModel } from "./peftModel.js";
 import { selectAdapterFiles } from "./repositoryFiles.js";
 
@@ -14,15 +14,17 @@ export class AutoPeftModelForCausalLM {
    * Loads the model that `base_model_name_or_path` names, and the adapter on it. Where that is a folder with an adapter, as a model
    * with one adapter upon another is saved, the adapters are stacked again.
    * @param pathOrId a folder in PEFT's layout, or a repository on the Hub; `revision` is the adapter's
+   * @param options `quantization_config` is the base model's
    * @throws ModelError `adapter_base` when no base model is named, and as the two loaders; HubError
    */
-  static async from_pretrained(pathOrId: string, options: EngineChoice & RepositoryOptions & AdapterOptions = {}): Promise<PeftModel> {
+  static async from_pretrained(pathOrId: string, options: PretrainedModelOptions & AdapterOptions = {}): Promise<PeftModel> {
     const where = "AutoPeftModelForCausalLM.from_pretrained";
     const [repository, own] = takeRepositoryOptions(where, options, [
       "engine",
       "device",
       "threads",
       "backend",
+      "quantization_config",
       "adapter_name",
       "is_trainable",
     ]);

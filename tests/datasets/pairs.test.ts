@@ -5,7 +5,8 @@ import { parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PairRow } from "../../scripts/corpus/pairs.js";
 import { packageRoot, pairFolders, readPairs } from "../../scripts/corpus/pairs.js";
-import { listFiles, pairsToParquet, updateTable } from "../../scripts/make-datasets.js";
+import { chatsToJsonl, listFiles, pairsToParquet, updateTable } from "../../scripts/make-datasets.js";
+import { load_dataset } from "../../src/data/index.js";
 import { DataError } from "../../src/errors.js";
 
 const datasets = join(packageRoot(), "datasets");
@@ -90,12 +91,25 @@ describe("arabic-dpo-mini", () => {
   });
 });
 
+describe("truthy-sft-mini", () => {
+  it.each(["train", "test"] as const)("holds the prompts and better answers of the pairs (%s)", async (split) => {
+    const chats = await load_dataset(join(datasets, "truthy-sft-mini"), { split });
+    expect(chats.rows().map(({ messages }) => messages)).toEqual(
+      read("truthy-dpo-mini", split).map(({ prompt, chosen }) => [
+        { role: "user", content: prompt },
+        { role: "assistant", content: chosen },
+      ]),
+    );
+    expect(readFileSync(join(datasets, "truthy-sft-mini", `${split}.jsonl`), "utf8")).toBe(chatsToJsonl(read("truthy-dpo-mini", split)));
+  });
+});
+
 describe("datasets/README.md", () => {
   const readme = readFileSync(join(datasets, "README.md"), "utf8");
 
   it("states rows and SHA-256 of every file as they are", () => {
     const files = listFiles(datasets);
-    expect(files).toHaveLength(8);
+    expect(files).toHaveLength(10);
     for (const { file, rows, sha256 } of files) expect(readme).toContain(`| \`${file}\` | ${rows} | \`${sha256}\` |`);
     expect(updateTable(readme, files)).toBe(readme);
   });
