@@ -8,6 +8,7 @@ import { TRAINING_ENTRIES } from "./trainingOptions.js";
 
 /** Every option of `SFTConfig`. Names and defaults are those of TRL 1.13 / transformers 5.18. */
 export const SFT_OPTIONS = defineOptions("Training options (SFTConfig)", {
+  ...ABSENT_ENTRIES,
   loss_type: {
     type: "string",
     choices: ["nll", "chunked_nll", "dft"],
@@ -76,7 +77,6 @@ export const SFT_OPTIONS = defineOptions("Training options (SFTConfig)", {
     help: "Chat template for the rows and for the saved tokenizer: a .jinja or .j2 file, or a tokenizer's folder, whose end token is taken too",
   },
 
-  ...ABSENT_ENTRIES,
   ...TRAINING_ENTRIES,
   learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 2e-5 },
   shuffle_dataset: {
