@@ -87,6 +87,7 @@ export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
     type: "boolean",
     default: false,
     help: "Compute the reference log-probs of all rows and keep them in the cache for later runs; otherwise those of the rows that the run visits",
+    differs: "Without it TRL runs the reference again in every step; here each row's log-probs are computed once in either case",
   },
   ...PAIR_ENTRIES,
   ...TRAINING_ENTRIES,

@@ -35,6 +35,7 @@ export const KTO_OPTIONS = defineOptions("Training options (KTOConfig)", {
     type: "boolean",
     default: false,
     help: "Compute the reference log-probs of all rows and keep them in the cache for later runs; otherwise those of the rows that the run visits",
+    differs: "Without it TRL runs the reference again in every step; here each row's log-probs are computed once in either case",
   },
   disable_dropout: {
     type: "boolean",
