@@ -6,8 +6,9 @@ import type { FileTensor } from "./fileTensors.js";
 import { sizeOf } from "./graph.js";
 import type { HostDType, HostData, HostTensor, HostTensors } from "./hostTensor.js";
 import { encodeOnnxModel } from "./onnxModel.js";
-import { foldBias, prune } from "./optimise.js";
+import { deferWeights, foldBias, prune } from "./optimise.js";
 import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
+import { type TensorFormat, storedParts } from "./quantise/tensorFormat.js";
 import { type Sizes, bindSizes, boundShape, constantValue, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
 import { StoredShapes } from "./storedShapes.js";
 import { type TensorFunction, type TracedInput, trace } from "./trace.js";
@@ -57,8 +58,12 @@ export class CompiledEngine implements Engine {
     await this.#call({ kind: "put", name, tensor: { data, dtype, shape } }, [{ name, dtype, shape }], [data.buffer as ArrayBuffer]);
   }
 
-  async load(name: string, file: FileTensor): Promise<void> {
-    await this.#call({ kind: "load", name, file }, [{ name, dtype: "float32", shape: file.shape }]);
+  async load(name: string, file: FileTensor, format?: TensorFormat): Promise<void> {
+    await this.#call({ kind: "load", name, file, format }, storedParts(name, file.shape, format));
+  }
+
+  async encode(from: string, to: string, format: TensorFormat): Promise<void> {
+    await this.#call({ kind: "encode", from, to, format }, storedParts(to, this.shapeOf(from), format));
   }
 
   async fetch(name: string): Promise<HostTensor> {
@@ -66,12 +71,12 @@ export class CompiledEngine implements Engine {
   }
 
   async copy(from: string, to: string): Promise<void> {
-    await this.#call({ kind: "copy", from, to }, [{ ...this.#stored.get(from), name: to }]);
+    await this.#call({ kind: "copy", from, to }, [{ ...this.#stored.get(from), name: to, isView: undefined }]);
   }
 
   async view(name: string, from: string, start: number, rows: number): Promise<void> {
     const { dtype, shape } = this.#stored.get(from);
-    await this.#call({ kind: "view", name, from, start, rows }, [{ name, dtype, shape: [rows, ...shape.slice(1)] }]);
+    await this.#call({ kind: "view", name, from, start, rows }, [{ name, dtype, shape: [rows, ...shape.slice(1)], isView: true }]);
   }
 
   async remove(...names: string[]): Promise<void> {
@@ -89,6 +94,10 @@ export class CompiledEngine implements Engine {
 
   names(prefix = ""): string[] {
     return this.#stored.names().filter((name) => name.startsWith(prefix));
+  }
+
+  bytes(): number {
+    return this.#stored.bytes();
   }
 
   compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled" }: { name?: string } = {}): Program {
@@ -287,6 +296,7 @@ class CompiledProgram implements Program {
     const { graph, outputs } = trace(this.fn, traced, this.name);
     prune(graph, outputs.values());
     foldBias(graph, outputs.values());
+    deferWeights(graph, new Set(Object.keys(this.signature).filter((name) => this.signature[name]!.role === "state")));
     // ONNX Runtime refuses feeds that its graph does not read.
     const read = new Set(graph.nodes.flatMap((node) => node.inputs));
     for (const value of outputs.values()) read.add(value);

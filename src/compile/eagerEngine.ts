@@ -1,8 +1,9 @@
 /** The eager engine: calls the function itself on a TensorFlow.js backend. For teaching, debugging, and as the oracle in tests. */
 import { EngineError } from "../errors.js";
 import type { Engine, Program, RunOptions, Signature } from "./engine.js";
-import { type FileTensor, readFileTensor } from "./fileTensors.js";
-import { type HostDType, type HostTensor, type HostTensors, hostTensor } from "./hostTensor.js";
+import { type FileTensor, float16ToFloat32, readFileTensor, readFileTensorParts } from "./fileTensors.js";
+import { DTYPE_BYTES, type HostDType, type HostTensor, type HostTensors, hostTensor } from "./hostTensor.js";
+import { PART_NUMBERS, type TensorFormat, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
 import { bindSizes, boundShape, constantValue, requireOutputs, storeName } from "./signature.js";
 import { tf } from "./tensorflow.js";
 import { TensorStore } from "./tensorStore.js";
@@ -38,8 +39,18 @@ export class EagerEngine implements Engine {
     return this.#enqueue(() => this.#set(name, toTensor(tensor)));
   }
 
-  load(name: string, file: FileTensor): Promise<void> {
-    return this.#enqueue(() => this.#set(name, tf.tensor(readFileTensor(file), [...file.shape], "float32")));
+  load(name: string, file: FileTensor, format?: TensorFormat): Promise<void> {
+    return this.#enqueue(() => {
+      if (format === undefined) this.#set(name, tf.tensor(readFileTensor(file), [...file.shape], "float32"));
+      else this.#setAll(encodeTensor(name, file.shape, format, () => readFileTensorParts(file, PART_NUMBERS)));
+    });
+  }
+
+  encode(from: string, to: string, format: TensorFormat): Promise<void> {
+    return this.#enqueue(async () => {
+      const { data, shape } = await toHost(this.#copyOf(from), true);
+      this.#setAll(encodeTensor(to, shape, format, () => partsOf(data as Float32Array)));
+    });
   }
 
   fetch(name: string): Promise<HostTensor> {
@@ -83,6 +94,10 @@ export class EagerEngine implements Engine {
 
   names(prefix = ""): string[] {
     return [...this.#tensors.keys(), ...this.#views.keys()].filter((name) => name.startsWith(prefix));
+  }
+
+  bytes(): number {
+    return [...this.#tensors.values()].reduce((sum, { dtype, size }) => sum + DTYPE_BYTES[dtype as HostDType] * size, 0);
   }
 
   compile(fn: TensorFunction, signature: Signature, { name = fn.name || "eager" }: { name?: string } = {}): Program {
@@ -158,6 +173,10 @@ export class EagerEngine implements Engine {
     return results;
   }
 
+  #setAll(tensors: HostTensors): void {
+    for (const [name, tensor] of Object.entries(tensors)) this.#set(name, toTensor(tensor));
+  }
+
   #set(name: string, tensor: tf.Tensor): void {
     this.#views.delete(name);
     this.#tensors.get(name)?.dispose();
@@ -196,11 +215,17 @@ export class EagerEngine implements Engine {
   }
 }
 
-function toTensor({ data, dtype, shape }: HostTensor): tf.Tensor {
-  // TensorFlow.js has no bytes: see fused/bytes.ts.
+/** A tensor of the active backend. Bytes become int32 and halves float32. @throws EngineError `tensor_type` */
+export function toTensor({ data, dtype, shape }: HostTensor): tf.Tensor {
+  // TensorFlow.js has neither bytes nor halves: see fused/bytes.ts and fused/half.ts.
+  if (dtype === "float16") {
+    const numbers = new Float32Array(data.length);
+    float16ToFloat32(data as Uint16Array, numbers);
+    return tf.tensor(numbers, [...shape], "float32");
+  }
   if (dtype === "uint8") return tf.tensor(Int32Array.from(data), [...shape], "int32");
   if (dtype === "int8")
-    throw new EngineError("tensor_type", `eager: ${dtype} has no TensorFlow.js type; use float32, int32, bool or uint8`);
+    throw new EngineError("tensor_type", `eager: ${dtype} has no TensorFlow.js type; use float32, float16, int32, bool or uint8`);
   return tf.tensor(data as Float32Array, [...shape], dtype);
 }
 

@@ -14,14 +14,15 @@
 import type { HostTensor, HostTensors } from "./hostTensor.js";
 import type { TensorFunction } from "./trace.js";
 import type { FileTensor } from "./fileTensors.js";
+import type { TensorFormat } from "./quantise/tensorFormat.js";
 
 /** A number, or a name that is bound by the inputs of each run: a program is specialised per binding ("bucket"). */
 export type Dimension = number | string;
 
 export interface InputSpec {
   readonly shape: readonly Dimension[];
-  /** Default float32. `uint8` is for packed or quantised storage: only `bytesAsInt32` and operators of `fused/` take such a tensor. */
-  readonly dtype?: "float32" | "int32" | "bool" | "uint8";
+  /** Default float32. `uint8` and `float16` are for compact storage: only operations of `fused/` take such tensors. */
+  readonly dtype?: "float32" | "int32" | "bool" | "uint8" | "float16";
   /**
    * `input` (default): given to each run. `state`: read from the store; an output of the same name replaces it.
    * `constant`: baked into the program.
@@ -68,8 +69,10 @@ export interface Engine {
   /** For people: where the arithmetic happens, e.g. `onnxruntime cpu, 2 threads`. */
   readonly description: string;
   put(name: string, tensor: HostTensor): Promise<void>;
-  /** Reads a tensor of a file straight into the store, as float32. */
-  load(name: string, file: FileTensor): Promise<void>;
+  /** Reads a tensor of a file straight into the store, as float32 or as the parts of a format; the numbers are never there twice. */
+  load(name: string, file: FileTensor, format?: TensorFormat): Promise<void>;
+  /** Stores a float32 tensor of the store once more, as the parts of a format (see quantise/tensorFormat.ts). */
+  encode(from: string, to: string, format: TensorFormat): Promise<void>;
   fetch(name: string): Promise<HostTensor>;
   copy(from: string, to: string): Promise<void>;
   /** Makes `name` stand for rows `start` to `start + rows` of another tensor, as they are whenever it is read. Not copied by the compiled engine. */
@@ -80,6 +83,8 @@ export interface Engine {
   shapeOf(name: string): readonly number[];
   /** The names in the store that start with `prefix`, in the order in which they were put. */
   names(prefix?: string): string[];
+  /** Bytes that the stored tensors take; views take none. The eager engine keeps bytes as int32 and halves as float32. */
+  bytes(): number;
   compile(fn: TensorFunction, signature: Signature, options?: { name?: string }): Program;
   /** Rejects all calls that have not begun, with EngineError `aborted`. */
   abort(): void;

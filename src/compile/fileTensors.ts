@@ -37,20 +37,8 @@ const LARGEST_READ = 1 << 30;
  *  @returns the target, row-major
  *  @throws ModelError `tensor_dtype`, `tensor_size`, `file_missing`, `file_truncated`, `file_unreadable` */
 export function readFileTensor(tensor: FileTensor, target?: Float32Array): Float32Array {
-  const { file, dtype, shape, byteLength } = tensor;
-  if (!isFloatDtype(dtype)) {
-    throw new ModelError(
-      "tensor_dtype",
-      `${file}: a weight must be stored as ${Object.keys(FLOAT_DTYPE_BYTES).join(", ")}, got ${dtype}; convert the checkpoint`,
-    );
-  }
-  const length = shape.reduce((product, size) => product * size, 1);
-  if (length * FLOAT_DTYPE_BYTES[dtype] !== byteLength) {
-    throw new ModelError(
-      "tensor_size",
-      `${file}: ${dtype} [${shape.join(", ")}] must take ${length * FLOAT_DTYPE_BYTES[dtype]} bytes, got ${byteLength}; the header is wrong`,
-    );
-  }
+  const { file, shape, byteLength } = tensor;
+  const { dtype, length } = requireFloats(tensor);
   if (target !== undefined && target.length !== length) {
     throw new ModelError(
       "tensor_size",
@@ -73,6 +61,37 @@ export function readFileTensor(tensor: FileTensor, target?: Float32Array): Float
     }
   });
   return values;
+}
+
+/** Reads a tensor as float32 part by part, in row-major order.
+ *  @param numbers length of all parts but the last; each part is overwritten by the next
+ *  @throws ModelError as `readFileTensor` */
+export function* readFileTensorParts(tensor: FileTensor, numbers: number): Generator<Float32Array> {
+  const { dtype, length } = requireFloats(tensor);
+  const bytes = FLOAT_DTYPE_BYTES[dtype];
+  const part = new Float32Array(Math.min(numbers, length));
+  for (let start = 0; start < length; start += numbers) {
+    const count = Math.min(numbers, length - start);
+    const place = { ...tensor, shape: [count], offset: tensor.offset + start * bytes, byteLength: count * bytes };
+    yield readFileTensor(place, part.subarray(0, count));
+  }
+}
+
+function requireFloats({ file, dtype, shape, byteLength }: FileTensor): { dtype: FloatDtype; length: number } {
+  if (!isFloatDtype(dtype)) {
+    throw new ModelError(
+      "tensor_dtype",
+      `${file}: a weight must be stored as ${Object.keys(FLOAT_DTYPE_BYTES).join(", ")}, got ${dtype}; convert the checkpoint`,
+    );
+  }
+  const length = shape.reduce((product, size) => product * size, 1);
+  if (length * FLOAT_DTYPE_BYTES[dtype] !== byteLength) {
+    throw new ModelError(
+      "tensor_size",
+      `${file}: ${dtype} [${shape.join(", ")}] must take ${length * FLOAT_DTYPE_BYTES[dtype]} bytes, got ${byteLength}; the header is wrong`,
+    );
+  }
+  return { dtype, length };
 }
 
 /** Reads a tensor's bytes as they are, whatever its format.

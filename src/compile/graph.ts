@@ -4,8 +4,8 @@
  */
 import { EngineError } from "../errors.js";
 
-export type DType = "float32" | "int32" | "int64" | "bool" | "uint8" | "int8";
-export type TypedArray = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
+export type DType = "float32" | "int32" | "int64" | "bool" | "uint8" | "int8" | "float16";
+export type TypedArray = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array | Uint16Array;
 type AttributeValue = number | number[] | string | { float: number };
 export type Attributes = Record<string, AttributeValue>;
 

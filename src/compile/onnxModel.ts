@@ -9,7 +9,7 @@ import { type Attributes, type DType, type Graph, type TypedArray, type Value, s
 const OPSET = 21;
 const IR_VERSION = 9;
 /** TensorProto.DataType */
-const DATA_TYPE: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 };
+const DATA_TYPE: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10 };
 /** AttributeProto.AttributeType */
 const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 };
 
@@ -142,6 +142,8 @@ export function filled(value: number, dtype: DType, length: number): TypedArray 
       return new BigInt64Array(length).fill(BigInt(value));
     case "int8":
       return new Int8Array(length).fill(value);
+    case "float16":
+      return new Uint16Array(length).fill(value);
     default:
       return new Uint8Array(length).fill(value);
   }

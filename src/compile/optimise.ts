@@ -1,5 +1,5 @@
 /** Passes over a traced graph. ONNX Runtime folds constants and removes duplicates itself; these are the passes it lacks. */
-import { type Graph, type Node, type Value, sameShape } from "./graph.js";
+import { type Graph, type Node, type Value, isConstant, sameShape } from "./graph.js";
 
 /** Keeps only what the outputs need: gradients are traced for everything, and used for little. */
 export function prune(graph: Graph, outputs: Iterable<Value>): void {
@@ -15,6 +15,21 @@ export function prune(graph: Graph, outputs: Iterable<Value>): void {
   for (let node = visit.pop(); node !== undefined; node = visit.pop()) node.inputs.forEach(want);
   const kept = graph.nodes.filter((node) => needed.has(node));
   graph.nodes.splice(0, graph.nodes.length, ...kept);
+}
+
+/**
+ * Puts what depends on stored tensors alone (widening a weight, above all) at the beginning. ONNX Runtime goes backwards from the outputs
+ * and takes the inputs of a node in the reverse of this order: a first node is run last, just before what reads it. Without this all
+ * weights would be widened before the first layer, and be there at once.
+ * @param stored names of the graph inputs that come from the store
+ */
+export function deferWeights(graph: Graph, stored: ReadonlySet<string>): void {
+  const constant = new Set<Node>();
+  const ofStore = (value: Value | null): boolean =>
+    value === null || (value.producer === undefined ? isConstant(value) || stored.has(value.name) : constant.has(value.producer));
+  for (const node of graph.nodes) if (node.inputs.every(ofStore)) constant.add(node);
+  const others = graph.nodes.filter((node) => !constant.has(node));
+  graph.nodes.splice(0, graph.nodes.length, ...constant, ...others);
 }
 
 /** `Gemm(a, b) + bias` is one Gemm, when nothing else reads the product. */

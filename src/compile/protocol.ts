@@ -2,6 +2,7 @@
 import type { SliceTarget } from "./engine.js";
 import type { FileTensor } from "./fileTensors.js";
 import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
+import type { TensorFormat } from "./quantise/tensorFormat.js";
 
 /** Stands before the names of a model's outputs: a state has an input and an output of one name, and ONNX wants two. */
 export const OUTPUT_PREFIX = "%out/";
@@ -24,7 +25,8 @@ export interface SessionOptions {
 
 export type Request =
   | { kind: "put"; name: string; tensor: HostTensor }
-  | { kind: "load"; name: string; file: FileTensor }
+  | { kind: "load"; name: string; file: FileTensor; format?: TensorFormat }
+  | { kind: "encode"; from: string; to: string; format: TensorFormat }
   | { kind: "fetch"; name: string }
   | { kind: "copy"; from: string; to: string }
   | { kind: "view"; name: string; from: string; start: number; rows: number }
@@ -55,6 +57,8 @@ export interface StoredShape {
   readonly name: string;
   readonly dtype: HostDType;
   readonly shape: readonly number[];
+  /** It is part of another tensor and takes no memory. */
+  readonly isView?: true;
 }
 
 export type Reply = { id: number; tensors: HostTensors } | { id: number; error: { code: string; message: string } };

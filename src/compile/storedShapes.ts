@@ -3,6 +3,8 @@
  * do; what a call promised is taken back if it fails or is aborted.
  */
 import { EngineError, nearestName } from "../errors.js";
+import { sizeOf } from "./graph.js";
+import { DTYPE_BYTES } from "./hostTensor.js";
 import type { StoredShape } from "./protocol.js";
 
 export class StoredShapes {
@@ -46,6 +48,11 @@ export class StoredShapes {
       "unknown_tensor",
       `store: no tensor "${name}"${near === undefined ? "" : `; did you mean "${near}"?`}; put or load it first`,
     );
+  }
+
+  bytes(): number {
+    const owned = this.names().map((name) => this.get(name));
+    return owned.reduce((sum, { dtype, shape, isView }) => sum + (isView ? 0 : DTYPE_BYTES[dtype] * sizeOf(shape)), 0);
   }
 
   /** In the order in which they came. */

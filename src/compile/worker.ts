@@ -5,9 +5,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
-import { readFileTensor } from "./fileTensors.js";
+import { readFileTensor, readFileTensorParts } from "./fileTensors.js";
 import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
 import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions } from "./protocol.js";
+import { PART_NUMBERS, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
 import { TensorStore } from "./tensorStore.js";
 
 const port = parentPort!;
@@ -46,7 +47,10 @@ async function carryOut(request: Request): Promise<HostTensors> {
       store.set(request.name, request.tensor);
       return {};
     case "load":
-      store.set(request.name, { data: readFileTensor(request.file), dtype: "float32", shape: request.file.shape });
+      load(request);
+      return {};
+    case "encode":
+      encode(request);
       return {};
     case "fetch":
       return { [request.name]: store.copyOf(request.name) };
@@ -73,6 +77,20 @@ async function carryOut(request: Request): Promise<HostTensors> {
     case "run":
       return run(request);
   }
+}
+
+function load({ name, file, format }: Request & { kind: "load" }): void {
+  if (format === undefined) store.set(name, { data: readFileTensor(file), dtype: "float32", shape: file.shape });
+  else setAll(encodeTensor(name, file.shape, format, () => readFileTensorParts(file, PART_NUMBERS)));
+}
+
+function encode({ from, to, format }: Request & { kind: "encode" }): void {
+  const { data, shape } = store.get(from);
+  setAll(encodeTensor(to, shape, format, () => partsOf(data as Float32Array)));
+}
+
+function setAll(tensors: HostTensors): void {
+  for (const [name, tensor] of Object.entries(tensors)) store.set(name, tensor);
 }
 
 async function run({ session: id, inputs, states, keep, write }: Request & { kind: "run" }): Promise<HostTensors> {

@@ -13,7 +13,7 @@ import {
   magnitudeName,
   planAdapter,
 } from "./adapterPlan.js";
-import { baseWeight } from "./baseWeight.js";
+import { baseWeight, floatWeight } from "./baseWeight.js";
 import type { Qwen2ForCausalLM } from "./causalLM.js";
 import type { NamedTensor } from "./checkpointWriter.js";
 import { initialAdapter, rowLengths } from "./lora.js";
@@ -117,16 +117,10 @@ export class AdapterState {
   }
 
   async #copy(engine: Engine, { name }: ReplacedParameter): Promise<void> {
-    const from = name === HEAD && !(HEAD in this.#below) ? "model.embed_tokens.weight" : name;
-    const path = from.replace(/\.weight$/, "");
-    const tensor = (inputs: TensorMap): tf.Tensor =>
-      from.endsWith(".weight") && this.#isProjection(path) ? baseWeight(inputs, path) : inputs[from]!;
+    const hasHead = Object.keys(this.#below).some((below) => below.startsWith(HEAD));
+    const from = name === HEAD && !hasHead ? "model.embed_tokens.weight" : name;
     const module = from.slice(0, from.lastIndexOf("."));
-    await this.#make(engine, (inputs) => tf.clone(tensor(inputs)), this.#part(module), name);
-  }
-
-  #isProjection(path: string): boolean {
-    return path.endsWith("_proj");
+    await this.#make(engine, (inputs) => tf.clone(floatWeight(inputs, from)), this.#part(module), name);
   }
 
   /** DoRA's lengths start as those of `W + scaling · B A`. */
@@ -183,14 +177,28 @@ export class AdapterState {
 
   /** Adds to a program's inputs what this adapter puts there. @param prefix before its low-rank names */
   extend(signature: Record<string, InputSpec>, prefix: string): void {
-    for (const [name, shape] of this.lowRank) signature[prefix + name] = { shape, role: "state", store: this.storeName(name) };
+    this.extendLowRank(signature, prefix);
     for (const { name, shape } of this.plan.replaced) {
       // Quantised storage of the same weight must not be taken for it.
       for (const other of Object.keys(signature)) if (other.startsWith(name)) delete signature[other];
       signature[name] = { shape, role: "state", store: this.storeName(name) };
     }
-    if (this.plan.unties) signature[HEAD] ??= { ...signature["model.embed_tokens.weight"]!, store: "model.embed_tokens.weight" };
+    if (this.plan.unties && !this.plan.replaced.some(({ name }) => name === HEAD)) this.#keepTiedHead(signature);
     if (!this.plan.replaced.some(({ name }) => name === this.#ownHead)) return;
-    for (const { view } of this.#base.headBlocks()) signature[view] = { ...signature[view]!, store: this.storeName(view) };
+    for (const { view } of this.#base.headBlocks())
+      signature[view] = { ...signature[view]!, dtype: "float32", store: this.storeName(view) };
+  }
+
+  /** The part of `extend` that stands beside the model's weights. */
+  extendLowRank(signature: Record<string, InputSpec>, prefix: string): void {
+    for (const [name, shape] of this.lowRank) signature[prefix + name] = { shape, role: "state", store: this.storeName(name) };
+  }
+
+  /** With an embedding of its own, the head stays the embedding beneath, however that is stored. */
+  #keepTiedHead(signature: Record<string, InputSpec>): void {
+    const embedding = "model.embed_tokens.weight";
+    for (const [name, spec] of Object.entries(this.#below)) {
+      if (name.startsWith(embedding)) signature[name.replace(embedding, HEAD)] ??= { ...spec, store: spec.store ?? name };
+    }
   }
 }

@@ -1,6 +1,44 @@
-import { type TensorMap, tf } from "../compile/index.js";
+/** A model's weights inside a tensor function, however the engine holds them (weightFormats.ts). */
+import { type Nf4Weight, type TensorMap, gatherHalf, halfAsFloat32, nf4AsFloat32, nf4MatMul, tf } from "../compile/index.js";
 
 /** A projection's frozen or trained weight as numbers, shape [out, in]. @param path e.g. `model.layers.0.self_attn.q_proj` */
 export function baseWeight(weights: TensorMap, path: string): tf.Tensor2D {
-  return weights[`${path}.weight`] as tf.Tensor2D;
+  return floatWeight(weights, `${path}.weight`) as tf.Tensor2D;
+}
+
+/** A projection's output without its bias, `x Wᵀ`. @param x [T, in] @returns [T, out] */
+export function baseProduct(weights: TensorMap, path: string, x: tf.Tensor2D): tf.Tensor2D {
+  const quantised = nf4Of(weights, `${path}.weight`);
+  return quantised === undefined ? tf.matMul(x, baseWeight(weights, path), false, true) : nf4MatMul(x, quantised);
+}
+
+/** Rows of an embedding, [T, D]. @param ids shape [T] int32 */
+export function embeddingRows(weights: TensorMap, name: string, ids: tf.Tensor1D): tf.Tensor2D {
+  const half = halfOf(weights, name);
+  return half === undefined ? tf.gather(weights[name] as tf.Tensor2D, ids) : tf.mul(gatherHalf(half.numbers, ids), half.scale);
+}
+
+/** Any weight as float32. @param name e.g. `model.norm.weight` */
+export function floatWeight(weights: TensorMap, name: string): tf.Tensor {
+  const quantised = nf4Of(weights, name);
+  if (quantised !== undefined) return nf4AsFloat32(quantised);
+  const half = halfOf(weights, name);
+  return half === undefined ? weights[name]! : tf.mul(halfAsFloat32(half.numbers), half.scale);
+}
+
+/** A weight of 16-bit floats: the numbers, which only operations for halves may touch, and what they are multiplied by. */
+export function halfOf(weights: TensorMap, name: string): { numbers: tf.Tensor2D; scale: tf.Scalar } | undefined {
+  const numbers = weights[`${name}.half`] as tf.Tensor2D | undefined;
+  return numbers === undefined ? undefined : { numbers, scale: weights[`${name}.half_scale`] as tf.Scalar };
+}
+
+function nf4Of(weights: TensorMap, name: string): Nf4Weight | undefined {
+  const quant = weights[`${name}.quant`] as tf.Tensor2D | undefined;
+  if (quant === undefined) return undefined;
+  return {
+    quant,
+    absmax: weights[`${name}.absmax`] as tf.Tensor1D,
+    nestedAbsmax: weights[`${name}.nested_absmax`] as tf.Tensor1D | undefined,
+    nestedOffset: weights[`${name}.nested_offset`] as tf.Scalar | undefined,
+  };
 }

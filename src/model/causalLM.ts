@@ -3,19 +3,34 @@
  * that was checked. A trained model is the same object with other numbers, as in transformers.
  */
 import { registerNativeBackend } from "../compile/nativeBackend.js";
-import { CompiledEngine, EagerEngine, type Engine, type Head, type InputSpec, type TensorMap, tf } from "../compile/index.js";
+import {
+  CompiledEngine,
+  DTYPE_BYTES,
+  EagerEngine,
+  type Engine,
+  type Head,
+  type InputSpec,
+  type TensorFormat,
+  type TensorMap,
+  headMean,
+  storedParts,
+  tf,
+} from "../compile/index.js";
 import { fetchRepository, type RepositoryOptions, takeRepositoryOptions } from "../data/repository.js";
 import { ConfigError, ModelError } from "../errors.js";
+import { floatWeight } from "./baseWeight.js";
+import { BitsAndBytesConfig, type BitsAndBytesConfigInput } from "./bitsAndBytesConfig.js";
 import { openCheckpoint, type Checkpoint } from "./checkpoint.js";
 import { type NamedTensor, type SaveCheckpointOptions, saveCheckpoint } from "./checkpointWriter.js";
 import type { Qwen2Config } from "./config.js";
 import type { GenerationConfig } from "./generationConfig.js";
+import { HEAD_MEAN, headBlocks, headName, headOf } from "./head.js";
 import type { Adapter } from "./lora.js";
-import { headName, headWeight } from "./qwen2.js";
 import type { LoraConfig } from "./loraConfig.js";
 import { selectCheckpointFiles } from "./repositoryFiles.js";
 import { parameterShapes } from "./shapes.js";
 import { requireTensors } from "./tensorInventory.js";
+import { type WeightFormats, weightFormats, weightInputs } from "./weightFormats.js";
 
 /** Where a model computes. */
 export interface EngineChoice {
@@ -35,12 +50,6 @@ export interface ModelTensors {
   readonly adapter?: Adapter;
 }
 
-/** Store name of the mean of the head's rows. */
-export const HEAD_MEAN = "head.mean";
-
-/** Rows of one block of the language-model head. 8,192 rows of logits for 160 tokens are 5 MB: they stay in the cache. */
-const HEAD_BLOCK_ROWS = 8192;
-
 /** Common to a full model and a model with an adapter. */
 export abstract class CausalLM {
   /** The full model; itself when there is no adapter. */
@@ -57,6 +66,28 @@ export abstract class CausalLM {
   /** Where the weights came from: a folder, or an id on the Hugging Face Hub. */
   get name_or_path(): string {
     return this.base.source;
+  }
+
+  /** Bytes that the weights, adapter included, take in a compiled engine; an eager one keeps packed numbers wider (`Engine.bytes`). */
+  get_memory_footprint(): number {
+    const views = new Set(this.base.headBlocks().map(({ view }) => view));
+    return Object.entries(this.signature())
+      .filter(([name]) => !views.has(name))
+      .reduce((bytes, [, { shape, dtype = "float32" }]) => bytes + DTYPE_BYTES[dtype] * (shape as number[]).reduce((a, b) => a * b, 1), 0);
+  }
+
+  /** @param where names the asker in the message @throws ConfigError `quantized_training`, `nothing_to_train` */
+  requireTrainable(where: string): void {
+    if (this.trainable().size > 0) return;
+    if (this.peft_config !== undefined || this.base.quantization_config === undefined)
+      throw new ConfigError(
+        "nothing_to_train",
+        `${where}: the model must have something to train, got only frozen weights; pass peft_config, or make its adapter trainable`,
+      );
+    throw new ConfigError(
+      "quantized_training",
+      `${where}: a quantised model must be trained through an adapter, got ${this.name_or_path} without one; pass peft_config: new LoraConfig({ … }), or load the model without quantization_config`,
+    );
   }
 
   /** Reads the weights into the engine, once. @param choice where to compute, if the model has no engine yet */
@@ -90,20 +121,28 @@ export class Qwen2ForCausalLM extends CausalLM {
   readonly checkpoint: Checkpoint;
   /** The folder or Hub id that was asked for. */
   readonly source: string;
+  /** How the linear layers were quantised, if they were. */
+  readonly quantization_config: BitsAndBytesConfig | undefined;
   readonly #choice: EngineChoice;
   #config: Qwen2Config | undefined;
+  readonly #formats: WeightFormats;
   #changed = false;
   #disposed = false;
   #engine: Engine | undefined;
   #loading: Promise<Engine> | undefined;
 
   /** @param choice where it computes; a choice given to `load` before the first use comes first
-   *  @param source what to call it, default the checkpoint's folder */
-  constructor(checkpoint: Checkpoint, choice: EngineChoice = {}, source: string = checkpoint.dir) {
+   *  @param source what to call it, default the checkpoint's folder
+   *  @param quantization how to quantise the weights while they are loaded
+   *  @throws ConfigError `quantization_nothing`, `skip_module_unknown` */
+  constructor(checkpoint: Checkpoint, choice: EngineChoice = {}, source: string = checkpoint.dir, quantization?: BitsAndBytesConfig) {
     super();
     this.checkpoint = checkpoint;
     this.source = source;
+    this.quantization_config = quantization;
     this.#choice = choice;
+    this.#formats =
+      quantization === undefined ? new Map<string, TensorFormat>() : weightFormats(checkpoint.config, checkpoint.tensors, quantization);
   }
 
   override get form(): string {
@@ -141,7 +180,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   async #read(engine: Engine): Promise<Engine> {
     this.#engine = engine;
     try {
-      for (const [name, entry] of this.checkpoint.tensors) await engine.load(name, entry);
+      for (const [name, entry] of this.checkpoint.tensors) await engine.load(name, entry, this.formatOf(name));
       await this.#viewHead(engine);
       return engine;
     } catch (error) {
@@ -153,15 +192,18 @@ export class Qwen2ForCausalLM extends CausalLM {
   }
 
   async #viewHead(engine: Engine): Promise<void> {
-    const name = headName(this.config);
-    for (const { view, start, rows } of this.headBlocks()) await engine.view(view, name, start, rows);
+    const [stored] = storedParts(headName(this.config), [], this.formatOf(headName(this.config)));
+    for (const { view, start, rows } of this.headBlocks()) await engine.view(view, stored!.name, start, rows);
   }
 
   /** Gives a tied model a head of its own, equal to the embedding for now; nothing for one that has it. */
   async untieHead(): Promise<void> {
     if (!this.config.tie_word_embeddings) return;
     const engine = await this.load();
-    await engine.copy("model.embed_tokens.weight", "lm_head.weight");
+    const [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"];
+    const format = this.formatOf(embedding);
+    for (const { name } of storedParts(embedding, [], format)) await engine.copy(name, name.replace(embedding, head));
+    if (format !== undefined) this.#formats.set(head, format);
     const { config } = this;
     this.#config = { ...config, tie_word_embeddings: false, raw: { ...config.raw, tie_word_embeddings: false } };
     await this.#viewHead(engine);
@@ -170,19 +212,20 @@ export class Qwen2ForCausalLM extends CausalLM {
 
   /** Views of the head's rows; none when the vocabulary is small enough for one block. */
   headBlocks(): { view: string; start: number; rows: number }[] {
-    const rows = this.config.vocab_size;
-    if (rows <= 2 * HEAD_BLOCK_ROWS) return [];
-    const count = Math.ceil(rows / HEAD_BLOCK_ROWS);
-    return Array.from({ length: count }, (_, i) => {
-      const start = i * HEAD_BLOCK_ROWS;
-      return { view: `head.block.${i}`, start, rows: Math.min(HEAD_BLOCK_ROWS, rows - start) };
-    });
+    return headBlocks(this.config);
+  }
+
+  /** How a weight is held in the engine; undefined is float32. */
+  formatOf(name: string): TensorFormat | undefined {
+    return this.#formats.get(name);
   }
 
   override signature(): Record<string, InputSpec> {
     const signature: Record<string, InputSpec> = {};
-    for (const [name, shape] of parameterShapes(this.config)) signature[name] = { shape, role: "state" };
-    for (const { view, rows } of this.headBlocks()) signature[view] = { shape: [rows, this.config.hidden_size], role: "state" };
+    for (const [name, shape] of parameterShapes(this.config)) Object.assign(signature, weightInputs(name, shape, this.formatOf(name)));
+    const [head] = storedParts(headName(this.config), [], this.formatOf(headName(this.config)));
+    const dtype = head!.dtype as InputSpec["dtype"];
+    for (const { view, rows } of this.headBlocks()) signature[view] = { shape: [rows, this.config.hidden_size], dtype, role: "state" };
     return signature;
   }
 
@@ -192,29 +235,29 @@ export class Qwen2ForCausalLM extends CausalLM {
 
   /** The language-model head out of a program's inputs. A frozen head may come with the mean of its rows, `HEAD_MEAN`. */
   head(weights: TensorMap, trainable: boolean): Head {
-    const weight = headWeight(this.config, weights);
-    const views = this.headBlocks();
-    const blocks = views.length === 0 ? [weight] : views.map(({ view }) => weights[view] as tf.Tensor2D);
-    const mean = trainable ? undefined : (weights[HEAD_MEAN] as tf.Tensor1D | undefined);
-    return { weight, blocks, mean, trainable };
+    return headOf(this.config, weights, trainable);
   }
 
   /** Stores the mean of the head's rows as it is now, for programs that list `HEAD_MEAN` among their inputs. */
   async storeHeadMean(): Promise<void> {
     const engine = await this.load();
     const name = headName(this.config);
-    const { vocab_size, hidden_size } = this.config;
+    const used = [name, `${name}.half`, `${name}.half_scale`, ...this.headBlocks().map(({ view }) => view)];
     const mean = engine.compile(
-      ({ weight }) => ({ mean: tf.mean(weight!, 0) }),
-      { weight: { shape: [vocab_size, hidden_size], role: "state", store: name } },
+      (weights) => {
+        const head = this.head(weights, false);
+        return { mean: head.scale === undefined ? tf.mean(head.weight, 0) : headMean(head) };
+      },
+      Object.fromEntries(Object.entries(this.signature()).filter(([input]) => used.includes(input))),
       { name: "mean of the head" },
     );
     await mean.run({}, { keep: { mean: HEAD_MEAN } });
     await mean.dispose();
   }
 
+  /** Empty for a quantised model: its weights are constants under an adapter. */
   override trainable(): Map<string, readonly number[]> {
-    return parameterShapes(this.config);
+    return this.#formats.size === 0 ? parameterShapes(this.config) : new Map<string, number[]>();
   }
 
   override storeName(name: string): string {
@@ -232,7 +275,36 @@ export class Qwen2ForCausalLM extends CausalLM {
   /** Every parameter with its present numbers, in the order of the checkpoint. */
   async *parameters(): AsyncGenerator<NamedTensor> {
     const engine = await this.load();
-    for (const [name, shape] of parameterShapes(this.config)) yield [name, shape, (await engine.fetch(name)).data as Float32Array];
+    for (const [name, shape] of parameterShapes(this.config)) yield [name, shape, await this.#numbers(engine, name, shape)];
+  }
+
+  async #numbers(engine: Engine, name: string, shape: readonly number[]): Promise<Float32Array> {
+    const format = this.formatOf(name);
+    if (format === undefined) return (await engine.fetch(name)).data as Float32Array;
+    const widen = engine.compile((weights) => ({ numbers: floatWeight(weights, name) }), weightInputs(name, shape, format), { name });
+    try {
+      return (await widen.run({}))["numbers"]!.data as Float32Array;
+    } finally {
+      await widen.dispose();
+    }
+  }
+
+  /**
+   * Takes over a weight that was changed and stands in float32 under its own name: it gets the format it had, or stays float32.
+   * @param dequantize leave it in float32
+   */
+  async settle(name: string, dequantize: boolean): Promise<void> {
+    const format = this.formatOf(name);
+    if (format === undefined) return;
+    const engine = await this.load();
+    if (!dequantize) {
+      await engine.encode(name, name, format);
+      await engine.remove(name);
+      return;
+    }
+    await engine.remove(...storedParts(name, engine.shapeOf(name), format).map((part) => part.name));
+    this.#formats.delete(name);
+    if (name === headName(this.config)) await this.#viewHead(engine);
   }
 
   override async save_pretrained(dir: string, options: SaveCheckpointOptions = {}): Promise<void> {
@@ -263,16 +335,33 @@ function definedOnly(choice: EngineChoice): EngineChoice {
   return Object.fromEntries(Object.entries(choice).filter(([, value]) => value !== undefined && value !== null));
 }
 
+export interface PretrainedModelOptions extends EngineChoice, RepositoryOptions {
+  /** Quantises the linear layers while they are read, as bitsandbytes does. */
+  quantization_config?: BitsAndBytesConfig | BitsAndBytesConfigInput;
+}
+
 /** transformers' entry point. */
 export class AutoModelForCausalLM {
   /**
    * @param pathOrId a folder in Hugging Face's layout, or a repository on the Hub (`owner/name`, when no such path exists)
-   * @throws ModelError for what is no checkpoint, or one whose tensors do not fit its config; HubError
+   * @throws ModelError for what is no checkpoint, or one whose tensors do not fit its config; HubError;
+   *   ConfigError `load_in_bits`, and as `BitsAndBytesConfig`
    */
-  static async from_pretrained(pathOrId: string, options: EngineChoice & RepositoryOptions = {}): Promise<Qwen2ForCausalLM> {
+  static async from_pretrained(pathOrId: string, options: PretrainedModelOptions = {}): Promise<Qwen2ForCausalLM> {
     const where = "AutoModelForCausalLM.from_pretrained";
-    const [repository, choice] = takeRepositoryOptions(where, options, ["engine", "device", "threads", "backend"]);
+    const short = ["load_in_4bit", "load_in_8bit"].find((name) => name in options);
+    if (short !== undefined)
+      throw new ConfigError(
+        "load_in_bits",
+        `${where}: ${short} must stand in a quantization_config, as in transformers 5, got it as an option; pass quantization_config: new BitsAndBytesConfig({ load_in_4bit: true, bnb_4bit_quant_type: "nf4" })`,
+      );
+    const own = ["engine", "device", "threads", "backend", "quantization_config"] as const;
+    const [repository, { quantization_config, ...choice }] = takeRepositoryOptions(where, options, own);
+    const quantization =
+      quantization_config === undefined || quantization_config instanceof BitsAndBytesConfig
+        ? quantization_config
+        : new BitsAndBytesConfig(quantization_config);
     const fetched = await fetchRepository(where, pathOrId, { kind: "model", select: selectCheckpointFiles }, repository);
-    return new Qwen2ForCausalLM(await openCheckpoint(fetched?.dir ?? pathOrId), choice, pathOrId);
+    return new Qwen2ForCausalLM(await openCheckpoint(fetched?.dir ?? pathOrId), choice, pathOrId, quantization);
   }
 }

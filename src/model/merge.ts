@@ -1,6 +1,7 @@
 /** Merging adapters into the weights they stand beside, one projection at a time. */
 import { type Engine, type InputSpec, type TensorMap, tf } from "../compile/index.js";
-import { type AdaptedModule, adapterBiasName, adapterTensorName, magnitudeName } from "./adapterPlan.js";
+import { ModelError } from "../errors.js";
+import { type AdaptedModule, type AdapterPlan, adapterBiasName, adapterTensorName, magnitudeName } from "./adapterPlan.js";
 import { baseWeight } from "./baseWeight.js";
 import { rowLengths } from "./lora.js";
 
@@ -9,6 +10,25 @@ export interface MergedPart {
   readonly module: AdaptedModule;
   /** Told apart from other parts' tensors by this; see `AdapterLayer`. */
   readonly prefix: string;
+}
+
+/**
+ * What several adapters do to each projection, in order. @param states of the adapters
+ * @throws ModelError `lora_bias_merge` for a trained bias behind a projection that has none
+ */
+export function mergedParts(states: readonly { plan: AdapterPlan; prefix: string }[]): Map<string, MergedPart[]> {
+  const parts = new Map<string, MergedPart[]>();
+  for (const { plan, prefix } of states) {
+    for (const [path, module] of plan.modules) {
+      if (module.loraBias && !module.hasBias)
+        throw new ModelError(
+          "lora_bias_merge",
+          `PeftModel.merge_and_unload: lora_bias needs projections with a bias of their own (q_proj, k_proj, v_proj), got ${path}; keep the adapter beside the model`,
+        );
+      parts.set(path, [...(parts.get(path) ?? []), { module, prefix }]);
+    }
+  }
+  return parts;
 }
 
 /**
@@ -54,7 +74,8 @@ export async function mergeProjection(
   const own = Object.entries(signature).filter(([name]) => name.startsWith(`${path}.`) || name.includes(`.${path}.`));
   const program = engine.compile(mergedProjection(path, parts), Object.fromEntries(own), { name: "merge_and_unload" });
   try {
-    await program.run({});
+    // A quantised weight has no float32 to replace: the merged one is put beside its parts.
+    await program.run({}, { keep: { [`${path}.weight`]: `${path}.weight` } });
   } finally {
     await program.dispose();
   }

@@ -6,12 +6,16 @@ import { ConfigError, ModelError, nearestName } from "../errors.js";
 import { type SavedAdapter, openAdapter, saveAdapters } from "./adapterFiles.js";
 import { HEAD } from "./adapterPlan.js";
 import { type AdapterSource, AdapterState } from "./adapterState.js";
-import { CausalLM, type EngineChoice, HEAD_MEAN, type ModelTensors, type Qwen2ForCausalLM } from "./causalLM.js";
+import { CausalLM, type EngineChoice, type ModelTensors, type Qwen2ForCausalLM } from "./causalLM.js";
 import type { SaveCheckpointOptions } from "./checkpointWriter.js";
 import type { Qwen2Config } from "./config.js";
+import { HEAD_MEAN } from "./head.js";
 import type { LoraConfig } from "./loraConfig.js";
-import { type MergedPart, mergeProjection } from "./merge.js";
+import { mergeProjection, mergedParts } from "./merge.js";
 import { selectAdapterFiles } from "./repositoryFiles.js";
+
+const ROUNDED_AGAIN =
+  "PeftModel.merge_and_unload: the merged weights are rounded to 4 bits again, so texts may differ a little; merge_and_unload({ dequantize: true }) makes them exact float32";
 
 /** What an adapter is called when nothing else is said. */
 const DEFAULT_NAME = "default";
@@ -342,28 +346,28 @@ export class PeftModel extends CausalLM {
   /**
    * Adds the active adapters to the base model's weights and returns the base model, which from then on is the tuned one. A model
    * whose head an adapter has untied stays untied.
+   * @param options.dequantize of a 4-bit base: the merged weights become float32, exact, instead of being rounded to 4 bits again as PEFT does
    * @throws ModelError `lora_bias_merge` for a trained bias behind a projection that has none
    */
-  async merge_and_unload(): Promise<Qwen2ForCausalLM> {
+  async merge_and_unload({ dequantize = false }: { dequantize?: boolean } = {}): Promise<Qwen2ForCausalLM> {
     const states = this.#states();
-    const parts = new Map<string, MergedPart[]>();
+    const parts = mergedParts(states.map(({ state }) => state));
+    const engine = await this.load();
+    if (this.base.quantization_config !== undefined && !dequantize) console.warn(ROUNDED_AGAIN);
+    if (!this.config.tie_word_embeddings) await this.base.untieHead();
     for (const { state } of states) {
-      for (const [path, module] of state.plan.modules) {
-        if (module.loraBias && !module.hasBias)
-          throw new ModelError(
-            "lora_bias_merge",
-            `PeftModel.merge_and_unload: lora_bias needs projections with a bias of their own (q_proj, k_proj, v_proj), got ${path}; keep the adapter beside the model`,
-          );
-        parts.set(path, [...(parts.get(path) ?? []), { module, prefix: state.prefix }]);
+      for (const { name } of state.plan.replaced) {
+        await engine.copy(state.storeName(name), name);
+        // A module's own copy was trained in float32 and stays so.
+        await this.base.settle(name, true);
       }
     }
-    const engine = await this.load();
-    if (!this.config.tie_word_embeddings) await this.base.untieHead();
-    for (const { state } of states) for (const { name } of state.plan.replaced) await engine.copy(state.storeName(name), name);
     const signature = this.base.signature();
-    for (const { state } of states)
-      for (const [name, shape] of state.lowRank) signature[state.prefix + name] = { shape, role: "state", store: state.storeName(name) };
-    for (const [path, own] of parts) await mergeProjection(engine, path, own, signature);
+    for (const { state } of states) state.extendLowRank(signature, state.prefix);
+    for (const [path, own] of parts) {
+      await mergeProjection(engine, path, own, signature);
+      await this.base.settle(`${path}.weight`, dequantize);
+    }
     for (const { state } of states) await state.forget(true);
     this.base.markChanged();
     return this.base;

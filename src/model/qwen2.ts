@@ -5,7 +5,7 @@
  * T tokens, D hidden, F feed-forward, H heads, K key/value heads, hd head size, V vocabulary.
  */
 import { type TensorMap, groupedQueryAttention, recomputed, rmsNorm, rotary, swiglu, tf } from "../compile/index.js";
-import { baseWeight } from "./baseWeight.js";
+import { baseProduct, embeddingRows } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
 import { type Adapter, adapted } from "./lora.js";
 import { PROJECTIONS, type ProjectionName } from "./shapes.js";
@@ -20,7 +20,12 @@ export interface Sequence {
 }
 
 /** Attention of one layer: q [T, H·hd] and k, v [T, K·hd] after rotation → [T, H·hd]. */
-export type Attend = (layer: number, q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D) => tf.Tensor2D;
+export interface Attend {
+  /** @param again `kept`, when a layer is computed once more in the backward pass */
+  (layer: number, q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D, again?: readonly tf.Tensor[]): tf.Tensor2D;
+  /** Intermediate results that it needs in every layer. */
+  readonly kept?: readonly tf.Tensor[];
+}
 
 export interface ForwardOptions {
   readonly adapter?: Adapter;
@@ -35,7 +40,8 @@ export interface ForwardOptions {
 /** Plain attention under a mask [T, T], for training and prefill. */
 export function maskedAttention(config: Qwen2Config, mask: tf.Tensor2D): Attend {
   const shape = { heads: config.num_attention_heads, kvHeads: config.num_key_value_heads };
-  return (_layer, q, k, v) => groupedQueryAttention(q, k, v, mask, shape);
+  const attend: Attend = (_layer, q, k, v, again) => groupedQueryAttention(q, k, v, (again?.[0] as tf.Tensor2D | undefined) ?? mask, shape);
+  return Object.assign(attend, { kept: [mask] });
 }
 
 /**
@@ -51,13 +57,14 @@ export function qwen2Hidden(
   options: ForwardOptions = {},
 ): tf.Tensor2D {
   const weight = (name: string): tf.Tensor => weights[name]!;
-  let x = tf.gather(weight("model.embed_tokens.weight"), sequence.ids) as tf.Tensor2D; // [T, D]
+  let x = embeddingRows(weights, "model.embed_tokens.weight", sequence.ids); // [T, D]
   if (options.noise !== undefined) x = tf.add(x, options.noise);
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     options.onHidden?.(x);
-    const run = (input: tf.Tensor2D, changed: TensorMap): tf.Tensor2D => {
+    const run = (input: tf.Tensor2D, changed: TensorMap, kept?: readonly tf.Tensor[]): tf.Tensor2D => {
       const adapter = options.adapter && { ...options.adapter, weights: { ...options.adapter.weights, ...changed } };
-      return decoderLayer(config, { ...weights, ...changed }, sequence, attend, layer, input, adapter);
+      const attendHere: Attend = (at, q, k, v) => attend(at, q, k, v, kept);
+      return decoderLayer(config, { ...weights, ...changed }, sequence, attendHere, layer, input, adapter);
     };
     if (options.recompute === undefined) {
       x = run(x, {});
@@ -66,9 +73,10 @@ export function qwen2Hidden(
     const all: TensorMap = { ...weights, ...options.adapter?.weights };
     const names = [...options.recompute].filter((name) => name.includes(`layers.${layer}.`));
     x = recomputed(
-      (input, tensors) => run(input, Object.fromEntries(names.map((name, i) => [name, tensors[i]!]))),
+      (input, tensors, kept) => run(input, Object.fromEntries(names.map((name, i) => [name, tensors[i]!])), kept),
       x,
       names.map((name) => all[name]!),
+      attend.kept,
     );
   }
   const normalised = rmsNorm(x, weight("model.norm.weight") as tf.Tensor1D, config.rms_norm_eps);
@@ -105,23 +113,8 @@ function decoderLayer(
 
 /** `x Wᵀ + b`, with the adapter's low-rank part where it has one. */
 function linear(weights: TensorMap, path: string, x: tf.Tensor2D, adapter?: Adapter): tf.Tensor2D {
-  const product: tf.Tensor2D = tf.matMul(x, baseWeight(weights, path), false, true);
+  const product = baseProduct(weights, path, x);
   const bias = weights[`${path}.bias`];
   const y = bias === undefined ? product : (tf.add(product, bias) as tf.Tensor2D);
   return adapter === undefined ? y : adapted(adapter, weights, path, x, y);
-}
-
-/** Name of the head's weight: the embedding when it is tied. */
-export function headName(config: Qwen2Config): string {
-  return config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
-}
-
-/** The head's weight [V, D] among named weights. One of its own counts also for a tied model: an adapter has untied it. */
-export function headWeight(config: Qwen2Config, weights: TensorMap): tf.Tensor2D {
-  return (weights["lm_head.weight"] ?? weights[headName(config)]) as tf.Tensor2D;
-}
-
-/** Logits of given hidden states, shape [N, D] → [N, V]. For sampling; training uses `headLogProbs`. */
-export function headLogits(config: Qwen2Config, weights: TensorMap, hidden: tf.Tensor2D): tf.Tensor2D {
-  return tf.matMul(hidden, headWeight(config, weights), false, true);
 }

@@ -5,6 +5,7 @@
  */
 import { expect } from "vitest";
 import { type Engine, type HostTensor, type HostTensors, type Signature, hostTensor, tf } from "../../src/compile/index.js";
+import { toTensor } from "../../src/compile/eagerEngine.js";
 import { Random } from "../../src/random.js";
 
 // Any rank: TensorFlow.js types many parameters as Tensor1D, Tensor2D and so on.
@@ -193,12 +194,7 @@ function expectDifferences(contract: ContractCase, name: string, gradient: Float
 function valueOf(contract: ContractCase, inputs: HostTensors): number {
   void tf.setBackend("cpu");
   return tf.tidy(() => {
-    const tensors = Object.fromEntries(
-      Object.entries(inputs).map(([name, { data, shape, dtype }]) => [
-        name,
-        tf.tensor(data as Float32Array, [...shape], dtype as "float32"),
-      ]),
-    );
+    const tensors = Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, toTensor(tensor)]));
     let sum = 0;
     Object.values(named(contract.fn(tensors)))
       .filter((tensor) => tensor.dtype === "float32")

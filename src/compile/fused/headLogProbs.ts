@@ -1,9 +1,10 @@
 import { tf } from "../tensorflow.js";
+import { gatherHalf, halfAsFloat32, halfAsFloat32Again } from "./half.js";
 import { onnxOp } from "./onnxOp.js";
 
 /** The language-model head: `weight` whole, and the same rows as `blocks` (views, so that no block is copied out of it). */
 export interface Head {
-  /** shape [V, D] */
+  /** shape [V, D]; of halves when there is a `scale` */
   readonly weight: tf.Tensor2D;
   /** shapes [V_b, D], together the rows of `weight` in order */
   readonly blocks: readonly tf.Tensor2D[];
@@ -11,6 +12,8 @@ export interface Head {
   readonly mean?: tf.Tensor1D;
   /** Whether gradients of the head are wanted; they cost a second pass over the vocabulary. */
   readonly trainable: boolean;
+  /** A head of 16-bit floats, frozen: by what they are multiplied, shape []. Blocks are widened one after the other. */
+  readonly scale?: tf.Scalar;
 }
 
 export interface HeadResult {
@@ -46,10 +49,10 @@ export function headLogProbs(
     const hidden = args[0] as tf.Tensor2D;
     const save = args.at(-1) as tf.GradSaveFunc;
     const { logps, logSum, expected, top, logSquares } = overBlocks(hidden, targets, head, aligned);
-    const targetRows = tf.gather(head.weight, targets); // [C, D]
+    const targetRows = headRows(head, targets); // [C, D]
     const unitGradient = tf.sub(targetRows, expected); // [C, D]
     const entropy = tf.sub(logSum, tf.sum(tf.mul(hidden, expected), -1));
-    const mean = head.mean ?? tf.div(tf.addN(head.blocks.map((block) => tf.sum(block, 0))), head.weight.shape[0]);
+    const mean = head.mean ?? headMean(head);
     const meanLogit = tf.sum(tf.mul(hidden, mean), -1);
     // Without keep they would be freed with the custom operation's scope.
     parts.rest = [entropy, meanLogit, top, ...logSquares.map((squares) => tf.sub(logps, squares))].map((tensor) => tf.keep(tensor));
@@ -64,6 +67,23 @@ export function headLogProbs(
     return owned;
   }) as [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D, tf.Tensor1D | undefined];
   return { logps, entropy, meanLogit, correct, ...(ofAligned === undefined ? {} : { aligned: ofAligned }) };
+}
+
+/** A block as numbers; of halves, to be multiplied by the head's scale. */
+export function headBlock({ scale }: Head, block: tf.Tensor2D): tf.Tensor2D {
+  return scale === undefined ? block : (halfAsFloat32(block) as tf.Tensor2D);
+}
+
+/** Rows of the head by their numbers. @param rows shape [n] int32 @returns shape [n, D] */
+function headRows({ weight, scale }: Head, rows: tf.Tensor1D): tf.Tensor2D {
+  return scale === undefined ? tf.gather(weight, rows) : tf.mul(gatherHalf(weight, rows), scale);
+}
+
+/** The mean of the head's rows, shape [D]. */
+export function headMean(head: Head): tf.Tensor1D {
+  const sum = tf.addN(head.blocks.map((block) => tf.sum(headBlock(head, block), 0)));
+  const mean = tf.div(sum, head.weight.shape[0]) as tf.Tensor1D;
+  return head.scale === undefined ? mean : tf.mul(mean, head.scale);
 }
 
 interface OverBlocks {
@@ -81,16 +101,20 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head, withSquare
   const shares: tf.Tensor2D[] = [];
   const squares: tf.Tensor[] = [];
   let targetLogit: tf.Tensor1D | undefined;
+  // A power of two, so that it makes no difference where it is multiplied in: here it is cheapest.
+  const seen = head.scale === undefined ? h : (tf.mul(h, head.scale) as tf.Tensor2D);
   let start = 0;
-  for (const block of head.blocks) {
+  for (const stored of head.blocks) {
+    const block = headBlock(head, stored);
     const [rows] = block.shape;
-    const logits = tf.matMul(h, block, false, true); // [C, V_b]
+    const logits = tf.matMul(seen, block, false, true); // [C, V_b]
     const softmax = tf.softmax(logits);
     const maximum = rowMaximum(logits); // [C, 1]
     maxima.push(maximum);
     // The largest probability of a block is 1/Σexp(logit − max), which gives the block's sum without another pass.
     logSums.push(tf.sub(maximum, tf.log(rowMaximum(softmax))));
-    shares.push(tf.matMul(softmax, block));
+    // ONNX Runtime gets to this product only after the logits of all blocks.
+    shares.push(tf.matMul(softmax, head.scale === undefined ? stored : (halfAsFloat32Again(stored) as tf.Tensor2D)));
     // At least 1 / V_b, so the logarithm is safe.
     if (withSquares) squares.push(tf.log(tf.sum(tf.square(softmax), -1, true))); // [C, 1]
     const local = tf.sub(targets, tf.scalar(start, "int32"));
@@ -111,7 +135,7 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head, withSquare
   return {
     logps: tf.sub(targetLogit!, logSum),
     logSum,
-    expected,
+    expected: head.scale === undefined ? expected : tf.mul(expected, head.scale),
     top: tf.cast(tf.greaterEqual(targetLogit!, top), "float32"),
     logSquares: withSquares ? [tf.logSumExp(tf.add(tf.concat(squares as tf.Tensor2D[], 1), tf.mul(logWeights, 2)), 1) as tf.Tensor1D] : [],
   };

@@ -4,23 +4,27 @@ import { onnxOp } from "./onnxOp.js";
 /**
  * Gradient checkpointing, arXiv:1604.06174: `fn(x, variables)`, of which the forward pass keeps nothing but `x`; the backward pass computes it again.
  * Value and gradients are those of `fn` itself.
- * @param fn of `x` and of everything else that wants a gradient; frozen tensors may be captured. It is called twice
+ * @param fn of `x`, of everything else that wants a gradient, and of `kept`. It is called twice; other tensors that it uses must live
+ *   until the backward pass is over, as the inputs of a program do
  * @param x shape [T, D]
+ * @param kept intermediate results that `fn` needs, without gradient
  */
 export function recomputed(
-  fn: (x: tf.Tensor2D, variables: readonly tf.Tensor[]) => tf.Tensor2D,
+  fn: (x: tf.Tensor2D, variables: readonly tf.Tensor[], kept: readonly tf.Tensor[]) => tf.Tensor2D,
   x: tf.Tensor2D,
   variables: readonly tf.Tensor[],
+  kept: readonly tf.Tensor[] = [],
 ): tf.Tensor2D {
   const op = tf.customGrad((...args: unknown[]) => {
     const save = args.at(-1) as tf.GradSaveFunc;
     const given = args.slice(0, -1) as tf.Tensor[];
-    save(given);
+    save([...given, ...kept]);
     return {
-      value: fn(given[0] as tf.Tensor2D, given.slice(1)),
+      value: fn(given[0] as tf.Tensor2D, given.slice(1), kept),
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        const again = [after(saved[0] as tf.Tensor2D, dy as tf.Tensor2D), ...saved.slice(1)];
-        const found = gradientsInside(() => fn(again[0] as tf.Tensor2D, again.slice(1)), again, dy);
+        const again = [after(saved[0] as tf.Tensor2D, dy as tf.Tensor2D), ...saved.slice(1, given.length)];
+        const keptAgain = saved.slice(given.length);
+        const found = gradientsInside(() => fn(again[0] as tf.Tensor2D, again.slice(1), keptAgain), again, dy);
         return again.map((tensor, i) => found[i] ?? tf.zeros(tensor.shape));
       },
     };

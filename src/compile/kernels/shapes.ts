@@ -38,7 +38,7 @@ export function reshape(graph: Graph, value: Value, shape: readonly number[]): V
 export function cast(graph: Graph, value: Value, dtype: DType): Value {
   if (value.dtype === dtype) return value;
   if (value.uniform !== undefined) return graph.fill(castNumber(value.uniform, dtype), dtype, value.shape);
-  const to = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 }[dtype];
+  const to = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10 }[dtype];
   return graph.op("Cast", [value], { dtype, shape: value.shape }, { to });
 }
 

@@ -13,7 +13,9 @@ import { COUNTS, gradientProgram, scoringProgram } from "./pairProgram.js";
 import type { Preference } from "./preference.js";
 
 /** The options that a micro-batch depends on, whatever the loss. */
-type RunnerOptions = Pick<TrainingOptions, "per_device_train_batch_size"> & { readonly disable_dropout: boolean };
+type RunnerOptions = Pick<TrainingOptions, "per_device_train_batch_size" | "gradient_checkpointing"> & {
+  readonly disable_dropout: boolean;
+};
 
 export interface MicroBatchResult {
   /** Mean over the pairs, before division by the accumulation count. */
@@ -42,13 +44,14 @@ export class MicroBatchRunner {
 
   private constructor(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference) {
     const { loss, reference, coupled, parts } = preference;
+    const recompute = args.gradient_checkpointing;
     this.#preference = preference;
     // Decided by the configured size: a last, smaller batch must not be the first to trace a user's function.
     this.#couples = coupled && args.per_device_train_batch_size > 1;
     this.#model = model;
     this.#widths = args.disable_dropout ? new Map<string, number>() : dropoutWidths(model);
-    this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss, reference }, parts, this.#widths);
-    this.#slopesProgram = gradientProgram(engine, model, { kind: "slopes" }, parts, this.#widths);
+    this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss, reference }, parts, this.#widths, recompute);
+    this.#slopesProgram = gradientProgram(engine, model, { kind: "slopes" }, parts, this.#widths, recompute);
     this.#scoring = scoringProgram(engine, model, { metrics: true, dropoutWidths: this.#widths, parts });
   }
 

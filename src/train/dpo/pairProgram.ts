@@ -1,17 +1,9 @@
 /** The tensor functions of preference training: a pair's log-probs, and their gradient. */
-import {
-  type Engine,
-  type InputSpec,
-  type Program,
-  type TensorMap,
-  blockMask,
-  headLogProbs,
-  tf,
-  valueAndGradients,
-} from "../../compile/index.js";
-import { type CausalLM, HEAD_MEAN, maskedAttention, qwen2Hidden } from "../../model/index.js";
+import { type Engine, type InputSpec, type Program, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+import { type CausalLM, HEAD_MEAN } from "../../model/index.js";
 import type { PairLogps } from "../options/preferenceLoss.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
+import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
 import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
 import { NO_PARTS, type PairParts } from "../sequence/pairLayout.js";
 
@@ -40,19 +32,9 @@ interface PairForward {
   sums: TensorMap;
 }
 
-function pairForward(
-  model: CausalLM,
-  inputs: TensorMap,
-  masks: TensorMap | undefined,
-  parts: PairParts,
-  headTrainable: boolean,
-): PairForward {
-  const { config } = model;
-  const { weights, adapter } = model.tensors(inputs, masks);
-  const { segments, parents, sources, targets, chosen, rejected } = inputs as Record<string, tf.Tensor1D>;
-  const mask = blockMask(segments!, parents!);
-  const hidden = qwen2Hidden(config, weights, inputs as never, maskedAttention(config, mask), { adapter });
-  const scored = tf.gather(hidden, sources!) as tf.Tensor2D; // [C, D]
+function pairForward(model: CausalLM, inputs: TensorMap, forward: ForwardParts, parts: PairParts, headTrainable: boolean): PairForward {
+  const { targets, chosen, rejected } = inputs as Record<string, tf.Tensor1D>;
+  const { scored, weights } = scoredStates(model, inputs, forward);
   const head = headLogProbs(scored, targets!, model.base.head(weights, headTrainable), { aligned: parts.weights });
   const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
   // WPO, arXiv:2406.11827: exp of the mean of log p − log Σ p².
@@ -94,7 +76,7 @@ export function scoringProgram(
 ): Program {
   const score = (inputs: TensorMap): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
-    const { chosenLogps, rejectedLogps, chosenNll, weights, sums } = pairForward(model, inputs, masks, parts, false);
+    const { chosenLogps, rejectedLogps, chosenNll, weights, sums } = pairForward(model, inputs, { masks }, parts, false);
     return { chosenLogps, rejectedLogps, chosenNll, ...weights, ...(metrics ? sums : {}) };
   };
   return engine.compile(score, pairSignature(model, dropoutWidths, parts, metrics), { name: "score a pair" });
@@ -115,6 +97,7 @@ export const COUNTS = ["chosenLengths", "rejectedLengths", "chosenTokens", "reje
  * Outputs as `scoringProgram`, and `loss` of the pair for kind "loss".
  * @param parts what the loss needs of a pair
  * @param dropoutWidths modules that get a dropout mask, with the width of their input
+ * @param recompute gradient checkpointing
  */
 export function gradientProgram(
   engine: Engine,
@@ -122,6 +105,7 @@ export function gradientProgram(
   objective: PairObjective,
   parts: PairParts,
   dropoutWidths: ReadonlyMap<string, number>,
+  recompute: boolean,
 ): Program {
   const sums = new GradientSums(model);
   const signature: Record<string, InputSpec> = {
@@ -136,7 +120,7 @@ export function gradientProgram(
   const step = (inputs: TensorMap): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { values, gradients } = valueAndGradients((current) => {
-      const pair = pairForward(model, { ...inputs, ...current }, masks, parts, !headIsFrozen(model));
+      const pair = pairForward(model, { ...inputs, ...current }, { masks, recompute }, parts, !headIsFrozen(model));
       const objectiveValue = pairObjective(objective, pair, inputs);
       return {
         loss: tf.sum(tf.mul(objectiveValue, inputs["weight"]!)),

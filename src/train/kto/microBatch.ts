@@ -49,7 +49,7 @@ export class MicroBatchRunner {
     this.#args = args;
     this.#model = model;
     this.#widths = args.disable_dropout ? new Map<string, number>() : dropoutWidths(model);
-    this.#gradient = gradientProgram(engine, model, lossFunction(args), args.beta, this.#widths);
+    this.#gradient = gradientProgram(engine, model, lossFunction(args), args.beta, this.#widths, args.gradient_checkpointing);
     this.#mismatched = scoringProgram(engine, model, { metrics: false, dropoutWidths: this.#widths });
   }
 

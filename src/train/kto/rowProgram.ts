@@ -1,18 +1,10 @@
 /** The tensor functions of KTO: a row's log-probs, and their gradient. */
-import {
-  type Engine,
-  type InputSpec,
-  type Program,
-  type TensorMap,
-  blockMask,
-  headLogProbs,
-  tf,
-  valueAndGradients,
-} from "../../compile/index.js";
-import { type CausalLM, HEAD_MEAN, maskedAttention, qwen2Hidden } from "../../model/index.js";
+import { type Engine, type InputSpec, type Program, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+import { type CausalLM, HEAD_MEAN } from "../../model/index.js";
 import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
 import type { KTOLossFunction } from "../options/ktoConfig.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
+import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
 import { rowLoss } from "./rowLoss.js";
 
 function rowSignature(model: CausalLM, widths: ReadonlyMap<string, number>, metrics: boolean): Record<string, InputSpec> {
@@ -23,13 +15,9 @@ function rowSignature(model: CausalLM, widths: ReadonlyMap<string, number>, metr
 }
 
 /** Log-probs summed over the row's own completion (with gradient) and its sums for the logged means; all of shape [1]. */
-function rowForward(model: CausalLM, inputs: TensorMap, masks: TensorMap | undefined, headTrainable: boolean) {
-  const { config } = model;
-  const { weights, adapter } = model.tensors(inputs, masks);
-  const { segments, parents, sources, targets, completion, mismatched } = inputs as Record<string, tf.Tensor1D>;
-  const mask = blockMask(segments!, parents!);
-  const hidden = qwen2Hidden(config, weights, inputs as never, maskedAttention(config, mask), { adapter });
-  const scored = tf.gather(hidden, sources!) as tf.Tensor2D; // [C, D]
+function rowForward(model: CausalLM, inputs: TensorMap, parts: ForwardParts, headTrainable: boolean) {
+  const { targets, completion, mismatched } = inputs as Record<string, tf.Tensor1D>;
+  const { scored, weights } = scoredStates(model, inputs, parts);
   const head = headLogProbs(scored, targets!, model.base.head(weights, headTrainable));
   const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
   return {
@@ -54,7 +42,7 @@ export interface ScoringOptions {
  */
 export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropoutWidths = new Map() }: ScoringOptions): Program {
   const score = (inputs: TensorMap): TensorMap => {
-    const { logps, mismatchedLogps, sums } = rowForward(model, inputs, dropoutMasksOf(inputs, dropoutWidths), false);
+    const { logps, mismatchedLogps, sums } = rowForward(model, inputs, { masks: dropoutMasksOf(inputs, dropoutWidths) }, false);
     return { logps, mismatchedLogps: mismatchedLogps(), ...(metrics ? sums : {}) };
   };
   const signature = { ...rowSignature(model, dropoutWidths, metrics), mismatched: { shape: ["C"] } };
@@ -63,7 +51,7 @@ export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropo
 
 /**
  * Forward and backward of one row's own completion. The gradient of its loss, times `weight`, is added to the stored sums;
- * `carry` 0 starts them anew. Also given: `reference`, `kl` and `label` [1]. Outputs: logps, entropy, logits and the row's `loss`, each [1].
+ * `carry` 0 starts them anew. With `recompute` activations are computed again in the backward pass. Also given: `reference`, `kl` and `label` [1]. Outputs: logps, entropy, logits and the row's `loss`, each [1].
  */
 export function gradientProgram(
   engine: Engine,
@@ -71,6 +59,7 @@ export function gradientProgram(
   loss: KTOLossFunction,
   beta: number,
   dropoutWidths: ReadonlyMap<string, number>,
+  recompute: boolean,
 ): Program {
   const gradients = new GradientSums(model);
   const one = { shape: [1] };
@@ -84,7 +73,7 @@ export function gradientProgram(
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { reference, kl, label } = inputs as Record<string, tf.Tensor1D>;
     const { values, gradients: slopes } = valueAndGradients((current) => {
-      const row = rowForward(model, { ...inputs, ...current }, masks, !headIsFrozen(model));
+      const row = rowForward(model, { ...inputs, ...current }, { masks, recompute }, !headIsFrozen(model));
       const value = rowLoss(loss, { policy: row.logps, reference: reference!, kl: kl!, label: label! }, beta);
       return { loss: tf.sum(tf.mul(value, inputs["weight"]!)), rowLoss: value, logps: row.logps, ...row.sums };
     }, gradients.variables(inputs));

@@ -57,12 +57,7 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
     this.args = args;
     this.model = method.model;
     this.processing_class = tokenizer;
-    if (this.model.trainable().size === 0) {
-      throw new ConfigError(
-        "nothing_to_train",
-        `${method.name}: the model must have something to train, got only frozen weights; pass peft_config, or make its adapter trainable`,
-      );
-    }
+    method.model.requireTrainable(method.name);
     if (args.eval_strategy !== "no" && method.evalSets.length === 0) {
       throw new ConfigError(
         "eval_dataset",

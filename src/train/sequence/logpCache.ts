@@ -37,6 +37,8 @@ export async function cachedLogps(
   // The same weights mean another function under another rope_theta or lora_alpha.
   const { raw: _raw, ...config } = model.config;
   hash.update(JSON.stringify([kind, config, model.peft_config?.scaling ?? null]));
+  // The same files mean other numbers once they are quantised.
+  if (model.base.quantization_config !== undefined) hash.update(JSON.stringify(model.base.quantization_config.to_dict()));
   for (const file of files) await hashFile(hash, file);
   let count = 0;
   for (const row of rows) {

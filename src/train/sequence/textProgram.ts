@@ -1,18 +1,10 @@
 /** The tensor functions of language modelling: the weighted loss of a sequence's scored tokens, and its gradient. */
-import {
-  type Engine,
-  type InputSpec,
-  type Program,
-  type TensorMap,
-  blockMask,
-  headLogProbs,
-  tf,
-  valueAndGradients,
-} from "../../compile/index.js";
-import { type CausalLM, maskedAttention, qwen2Hidden } from "../../model/index.js";
+import { type Engine, type InputSpec, type Program, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+import type { CausalLM } from "../../model/index.js";
 import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
 import { dropoutMasksOf, maskSignature } from "./dropout.js";
 import { NOISE, noiseSignature } from "./embeddingNoise.js";
+import { scoredStates } from "./scoredStates.js";
 
 /** How a token's log-probability becomes its loss: `nll` −log p; `dft` −p · log p with p as a constant, arXiv:2508.05629 eq. 9. */
 export type TokenLoss = "nll" | "dft";
@@ -67,13 +59,9 @@ function textSignature(model: CausalLM, { dropoutWidths, noise }: TextProgramOpt
 /** All scalars. */
 function textForward(model: CausalLM, inputs: TensorMap, options: TextProgramOptions, headTrainable: boolean) {
   const masks = dropoutMasksOf(inputs, options.dropoutWidths ?? new Map());
-  const { weights, adapter } = model.tensors(inputs, masks);
   const given = inputs as Record<string, tf.Tensor1D>;
-  const mask = blockMask(given["segments"]!, given["parents"]!);
   const noise = options.noise === true ? (inputs[NOISE] as tf.Tensor2D) : undefined;
-  const recompute = options.recompute === true ? new Set(model.trainable().keys()) : undefined;
-  const hidden = qwen2Hidden(model.config, weights, inputs as never, maskedAttention(model.config, mask), { adapter, noise, recompute });
-  const scored = tf.gather(hidden, given["sources"]!) as tf.Tensor2D; // [C, D]
+  const { scored, weights } = scoredStates(model, inputs, { masks, noise, recompute: options.recompute });
   const { logps, entropy, correct } = headLogProbs(scored, given["targets"]!, model.base.head(weights, headTrainable));
   const counted = tf.cast(tf.greater(given["weights"]!, 0), "float32");
   const losses = options.loss === "dft" ? dftLosses(logps) : tf.neg(logps);

@@ -1,9 +1,15 @@
 /** Fused operations: their traced and eager forms, and their hand-written gradients. */
 import {
+  type HostTensor,
+  type Nf4Weight,
   blockMask,
+  gatherHalf,
   groupedQueryAttention,
+  halfAsFloat32,
   headLogProbs,
   hostTensor,
+  nf4AsFloat32,
+  nf4MatMul,
   recomputed,
   rmsNorm,
   rotary,
@@ -12,6 +18,8 @@ import {
   tf,
   valueAndGradients,
 } from "../../../src/compile/index.js";
+import { float32ToFloat16 } from "../../../src/compile/fileTensors.js";
+import { encodeTensor } from "../../../src/compile/quantise/tensorFormat.js";
 import { type CaseTensor, type ContractCase, contractCase, floats, ints, normal, uniform } from "../contractCase.js";
 
 const small: ContractCase[] = [
@@ -181,6 +189,77 @@ const heads: ContractCase[] = [
   }),
 ];
 
+/** The parts of a weight in NF4, as inputs, with bytes as int32: the contract's inputs are read by TensorFlow.js too. */
+function packed(rows: number, columns: number, doubleQuant: boolean) {
+  const values = normal([rows, columns], 5).data as Float32Array;
+  const parts = encodeTensor("w", [rows, columns], { kind: "nf4", doubleQuant }, () => [values]);
+  return Object.fromEntries(Object.entries(parts).map(([name, part]) => [name.slice(2), part]));
+}
+
+function nf4Weight({ quant, absmax, nested_absmax, nested_offset }: Record<string, CaseTensor>): Nf4Weight {
+  return { quant: quant!, absmax: absmax!, nestedAbsmax: nested_absmax, nestedOffset: nested_offset };
+}
+
+const nf4Shapes = [
+  [4, 16, false],
+  [4, 16, true],
+  // Blocks that end in the middle of a row, and a short one at the end.
+  [5, 34, false],
+  [5, 34, true],
+  // More than one block of scales, the second short.
+  [130, 128, true],
+] as const;
+const quantised: ContractCase[] = nf4Shapes.flatMap(([rows, columns, doubleQuant]) => {
+  const title = `NF4 [${rows},${columns}]${doubleQuant ? ", scales quantised too" : ""}`;
+  return [
+    contractCase({
+      name: `${title}: product and its gradient`,
+      inputs: { x: normal([3, columns]), ...packed(rows, columns, doubleQuant) },
+      fn: ({ x, ...parts }) => nf4MatMul(x as tf.Tensor2D, nf4Weight(parts)),
+      gradientOf: ["x"],
+      tolerance: 2e-5,
+    }),
+    contractCase({
+      name: `${title}: as numbers`,
+      inputs: packed(rows, columns, doubleQuant),
+      fn: (parts) => nf4AsFloat32(nf4Weight(parts)),
+    }),
+  ];
+});
+
+/** Random rows of 3 halves, some rows of each seed. */
+function halfRows(...parts: (readonly [rows: number, seed: number])[]): HostTensor {
+  const numbers = parts.flatMap(([rows, seed]) => [...normal([rows, 3], seed).data]);
+  const bits = new Uint16Array(numbers.length);
+  float32ToFloat16(Float32Array.from(numbers), bits);
+  return hostTensor(bits, [numbers.length / 3, 3]);
+}
+const halfHead = { a: halfRows([3, 2]), b: halfRows([4, 3]) };
+const halves: ContractCase[] = [
+  contractCase({
+    name: "halves as numbers, and rows of them",
+    inputs: { half: halfHead.b, rows: ints([3, 0, 3]) },
+    fn: ({ half, rows }) => [halfAsFloat32(half), gatherHalf(half, rows)],
+  }),
+  contractCase({
+    name: "head log-probs and metrics of a head of halves",
+    inputs: { h: normal([4, 3]), targets: ints([0, 3, 2, 1]), half: halfHead.b, scale: hostTensor([0.25], []) },
+    fn: ({ h, half, targets, scale }) => ({ ...headLogProbs(h, targets, { weight: half, blocks: [half], trainable: false, scale }) }),
+  }),
+  contractCase({
+    name: "gradient of log-probs of a head of halves in blocks",
+    inputs: { h: normal([4, 3]), targets: ints([0, 3, 6, 2]), ...halfHead, whole: halfRows([3, 2], [4, 3]), scale: hostTensor([0.25], []) },
+    fn: ({ h, a, b, whole, targets, scale }) =>
+      headLogProbs(h as tf.Tensor2D, targets as tf.Tensor1D, {
+        weight: whole as tf.Tensor2D,
+        blocks: [a, b] as tf.Tensor2D[],
+        trainable: false,
+        scale: scale as tf.Scalar,
+      }).logps,
+    gradientOf: ["h"],
+  }),
+];
+
 const together: ContractCase[] = [
   contractCase({
     name: "values beside the loss, and zeros for a variable that the loss does not use",
@@ -195,4 +274,4 @@ const together: ContractCase[] = [
   }),
 ];
 
-export const fusedCases: ContractCase[] = [...small, ...rotations, ...attentions, ...heads, ...together];
+export const fusedCases: ContractCase[] = [...small, ...rotations, ...attentions, ...heads, ...quantised, ...halves, ...together];

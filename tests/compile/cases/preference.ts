@@ -2,7 +2,8 @@
 import { type HostTensor, hostTensor, rotaryAngles, tf, valueAndGradients } from "../../../src/compile/index.js";
 import { mergedProjection } from "../../../src/model/merge.js";
 import { type AdaptedModule, adapterBiasName, adapterTensorName, magnitudeName } from "../../../src/model/adapterPlan.js";
-import { headLogits, maskedAttention, qwen2Hidden } from "../../../src/model/qwen2.js";
+import { headLogits } from "../../../src/model/head.js";
+import { maskedAttention, qwen2Hidden } from "../../../src/model/qwen2.js";
 import { parameterShapes, publishedConfig } from "../../../src/model/shapes.js";
 import { DPO_LOSSES } from "../../../src/train/dpo/losses.js";
 import { cpoLoss, orpoLoss } from "../../../src/train/dpo/policyLosses.js";

@@ -1,0 +1,73 @@
+/** How each weight of a model is held in the engine. */
+import { type FileTensor, type InputSpec, type TensorFormat, storedParts } from "../compile/index.js";
+import { ConfigError } from "../errors.js";
+import type { BitsAndBytesConfig } from "./bitsAndBytesConfig.js";
+import type { Qwen2Config } from "./config.js";
+import { headName } from "./head.js";
+import { PROJECTIONS } from "./shapes.js";
+
+/** Formats by weight; a weight without one is float32. */
+export type WeightFormats = Map<string, TensorFormat>;
+
+/**
+ * The projections of the layers in NF4, as bitsandbytes does it. Embedding and head stay what they are, and so take 16 bits where the
+ * checkpoint has 16: nothing trains them, and widening them would double the largest tensor of a small model.
+ * @throws ConfigError `quantization_nothing`, `skip_module_unknown`
+ */
+export function weightFormats(
+  config: Qwen2Config,
+  tensors: ReadonlyMap<string, Pick<FileTensor, "dtype">>,
+  quantization: BitsAndBytesConfig,
+): WeightFormats {
+  if (!quantization.load_in_4bit)
+    throw new ConfigError(
+      "quantization_nothing",
+      "BitsAndBytesConfig: load_in_4bit must be true to quantise a model, got false; set it, or leave out quantization_config",
+    );
+  const skipped = new SkippedModules(quantization.llm_int8_skip_modules ?? []);
+  const formats: WeightFormats = new Map();
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+    for (const projection of Object.values(PROJECTIONS)) {
+      const path = `model.layers.${layer}.${projection}`;
+      if (!skipped.has(path)) formats.set(`${path}.weight`, { kind: "nf4", doubleQuant: quantization.bnb_4bit_use_double_quant });
+    }
+  }
+  skipped.requireUsed();
+  for (const name of new Set(["model.embed_tokens.weight", headName(config)])) {
+    if (tensors.get(name)?.dtype !== "F32") formats.set(name, { kind: "float16" });
+  }
+  return formats;
+}
+
+/** Patterns that name modules by path, by the end of it or by its beginning, whole parts at a time. */
+class SkippedModules {
+  readonly #unused: Set<string>;
+
+  constructor(readonly patterns: readonly string[]) {
+    // transformers' own default: the head is not among what is quantised.
+    this.#unused = new Set(patterns.filter((pattern) => pattern !== "lm_head"));
+  }
+
+  has(path: string): boolean {
+    const matching = this.patterns.filter((pattern) => `.${path}`.endsWith(`.${pattern}`) || path.startsWith(`${pattern}.`));
+    matching.forEach((pattern) => this.#unused.delete(pattern));
+    return matching.length > 0;
+  }
+
+  requireUsed(): void {
+    const [unused] = this.#unused;
+    if (unused === undefined) return;
+    throw new ConfigError(
+      "skip_module_unknown",
+      `BitsAndBytesConfig: llm_int8_skip_modules must name modules of the model, got "${unused}"; known: ${Object.keys(PROJECTIONS).join(", ")}, model.layers.0.self_attn, …`,
+    );
+  }
+}
+
+/** What a program reads of a weight: its parts as state inputs, by store name. */
+export function weightInputs(name: string, shape: readonly number[], format?: TensorFormat): Record<string, InputSpec> {
+  const specs: Record<string, InputSpec> = {};
+  for (const part of storedParts(name, shape, format))
+    specs[part.name] = { shape: part.shape, dtype: part.dtype as InputSpec["dtype"], role: "state" };
+  return specs;
+}
