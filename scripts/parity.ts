@@ -106,6 +106,7 @@ export function formatParity(reference: ReferenceOptions, checked: string): stri
   const intro = [
     "Made by `npm run build && node dist/scripts/make-option-docs.js` from the options tables in `src/`, `tests/golden/trl_options.json` and `docs/parity-tests.md`.",
     `Compared with ${versions.join(", ")}. yes: the option has TRL's name, default and meaning. yes, differs: what is different. accepted, no effect: it may be given, changes nothing, and a note says why. refused: an error that says why, unless it is given with the value that means "not used".`,
+    "A value that makes no sense, and an option that would have no effect beside the others, are errors here also where TRL accepts them; `docs/options.md` has the ranges.",
   ];
   return `${["# Parity with TRL", ...intro, "# Options", ...sections, checked.trim()].join("\n\n")}\n`;
 }

@@ -145,6 +145,11 @@ describe("DPOConfig", () => {
       "DPOConfig: warmup_steps must be a whole number of steps, or a share of all steps in [0, 1), got 2.5; the default is 0",
     ],
     [{ learning_rat: 1e-5 }, "option_unknown", "DPOConfig: unknown option learning_rat; did you mean learning_rate?"],
+    [
+      { report_to: "wandb" },
+      "option_refused",
+      'DPOConfig: report_to "wandb" is not offered; it has no client here; use tensorboard, csv or mlflow',
+    ],
     [{ fsdp: "full_shard" }, "option_refused", "DPOConfig: fsdp is not offered; one process trains on one machine"],
     [
       { train_sampling_strategy: "sequential" },

@@ -83,7 +83,8 @@ export const SFT_OPTIONS = defineOptions("Training options (SFTConfig)", {
   shuffle_dataset: {
     ...TRAINING_ENTRIES.shuffle_dataset,
     help: "Shuffle the rows (with packing: the packed ones) anew in each epoch; false keeps file order",
-    differs: "TRL's SFT option of this name shuffles once, before packing, and epochs are shuffled in any case: call dataset.shuffle() for the former",
+    differs:
+      "TRL's SFT option of this name shuffles once, before packing, and epochs are shuffled in any case: call dataset.shuffle() for the former",
   },
 
   dataset_kwargs: { removed: "rows with a column input_ids are taken as token ids, all others are prepared", off: [null, {}] },

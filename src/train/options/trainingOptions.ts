@@ -7,6 +7,14 @@ const entries = <const T extends OptionEntries>(table: T): T => table;
 const STEPS_RULE = "a whole number of steps, or a share of all steps in (0, 1)";
 const isSteps = (value: number): boolean => value > 0 && (value < 1 || Number.isInteger(value));
 
+/** Names that transformers knows. */
+const REFUSED_TRACKERS = Object.fromEntries(
+  [
+    ...["azure_ml", "comet_ml", "neptune", "trackio", "wandb", "codecarbon", "clearml", "dagshub", "flyte", "dvclive", "swanlab"],
+    "kubeflow",
+  ].map((name) => [name, "it has no client here; use tensorboard, csv or mlflow"]),
+);
+
 /** Batches, passes, optimizer, logging, evaluation, saving. A trainer's table spreads these and may change a default. */
 export const TRAINING_ENTRIES = entries({
   output_dir: {
@@ -206,9 +214,10 @@ export const TRAINING_ENTRIES = entries({
     type: "string",
     list: true,
     choices: ["none", "all", "tensorboard", "csv", "mlflow"],
+    refusedChoices: REFUSED_TRACKERS,
     default: ["none"],
     help: "Where logged values also go: tensorboard event files, a csv, MLflow's server at MLFLOW_TRACKING_URI; all: tensorboard and csv, and mlflow where that is set",
-    differs: "TRL's other trackers (wandb, trackio, comet_ml, …) are Python packages",
+    differs: "TRL's other trackers (wandb, trackio, comet_ml, …) are refused",
   },
   logging_dir: {
     type: "string",
