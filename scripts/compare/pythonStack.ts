@@ -41,9 +41,10 @@ export function findPython(): string {
   throw new PythonStackError(faults);
 }
 
-/** Looks for the libraries without importing them, which would take seconds. @returns undefined when none is missing */
+/** Looks for the libraries without importing them, which would take seconds, and not in the working folder, where Preflab's own `datasets/`
+ *  would pass for one of them. @returns undefined when none is missing */
 function describeLack(python: string): string | undefined {
-  const script = `import importlib.util as u; print(", ".join(m for m in ${JSON.stringify(PYTHON_LIBRARIES)} if u.find_spec(m) is None))`;
+  const script = `import importlib.util as u, sys; sys.path = [p for p in sys.path if p]; print(", ".join(m for m in ${JSON.stringify(PYTHON_LIBRARIES)} if u.find_spec(m) is None))`;
   const { status, stdout, error } = spawnSync(python, ["-c", script], { encoding: "utf8" });
   if (error !== undefined) return `cannot be run (${(error as NodeJS.ErrnoException).code ?? error.message})`;
   if (status !== 0) return `cannot be run (exit code ${String(status)})`;

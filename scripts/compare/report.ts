@@ -93,9 +93,11 @@ function costTable({ trl, preflab }: Comparison): TextTable {
   };
 }
 
-function notes(logs: LogComparison): string[] {
+function notes(logs: LogComparison, method: ComparedMethod): string[] {
+  const reference =
+    "A step of TRL's holds the reference's forward pass; Preflab computes the reference of all rows of the run before the first step, within train() in all";
   const one = (names: string[], who: string): string[] => (names.length === 0 ? [] : [`Logged by ${who} only: ${names.join(", ")}`]);
-  return [...one(logs.onlyTrl, "TRL"), ...one(logs.onlyPreflab, "Preflab")];
+  return [...(method === "sft" ? [] : [reference]), ...one(logs.onlyTrl, "TRL"), ...one(logs.onlyPreflab, "Preflab")];
 }
 
 const pairsOf = (values: Readonly<Record<string, string | number>>): string =>
@@ -120,7 +122,7 @@ function formatTable({ title, head, rows }: TextTable): string {
 export function formatComparison(comparison: Comparison): string {
   const logs = compareLogs(comparison.trl.log, comparison.preflab.log);
   const tables = [stepTable(comparison), differenceTable(logs), costTable(comparison)].map(formatTable);
-  return [lines(comparison).join("\n"), ...tables, ...notes(logs)].join("\n\n");
+  return [lines(comparison).join("\n"), ...tables, ...notes(logs, comparison.method)].join("\n\n");
 }
 
 /** Both curves of each shown value, TRL's dashed so that one upon the other is seen. */
@@ -151,7 +153,7 @@ function tableHtml({ title, head, rows }: TextTable): string {
 export function comparisonPage(comparison: Comparison): string {
   const logs = compareLogs(comparison.trl.log, comparison.preflab.log);
   const title = `${comparison.method.toUpperCase()}: TRL and Preflab`;
-  const paragraphs = [`compare-with-trl ${comparison.command}`, ...lines(comparison), ...notes(logs)];
+  const paragraphs = [`compare-with-trl ${comparison.command}`, ...lines(comparison), ...notes(logs, comparison.method)];
   return `<!doctype html>
 <html lang="en">
 <head>

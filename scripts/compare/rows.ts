@@ -11,7 +11,7 @@ export type ComparedMethod = "dpo" | "sft" | "kto";
 export function methodRows(dataset: Dataset, method: ComparedMethod): Dataset {
   if (!["chosen", "rejected"].every((name) => dataset.column_names.includes(name))) return dataset;
   const rows: Row[] = [];
-  for (const { chosen, rejected, ...common } of preferenceExamples(dataset)) {
+  for (const { chosen, rejected, file: _file, row: _row, ...common } of preferenceExamples(dataset)) {
     if (method === "dpo") rows.push({ ...common, chosen, rejected });
     else if (method === "sft") rows.push({ ...common, completion: chosen });
     else rows.push({ ...common, completion: chosen, label: true }, { ...common, completion: rejected, label: false });
