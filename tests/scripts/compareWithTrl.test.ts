@@ -14,6 +14,7 @@ import { methodRows } from "../../scripts/compare/rows.js";
 import type { RunRecord } from "../../scripts/compare/runs.js";
 import { Dataset } from "../../src/data/index.js";
 import { PreflabError } from "../../src/errors.js";
+import type { LogEntry } from "../../src/train/index.js";
 
 const SCRIPT = resolve(import.meta.dirname, "../../dist/scripts/compare-with-trl.js");
 const GOLDEN = resolve(import.meta.dirname, "../golden");
@@ -137,18 +138,18 @@ describe("without TRL", () => {
 });
 
 describe("the tables", () => {
-  const record = (log: Record<string, number>[], seconds: number[]): RunRecord => ({
+  const record = (log: LogEntry[], seconds: number[]): RunRecord => ({
     log,
     versions: { some: "1.0" },
     step_seconds: seconds,
     train_seconds: 9,
     peak_bytes: null,
   });
-  const trl = [
+  const trl: LogEntry[] = [
     { loss: 0.5, "rewards/margins": 0.25, grad_norm: 2, kl: NaN, mine: 1, step: 1 },
     { loss: 0.25, grad_norm: 4, kl: NaN, step: 2 },
   ];
-  const preflab = [
+  const preflab: LogEntry[] = [
     { loss: 0.5, "rewards/margins": 0.125, grad_norm: 2, kl: NaN, step: 1, yours: 1 },
     { loss: 0.375, grad_norm: NaN, kl: NaN, step: 2 },
   ];
