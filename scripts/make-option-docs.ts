@@ -1,5 +1,8 @@
-/** Writes docs/options.md from the options tables. */
+/** Writes docs/options.md and docs/parity.md from the options tables. */
 import { writeFileSync } from "node:fs";
 import { formatOptionDocs } from "../src/cli/optionDocs.js";
+import { formatParity, readReference } from "./parity.js";
 
+const { reference, checked } = readReference(".");
 writeFileSync("docs/options.md", formatOptionDocs());
+writeFileSync("docs/parity.md", formatParity(reference, checked));

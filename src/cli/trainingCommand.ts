@@ -7,7 +7,7 @@ import type { TrainerInput } from "../train/loop/trainerInput.js";
 import type { TrainingConfig } from "../train/options/trainingConfig.js";
 import { type Command, readCommandLine, refusePositionals } from "./command.js";
 import { onInterrupt } from "./interrupt.js";
-import { LORA_FLAGS, toLoraInput } from "./loraOptions.js";
+import { LORA_FLAGS, toLoraConfig } from "./loraOptions.js";
 import { MODEL_OPTIONS, checkModelOptions, loadModel } from "./modelOptions.js";
 
 const dataTable = (rows: string) =>
@@ -62,15 +62,14 @@ export function trainingCommand<Config extends TrainingConfig>(method: TrainingC
       checkModelOptions(modelOptions, names, where);
       const data = dataOptions.resolve(values[1]!, check);
       const args = new method.config(values[2]!, check);
-      const lora = toLoraInput(LORA_FLAGS.resolve(values[3]!, check), names, where);
+      const peft_config = toLoraConfig(LORA_FLAGS.resolve(values[3]!, check), names, where);
       if (names.has("dataset_test_split") && args.eval_strategy === "no") {
         throw new ConfigError("option_conflict", `${where}: --dataset_test_split needs --eval_strategy steps or epoch, got no`);
       }
 
       return async () => {
-        const [{ AutoTokenizer }, { LoraConfig }, { load_dataset }, { registerBackend }] = await Promise.all([
+        const [{ AutoTokenizer }, { load_dataset }, { registerBackend }] = await Promise.all([
           import("../text/index.js"),
-          import("../model/index.js"),
           import("../data/index.js"),
           import("../compile/installedBackends.js"),
           // Importing it lets Hub ids stand where a path can.
@@ -86,7 +85,6 @@ export function trainingCommand<Config extends TrainingConfig>(method: TrainingC
         const train_dataset = await split(data.dataset_train_split);
         const eval_dataset = args.eval_strategy === "no" ? undefined : await split(data.dataset_test_split);
         const model = await loadModel(modelOptions);
-        const peft_config = lora === null ? undefined : new LoraConfig(lora);
         const trainer = new MethodTrainer({ model, args, train_dataset, eval_dataset, processing_class, peft_config });
         const interrupt = onInterrupt(() => trainer.stop(), "Stopping after this step and saving a checkpoint; ctrl-C again ends at once.");
         try {

@@ -36,7 +36,8 @@ function describeOption(spec: OptionSpec): string {
 }
 
 function helpText(spec: OptionSpec): string {
-  return spec.unit === undefined ? spec.help : `${spec.help} [${spec.unit}]`;
+  const help = spec.unit === undefined ? spec.help : `${spec.help} [${spec.unit}]`;
+  return spec.differs === undefined ? help : `${help}. ${spec.differs}`;
 }
 
 function plainDefault(value: unknown): string {

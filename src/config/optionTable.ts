@@ -25,6 +25,8 @@ interface OptionBase {
   required?: true;
   /** A function may be given in code (never from the command line or a file). */
   function?: true;
+  /** How default or meaning differ from those of the Python option of this name, and why; ends without a full stop. */
+  differs?: string;
   /** A rule beyond type and range, worded to follow "must be". */
   rule?: { text: string; accepts(value: never): boolean };
 }
@@ -155,10 +157,9 @@ export class OptionTable<const T extends OptionEntries = OptionEntries> {
     this.specs = specs;
   }
 
-  /** Every name that is accepted, aliases and removed names included. */
+  /** The names of real options and their aliases: what an error about an unknown name suggests. */
   get knownNames(): string[] {
-    const removed = Object.entries(this.entries).filter(([, entry]) => "removed" in entry);
-    return [...this.specs.keys(), ...this.#aliases.keys(), ...removed.map(([name]) => name)];
+    return [...this.specs.keys(), ...this.#aliases.keys()];
   }
 
   /** The option behind a name or alias, or undefined. */
@@ -230,7 +231,7 @@ export class OptionTable<const T extends OptionEntries = OptionEntries> {
     if (entry !== undefined && "refused" in entry) {
       throw new ConfigError("option_refused", `${options.where}: ${prefix}${given} is not offered; ${entry.refused}`);
     }
-    throw unknownOption(given, [...this.specs.keys(), ...this.#aliases.keys()], options);
+    throw unknownOption(given, this.knownNames, options);
   }
 }
 

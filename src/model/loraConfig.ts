@@ -32,6 +32,7 @@ export const LORA_OPTIONS = defineOptions("LoraConfig", {
       accepts: (name: string) => name === "all-linear" || PROJECTION_END.test(name),
     },
     help: 'Which projections get an adapter: ends of module paths; "all-linear" stands for all seven, null for q_proj and v_proj. In code and in JSON a string is a regular expression for the whole path',
+    differs: "PEFT can also adapt the embedding and the head; here only the seven projections of a layer",
   },
   exclude_modules: {
     type: "string",
@@ -80,7 +81,13 @@ export const LORA_OPTIONS = defineOptions("LoraConfig", {
     help: "Weight-decomposed adaptation, arXiv:2402.09353: the length of each row of the weight is trained apart from its direction",
   },
   use_rslora: { type: "boolean", default: false, help: "Rank-stabilised scale, arXiv:2312.03732" },
-  task_type: { type: "string", default: "CAUSAL_LM", choices: ["CAUSAL_LM"], help: "What the adapted model is for" },
+  task_type: {
+    type: "string",
+    default: "CAUSAL_LM",
+    choices: ["CAUSAL_LM"],
+    help: "What the adapted model is for",
+    differs: "PEFT's default is null, and it knows other tasks; only causal language models are trained here",
+  },
   base_model_name_or_path: {
     type: "string",
     nullable: true,
@@ -113,7 +120,7 @@ export type LoraConfigInput = OptionInput<typeof LORA_OPTIONS.entries> & Structu
 export const LORA_KEYS: ReadonlySet<string> = new Set([...LORA_OPTIONS.specs.keys(), "rank_pattern", "alpha_pattern", "init_lora_weights"]);
 
 /** PEFT's keys that change what is computed and are not implemented, with the reason. Their "off" values are accepted. */
-const UNSUPPORTED: Readonly<Record<string, string>> = {
+export const UNSUPPORTED_LORA: Readonly<Record<string, string>> = {
   alora_invocation_tokens: "activated LoRA changes with the tokens of the prompt, and its cache with them",
   arrow_config: "routing between several adapters is not implemented",
   corda_config: "CorDA changes the base model's weights before training",
@@ -134,10 +141,10 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
 
 /** Values of init_lora_weights that are refused, with the reason. */
 const REFUSED_STARTS: Readonly<Record<string, string>> = {
-  eva: UNSUPPORTED["eva_config"]!,
-  corda: UNSUPPORTED["corda_config"]!,
-  lora_ga: UNSUPPORTED["lora_ga_config"]!,
-  loftq: UNSUPPORTED["loftq_config"]!,
+  eva: UNSUPPORTED_LORA["eva_config"]!,
+  corda: UNSUPPORTED_LORA["corda_config"]!,
+  lora_ga: UNSUPPORTED_LORA["lora_ga_config"]!,
+  loftq: UNSUPPORTED_LORA["loftq_config"]!,
   olora: "OLoRA changes the base model's weights before training",
   pissa: "PiSSA changes the base model's weights before training",
   mica: "MiCA's start needs a decomposition of every weight",
@@ -145,7 +152,7 @@ const REFUSED_STARTS: Readonly<Record<string, string>> = {
 };
 
 /** PEFT's keys that say nothing about the numbers as long as the unsupported ones are off. */
-const INFORMATION: readonly string[] = [
+export const LORA_INFORMATION: readonly string[] = [
   "auto_mapping",
   "inference_mode",
   "megatron_core",
@@ -158,7 +165,7 @@ const INFORMATION: readonly string[] = [
 
 /** The content of an adapter_config.json as PEFT 0.21 writes it for a plain LoRA, without the options above. */
 const WRITTEN: JsonObject = {
-  ...Object.fromEntries(Object.keys(UNSUPPORTED).map((key) => [key, null])),
+  ...Object.fromEntries(Object.keys(UNSUPPORTED_LORA).map((key) => [key, null])),
   auto_mapping: null,
   fan_in_fan_out: false,
   inference_mode: true,
@@ -348,7 +355,7 @@ function sortKeys(input: Record<string, Json | undefined>, where: string): { kno
   const rest: JsonObject = {};
   for (const [key, value] of Object.entries(input)) {
     if (value === undefined) continue;
-    const why = Object.hasOwn(UNSUPPORTED, key) ? UNSUPPORTED[key]! : undefined;
+    const why = Object.hasOwn(UNSUPPORTED_LORA, key) ? UNSUPPORTED_LORA[key]! : undefined;
     if (why !== undefined) {
       if (!isOff(value))
         throw new ConfigError(
@@ -356,7 +363,7 @@ function sortKeys(input: Record<string, Json | undefined>, where: string): { kno
           `${where}: ${key} is not supported, got ${JSON.stringify(value)}: ${why}; leave it out`,
         );
       rest[key] = value;
-    } else if (INFORMATION.includes(key)) {
+    } else if (LORA_INFORMATION.includes(key)) {
       rest[key] = value;
     } else {
       // An empty list means "none" to PEFT, except where modules must be named.

@@ -59,18 +59,18 @@ describe("a wrong command line: exit code 2, the message on stderr, nothing on s
     ],
     [
       ["dpo", ...MODEL, ...DATA, "--loss_type", "sigmod"],
-      'preflab dpo: --loss_type must be one of sigmoid, hinge, ipo, got "sigmod"; the default is ["sigmoid"]',
+      'preflab dpo: --loss_type must be one of sigmoid, hinge, ipo, exo_pair, nca_pair, robust, bco_pair, sppo_hard, aot, aot_unpaired, apo_zero, apo_down, discopop, sft, sigmoid_norm, got "sigmod"; the default is ["sigmoid"]',
     ],
     [
       ["dpo", ...MODEL, ...DATA, "--lora_target_modules", "q_pro"],
-      /^preflab dpo: --lora_target_modules must be one of q_proj, .*, all-linear or null, got "q_pro"; the default is null$/,
+      /^preflab dpo: --lora_target_modules must be names that end in q_proj, .*, or "all-linear", or a regular expression or null, got "q_pro"; the default is null$/,
     ],
     [["dpo", ...MODEL, ...DATA, "--lora_r", "4"], "preflab dpo: --lora_r needs --use_peft; without it all weights are trained"],
     [
       ["dpo", ...MODEL, ...DATA, "--dataset_test_split", "dev"],
       "preflab dpo: --dataset_test_split needs --eval_strategy steps or epoch, got no",
     ],
-    [["dpo", ...MODEL, ...DATA, "--bf16"], "preflab dpo: --bf16 is not offered; training computes in float32; remove it"],
+    [["dpo", ...MODEL, ...DATA, "--deepspeed", "x.json"], "preflab dpo: --deepspeed is not offered; one process trains on one machine"],
     [
       ["dpo", ...MODEL],
       "preflab dpo: --dataset_name must be given; Preference rows: a .jsonl, .json, .csv, .parquet or .xlsx file, a folder of them, or an id on the Hugging Face Hub",

@@ -145,11 +145,21 @@ describe("DPOConfig", () => {
       "DPOConfig: warmup_steps must be a whole number of steps, or a share of all steps in [0, 1), got 2.5; the default is 0",
     ],
     [{ learning_rat: 1e-5 }, "option_unknown", "DPOConfig: unknown option learning_rat; did you mean learning_rate?"],
-    [{ bf16: true }, "option_refused", "DPOConfig: bf16 is not offered; training computes in float32; remove it"],
     [
-      { padding_free: true },
+      { report_to: "wandb" },
       "option_refused",
-      "DPOConfig: padding_free is not offered; pairs are packed without padding between prompt and completions anyway; remove it",
+      'DPOConfig: report_to "wandb" is not offered; it has no client here; use tensorboard, csv or mlflow',
+    ],
+    [{ fsdp: "full_shard" }, "option_refused", "DPOConfig: fsdp is not offered; one process trains on one machine"],
+    [
+      { train_sampling_strategy: "sequential" },
+      "option_refused",
+      "DPOConfig: train_sampling_strategy is not offered; set shuffle_dataset instead: true (the default) is random, false is sequential; rows are not grouped by length",
+    ],
+    [
+      { neftune_noise_alpha: 5 },
+      "option_refused",
+      "DPOConfig: neftune_noise_alpha is not offered; noise on the embeddings is for SFT: set it in SFTConfig",
     ],
     [{ ld_alpha: 1.5 }, "option_range", "DPOConfig: ld_alpha must be >= 0 and <= 1 or null, got 1.5; the default is null"],
     [{ label_smoothing: 1 }, "option_range", "DPOConfig: label_smoothing must be >= 0 and < 1, got 1; the default is 0"],
@@ -216,16 +226,21 @@ describe("DPOConfig", () => {
     expect(failure(() => new DPOConfig({ constructor: 1 } as never)).code).toBe("option_unknown");
   });
 
-  test("options that TRL removed are accepted with one note each", () => {
+  test("options that TRL removed, or that change nothing here, are accepted with one note each", () => {
     const notes: string[] = [];
-    const config = new DPOConfig({ max_prompt_length: 128, generate_during_eval: true, beta: 0.2 } as never, {
-      onNote: (note) => notes.push(note),
-    });
+    const config = new DPOConfig(
+      { max_prompt_length: 128, generate_during_eval: true, bf16: true, padding_free: true, beta: 0.2 } as never,
+      {
+        onNote: (note) => notes.push(note),
+      },
+    );
     expect(config.beta).toBe(0.2);
     expect(config).not.toHaveProperty("max_prompt_length");
     expect(notes).toEqual([
-      "DPOConfig: max_prompt_length has no effect; TRL dropped it too: only max_length cuts, and truncation_mode says which end is kept",
+      "DPOConfig: max_prompt_length has no effect; TRL dropped it too: only max_length cuts",
       "DPOConfig: generate_during_eval has no effect; TRL dropped it too: call model.generate after training",
+      "DPOConfig: bf16 has no effect; training computes in float32, which is more exact",
+      "DPOConfig: padding_free has no effect; rows run one by one, without padding",
     ]);
   });
 

@@ -40,20 +40,26 @@ describe("KTOConfig", () => {
     expect(new KTOConfig({ per_device_train_batch_size: 1, loss_type: "apo_zero_unpaired" }).per_device_train_batch_size).toBe(1);
   });
 
-  test("names that TRL dropped are accepted with one note each", () => {
+  test("names that TRL dropped, or that change nothing here, are accepted with one note each", () => {
     const notes: string[] = [];
-    const old = { max_prompt_length: 512, max_completion_length: 128, truncation_mode: "keep_end", precompute_ref_batch_size: 4 };
+    const old = {
+      max_prompt_length: 512,
+      max_completion_length: 128,
+      truncation_mode: "keep_end",
+      precompute_ref_batch_size: 4,
+      bf16: true,
+    };
     const config = new KTOConfig(old as object, { onNote: (note) => notes.push(note) });
     expect(config.to_json()).toEqual(new KTOConfig().to_json());
-    expect(notes.length).toBe(4);
-    expect(notes[0]).toBe("KTOConfig: max_prompt_length has no effect; TRL dropped it too: only max_length cuts, at the end");
+    expect(notes.length).toBe(5);
+    expect(notes[0]).toBe("KTOConfig: max_prompt_length has no effect; TRL dropped it too: only max_length cuts");
   });
 
   test.each([
     [{ sync_ref_model: true }, "sync_ref_model"],
     [{ ref_model_sync_steps: 4 }, "ref_model_sync_steps"],
     [{ train_sampling_strategy: "random" }, "set shuffle_dataset instead"],
-    [{ bf16: true }, "float32"],
+    [{ deepspeed: "config.json" }, "one machine"],
     [{ beta: 0 }, "beta must be > 0"],
     [{ desirable_weight: -1 }, "desirable_weight must be >= 0"],
     [{ loss_type: "sigmoid" }, "loss_type must be"],

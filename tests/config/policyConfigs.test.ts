@@ -81,10 +81,11 @@ describe("ORPOConfig", () => {
 
   test("names of TRL's table that have no effect are accepted with a note", () => {
     const notes: string[] = [];
-    new ORPOConfig({ max_completion_length: 64, padding_value: 0 } as never, { onNote: (note) => void notes.push(note) });
+    new ORPOConfig({ max_completion_length: 64, padding_value: 0, fp16: true } as never, { onNote: (note) => void notes.push(note) });
     expect(notes).toEqual([
       "ORPOConfig: max_completion_length has no effect; it is for encoder-decoder models in TRL too: only max_length cuts",
-      "ORPOConfig: padding_value has no effect; completions are packed without padding tokens",
+      "ORPOConfig: padding_value has no effect; nothing is padded with a token",
+      "ORPOConfig: fp16 has no effect; training computes in float32, which is more exact",
     ]);
   });
 });

@@ -11,6 +11,11 @@ const ROWS_FIRST = "all rows are prepared before the first step, in this process
 const PUSH = "call trainer.push_to_hub after training";
 const NO_TRACKIO = "this tracker is for Python only; see report_to";
 
+/** For precompute_ref_batch_size. */
+export const ONE_BY_ONE = "rows are computed one at a time";
+/** For neftune_noise_alpha, of the trainers that have no noise. */
+export const SFT_ONLY = "noise on the embeddings is for SFT: set it in SFTConfig";
+
 const entries = <const T extends OptionEntries>(table: T): T => table;
 
 export const ABSENT_ENTRIES = entries({
@@ -48,8 +53,8 @@ export const ABSENT_ENTRIES = entries({
   remove_unused_columns: { removed: "columns that the trainer does not know are never passed to the model", off: [true, false] },
   label_names: { removed: "the trainer knows which columns are labels", off: [null, []] },
   train_sampling_strategy: {
-    refused: "set shuffle_dataset instead: true is random, false is sequential; rows are not grouped by length",
-    off: ["random", "sequential"],
+    refused: "set shuffle_dataset instead: true (the default) is random, false is sequential; rows are not grouped by length",
+    off: ["random"],
   },
 
   average_tokens_across_devices: { removed: ONE_PROCESS, off: [true, false] },

@@ -1,12 +1,14 @@
 /** The options of a CPO run: training on preferences without a reference, SimPO and AlphaPO included. */
 import { type CheckOptions, type OptionInput, type OptionValues, defineOptions, noteOnce } from "../../config/index.js";
 import { ConfigError } from "../../errors.js";
+import { ABSENT_ENTRIES, SFT_ONLY } from "./absentOptions.js";
 import { PAIR_ENTRIES, REFERENCE_FREE_REMOVED } from "./pairEntries.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
 
 /** Every option of `CPOConfig`. Names and defaults are those of TRL 1.13's experimental CPOConfig / transformers 5.18. */
 export const CPO_OPTIONS = defineOptions("Training options (CPOConfig)", {
+  ...ABSENT_ENTRIES,
   loss_type: {
     type: "string",
     choices: ["sigmoid", "hinge", "ipo", "simpo", "alphapo"],
@@ -32,6 +34,7 @@ export const CPO_OPTIONS = defineOptions("Training options (CPOConfig)", {
   ...TRAINING_ENTRIES,
   learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 1e-6 },
   ...REFERENCE_FREE_REMOVED,
+  neftune_noise_alpha: { refused: SFT_ONLY },
 });
 
 type TableValues = OptionValues<(typeof CPO_OPTIONS)["entries"]>;

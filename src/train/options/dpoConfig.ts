@@ -1,7 +1,8 @@
 /** The options of a DPO run. */
 import { type CheckOptions, type OptionInput, type OptionValues, defineOptions, noteOnce } from "../../config/index.js";
 import { ConfigError } from "../../errors.js";
-import { PAIR_ENTRIES, PAIR_REMOVED } from "./pairEntries.js";
+import { ABSENT_ENTRIES, ONE_BY_ONE, SFT_ONLY } from "./absentOptions.js";
+import { PAIR_ENTRIES } from "./pairEntries.js";
 import type { DPOLossFunction } from "./preferenceLoss.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
@@ -13,6 +14,7 @@ const LOSS_NAMES = [
 
 /** Every option of `DPOConfig` and of the `preflab dpo` command. Names and defaults are those of TRL 1.13 / transformers 5.18. */
 export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
+  ...ABSENT_ENTRIES,
   loss_type: {
     type: "string",
     list: true,
@@ -85,11 +87,14 @@ export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
     type: "boolean",
     default: false,
     help: "Compute the reference log-probs of all rows and keep them in the cache for later runs; otherwise those of the rows that the run visits",
+    differs: "Without it TRL runs the reference again in every step; here each row's log-probs are computed once in either case",
   },
   ...PAIR_ENTRIES,
   ...TRAINING_ENTRIES,
   learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 1e-6 },
-  ...PAIR_REMOVED,
+
+  precompute_ref_batch_size: { removed: ONE_BY_ONE },
+  neftune_noise_alpha: { refused: SFT_ONLY },
 });
 
 /** Names of the built-in preference losses. */

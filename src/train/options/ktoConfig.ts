@@ -2,15 +2,15 @@ import type { Tensor1D } from "@tensorflow/tfjs";
 import { defineOptions } from "../../config/index.js";
 import type { CheckOptions, OptionInput, OptionValues } from "../../config/index.js";
 import { ConfigError } from "../../errors.js";
+import { ABSENT_ENTRIES, ONE_BY_ONE, SFT_ONLY } from "./absentOptions.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
 
 const NOT_YET = "it is not implemented for KTO yet; remove it";
-const NO_PROMPT_LIMIT = "TRL dropped it too: only max_length cuts, at the end";
-const ONE_BY_ONE = "rows are computed one at a time";
 
 /** Every option of `KTOConfig` and of the `preflab kto` command. Names and defaults are those of TRL 1.13 / transformers 5.18. */
 export const KTO_OPTIONS = defineOptions("Training options (KTOConfig)", {
+  ...ABSENT_ENTRIES,
   loss_type: {
     type: "string",
     choices: ["kto", "apo_zero_unpaired"],
@@ -35,6 +35,7 @@ export const KTO_OPTIONS = defineOptions("Training options (KTOConfig)", {
     type: "boolean",
     default: false,
     help: "Compute the reference log-probs of all rows and keep them in the cache for later runs; otherwise those of the rows that the run visits",
+    differs: "Without it TRL runs the reference again in every step; here each row's log-probs are computed once in either case",
   },
   disable_dropout: {
     type: "boolean",
@@ -63,30 +64,16 @@ export const KTO_OPTIONS = defineOptions("Training options (KTOConfig)", {
     help: "Shuffle the training rows anew in each epoch. Off by default, as TRL's KTOConfig has train_sampling_strategy sequential: mix desirable and undesirable rows in the file. When shuffled, each row keeps the mismatched completion of its neighbour in the file",
   },
 
-  max_prompt_length: { removed: NO_PROMPT_LIMIT },
-  max_completion_length: { removed: NO_PROMPT_LIMIT },
   truncation_mode: { removed: "TRL dropped it from KTO too: what is longer than max_length loses its end" },
-  tokenizer: { removed: "pass the tokenizer to KTOTrainer as processing_class" },
-  model_init_kwargs: { removed: "load the model with AutoModelForCausalLM.from_pretrained and pass it to KTOTrainer" },
-  ref_model_init_kwargs: { removed: "load the reference with AutoModelForCausalLM.from_pretrained and pass it to KTOTrainer as ref_model" },
-  trust_remote_code: { removed: "no code of a model's folder is ever run" },
-  generate_during_eval: { removed: "TRL dropped it too: call model.generate after training" },
-  is_encoder_decoder: { removed: "TRL dropped it too: only decoder models are trained" },
-  label_pad_token_id: { removed: "TRL dropped it too: labels are masked, not padded with an id" },
-  padding_value: { removed: "TRL dropped it too: the tokenizer's padding token is used" },
-  pad_to_multiple_of: { removed: "sequences are padded to the few sizes of max_buckets" },
   precompute_ref_batch_size: { removed: ONE_BY_ONE },
-  activation_offloading: { removed: `${ONE_BY_ONE}, which keeps activations small; see gradient_checkpointing` },
-  dataset_num_proc: { removed: "rows are tokenised in one process" },
-  remove_unused_columns: { removed: "columns that the trainer does not know are never passed to the model" },
-  router_aux_loss_coef: { removed: "it is for mixtures of experts only" },
-
-  fp16: { refused: "training computes in float32; remove it" },
-  bf16: { refused: "training computes in float32; remove it" },
-  train_sampling_strategy: { refused: "set shuffle_dataset instead: false (the default) is sequential, true is random" },
+  train_sampling_strategy: {
+    refused: "set shuffle_dataset instead: false (the default) is sequential, true is random",
+    off: ["sequential"],
+  },
+  neftune_noise_alpha: { refused: SFT_ONLY },
   sync_ref_model: { refused: NOT_YET },
-  ref_model_mixup_alpha: { refused: NOT_YET },
-  ref_model_sync_steps: { refused: NOT_YET },
+  ref_model_mixup_alpha: { refused: NOT_YET, off: [0.6] },
+  ref_model_sync_steps: { refused: NOT_YET, off: [512] },
 });
 
 /** Names of the built-in KTO losses. */

@@ -1,16 +1,19 @@
 /** The options of an ORPO run: likelihood of the chosen texts and an odds ratio, without a reference. */
 import { type CheckOptions, type OptionInput, type OptionValues, defineOptions } from "../../config/index.js";
+import { ABSENT_ENTRIES, SFT_ONLY } from "./absentOptions.js";
 import { PAIR_ENTRIES, REFERENCE_FREE_REMOVED } from "./pairEntries.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
 
 /** Every option of `ORPOConfig`. Names and defaults are those of TRL 1.13's experimental ORPOConfig / transformers 5.18. */
 export const ORPO_OPTIONS = defineOptions("Training options (ORPOConfig)", {
+  ...ABSENT_ENTRIES,
   beta: { type: "number", default: 0.1, exclusiveMin: 0, help: "Weight of the odds ratio beside the likelihood; the paper's lambda" },
   ...PAIR_ENTRIES,
   ...TRAINING_ENTRIES,
   learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 1e-6 },
   ...REFERENCE_FREE_REMOVED,
+  neftune_noise_alpha: { refused: SFT_ONLY },
 });
 
 /** All options of an ORPO run with their values. */

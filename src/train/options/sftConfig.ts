@@ -8,12 +8,14 @@ import { TRAINING_ENTRIES } from "./trainingOptions.js";
 
 /** Every option of `SFTConfig`. Names and defaults are those of TRL 1.13 / transformers 5.18. */
 export const SFT_OPTIONS = defineOptions("Training options (SFTConfig)", {
+  ...ABSENT_ENTRIES,
   loss_type: {
     type: "string",
     choices: ["nll", "chunked_nll", "dft"],
     default: "chunked_nll",
     nullable: true,
     help: "Loss of a token: nll and chunked_nll are its negative log-likelihood (logits are never stored, so both are the same here); dft weighs that with the token's probability (Dynamic Fine-Tuning); null for chunked_nll",
+    differs: "TRL's default null stands for chunked_nll there too",
   },
   completion_only_loss: {
     type: "boolean",
@@ -76,12 +78,13 @@ export const SFT_OPTIONS = defineOptions("Training options (SFTConfig)", {
     help: "Chat template for the rows and for the saved tokenizer: a .jinja or .j2 file, or a tokenizer's folder, whose end token is taken too",
   },
 
-  ...ABSENT_ENTRIES,
   ...TRAINING_ENTRIES,
   learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 2e-5 },
   shuffle_dataset: {
     ...TRAINING_ENTRIES.shuffle_dataset,
-    help: "Shuffle the rows (with packing: the packed ones) anew in each epoch; false keeps file order. TRL's SFT option of this name shuffles once, before packing: call dataset.shuffle() for that",
+    help: "Shuffle the rows (with packing: the packed ones) anew in each epoch; false keeps file order",
+    differs:
+      "TRL's SFT option of this name shuffles once, before packing, and epochs are shuffled in any case: call dataset.shuffle() for the former",
   },
 
   dataset_kwargs: { removed: "rows with a column input_ids are taken as token ids, all others are prepared", off: [null, {}] },

@@ -7,6 +7,14 @@ const entries = <const T extends OptionEntries>(table: T): T => table;
 const STEPS_RULE = "a whole number of steps, or a share of all steps in (0, 1)";
 const isSteps = (value: number): boolean => value > 0 && (value < 1 || Number.isInteger(value));
 
+/** Names that transformers knows. */
+const REFUSED_TRACKERS = Object.fromEntries(
+  [
+    ...["azure_ml", "comet_ml", "neptune", "trackio", "wandb", "codecarbon", "clearml", "dagshub", "flyte", "dvclive", "swanlab"],
+    "kubeflow",
+  ].map((name) => [name, "it has no client here; use tensorboard, csv or mlflow"]),
+);
+
 /** Batches, passes, optimizer, logging, evaluation, saving. A trainer's table spreads these and may change a default. */
 export const TRAINING_ENTRIES = entries({
   output_dir: {
@@ -14,6 +22,7 @@ export const TRAINING_ENTRIES = entries({
     default: "trainer_output",
     placeholder: "DIR",
     help: "Folder for checkpoints, the final model and trainer_state.json",
+    differs: "TRL's default null stands for the same folder",
   },
 
   learning_rate: { type: "number", default: 5e-5, min: 0, help: "Peak learning rate of AdamW" },
@@ -115,7 +124,13 @@ export const TRAINING_ENTRIES = entries({
     help: "Leave out the last micro-batch of an epoch when it is smaller than the others",
   },
   shuffle_dataset: { type: "boolean", default: true, help: "Shuffle the training rows anew in each epoch; false keeps file order" },
-  seed: { type: "integer", default: 42, min: 0, help: "Seed of shuffling, dropout and adapter initialisation" },
+  seed: {
+    type: "integer",
+    default: 42,
+    min: 0,
+    help: "Seed of shuffling, dropout and adapter initialisation",
+    differs: "The random numbers are not PyTorch's: an equal seed gives another order and other adapters than in Python",
+  },
   data_seed: { type: "integer", default: null, nullable: true, min: 0, help: "Seed of shuffling alone; null for seed" },
 
   logging_strategy: { type: "string", choices: ["no", "steps", "epoch"], default: "steps", help: "When to log" },
@@ -193,13 +208,16 @@ export const TRAINING_ENTRIES = entries({
     nullable: true,
     placeholder: "DIR",
     help: 'Checkpoint folder to continue from, or "true" for the newest in output_dir; the remaining steps equal those of an uninterrupted run',
+    differs: "TRL's trainers leave this option to scripts, which pass it to train(); here train() reads it",
   },
   report_to: {
     type: "string",
     list: true,
     choices: ["none", "all", "tensorboard", "csv", "mlflow"],
+    refusedChoices: REFUSED_TRACKERS,
     default: ["none"],
     help: "Where logged values also go: tensorboard event files, a csv, MLflow's server at MLFLOW_TRACKING_URI; all: tensorboard and csv, and mlflow where that is set",
+    differs: "TRL's other trackers (wandb, trackio, comet_ml, …) are refused",
   },
   logging_dir: {
     type: "string",
@@ -209,12 +227,18 @@ export const TRAINING_ENTRIES = entries({
     help: "Folder of the event files and of the csv; null for output_dir/runs",
   },
   run_name: { type: "string", default: null, nullable: true, help: "Name of the run for MLflow; null for output_dir" },
-  disable_tqdm: { type: "boolean", default: false, help: "Show no progress line" },
+  disable_tqdm: {
+    type: "boolean",
+    default: false,
+    help: "Show no progress line",
+    differs: "TRL's default null follows the log level, which comes to false by default",
+  },
 
   gradient_checkpointing: {
     type: "boolean",
     default: false,
-    help: "Compute each layer's activations again in the backward pass instead of keeping them: less memory, about a third more time. Off by default (TRL: on), since one row at a time keeps activations small",
+    help: "Compute each layer's activations again in the backward pass instead of keeping them: less memory, about a third more time",
+    differs: "On in TRL; off here, since one row at a time keeps activations small",
   },
   engine: {
     type: "string",
