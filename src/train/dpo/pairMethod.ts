@@ -18,7 +18,7 @@ import { type PreparedPair, type ReferenceLogps, scorePairs } from "./pairBatch.
 import { scoringProgram } from "./pairProgram.js";
 import { preparePairs } from "./preparedData.js";
 import type { Preference } from "./preference.js";
-import type { ReferenceSource } from "./references.js";
+import type { ReferenceSource } from "../sequence/references.js";
 
 type PairConfig = DPOConfig | CPOConfig | ORPOConfig;
 
@@ -33,7 +33,7 @@ export interface PairMethodInput {
   readonly args: PairConfig;
   readonly preference: Preference;
   /** Where reference log-probs come from; undefined for a loss without a reference. */
-  readonly references: ReferenceSource | undefined;
+  readonly references: ReferenceSource<PreparedPair, ReferenceLogps> | undefined;
   readonly tokenizer: PreTrainedTokenizer;
   readonly train: Dataset;
   readonly evalSets: Readonly<Record<string, Dataset>>;
@@ -50,7 +50,7 @@ export class PairMethod implements TrainingMethod {
   readonly #startsAtReference: boolean;
   readonly #train: PreparedPair[];
   readonly #eval = new Map<string, PreparedPair[]>();
-  readonly #references: ReferenceSource | undefined;
+  readonly #references: ReferenceSource<PreparedPair, ReferenceLogps> | undefined;
 
   /** Tokenises the data. @throws ConfigError, DataError */
   constructor({ tag, model, reference, startsAtReference, args, preference, references, tokenizer, train, evalSets }: PairMethodInput) {

@@ -11,11 +11,13 @@ import type { DiagnosisFacts } from "../diagnosis/finding.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
 import { balanceWarning, orderWarning } from "./balance.js";
+import { createReference } from "../sequence/movingReference.js";
+import type { ReferenceSource } from "../sequence/references.js";
 import { lossFunction } from "./losses.js";
 import { MicroBatchRunner, rowWeight } from "./microBatch.js";
 import { type PreparedRow, prepareRows, rowInputs } from "./preparedRows.js";
-import { References } from "./references.js";
-import { type RowScores, klEstimate, rowMetrics, rowScores } from "./rowBatch.js";
+import { ROW_SCORING } from "./references.js";
+import { type ReferenceLogps, type RowScores, klEstimate, rowMetrics, rowScores } from "./rowBatch.js";
 import { rowLossProgram, runRowLoss, tryRowLoss } from "./rowLoss.js";
 import { scoringProgram } from "./rowProgram.js";
 
@@ -41,7 +43,7 @@ export class KTOMethod implements TrainingMethod {
   readonly #startsAtReference: boolean;
   readonly #train: PreparedRow[];
   readonly #eval = new Map<string, PreparedRow[]>();
-  readonly #references: References;
+  readonly #references: ReferenceSource<PreparedRow, ReferenceLogps>;
 
   /** Tokenises the data. @throws ConfigError, DataError */
   constructor({ model, reference, startsAtReference, args, tokenizer, train, evalSets }: KTOMethodInput) {
@@ -49,7 +51,7 @@ export class KTOMethod implements TrainingMethod {
     this.#args = args;
     this.#reference = reference;
     this.#startsAtReference = startsAtReference;
-    this.#references = new References(reference ?? model, args);
+    this.#references = createReference(ROW_SCORING, model, reference, args);
     const vocabulary = Math.min(model.config.vocab_size, reference?.config.vocab_size ?? Infinity);
     const tell = (name: string, warnings: readonly string[]): void =>
       warnings.forEach((warning) => console.log(`${this.name}: ${name}: ${warning}`));
@@ -87,16 +89,20 @@ export class KTOMethod implements TrainingMethod {
   }
 
   /** Reference log-probs for every row that the run will meet. */
-  async prepare(engine: Engine, rows: readonly number[], events: PrepareEvents): Promise<void> {
+  async prepare(engine: Engine, rows: readonly number[], { onReference }: PrepareEvents): Promise<void> {
     const args = this.#args;
     if (typeof args.loss_type === "function") await tryRowLoss(engine, args.loss_type, args.beta);
     const train = args.precompute_ref_log_probs ? this.#train : rows.map((row) => this.#train[row]!);
-    await this.#references.compute([...train, ...[...this.#eval.values()].flat()], (done, total) => events.onReference(done, total));
+    await this.#references.compute([...train, ...[...this.#eval.values()].flat()], onReference);
   }
 
   async begin(engine: Engine): Promise<StepRunner> {
     const runner = await MicroBatchRunner.create(engine, this.model, this.#args);
-    return { run: (batches, random) => this.#step(runner, batches, random), dispose: () => runner.dispose() };
+    return {
+      run: (batches, random) => this.#step(runner, batches, random),
+      onStepEnd: (step) => this.#references.afterStep(step),
+      dispose: () => runner.dispose(),
+    };
   }
 
   /** Each micro-batch's mean counts alike, whatever its size, as TRL divides. */
@@ -105,7 +111,7 @@ export class KTOMethod implements TrainingMethod {
     let [loss, tokens] = [0, 0];
     for (const [index, batch] of batches.entries()) {
       const rows = batch.map((row) => this.#train[row]!);
-      const references = this.#references.of(rows);
+      const references = await this.#references.of(rows);
       const result = await runner.run(rows, references, { of: batches.length, index, random: random.fork(`batch ${index}`) });
       loss += result.loss / batches.length;
       tokens += rows.reduce((sum, { attended }) => sum + attended, 0);
@@ -127,7 +133,7 @@ export class KTOMethod implements TrainingMethod {
     try {
       for (let begin = 0; begin < rows.length; begin += size) {
         const batch = rows.slice(begin, begin + size);
-        const references = this.#references.of(batch);
+        const references = await this.#references.of(batch);
         const scores: RowScores[] = [];
         const mismatched: number[] = [];
         for (const row of batch) {
@@ -159,7 +165,12 @@ export class KTOMethod implements TrainingMethod {
     await this.#references.compute(rows);
   }
 
+  stateTensors(): readonly string[] {
+    return this.#references.storedNames();
+  }
+
   async dispose(): Promise<void> {
+    await this.#references.dispose();
     await this.#reference?.base.dispose();
   }
 }
