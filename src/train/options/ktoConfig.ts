@@ -3,6 +3,7 @@ import { defineOptions } from "../../config/index.js";
 import type { CheckOptions, OptionInput, OptionValues } from "../../config/index.js";
 import { ConfigError } from "../../errors.js";
 import { ABSENT_ENTRIES, ONE_BY_ONE, SFT_ONLY } from "./absentOptions.js";
+import { PAIR_ENTRIES } from "./pairEntries.js";
 import { REFERENCE_ENTRIES, rejectReferenceContradictions } from "./referenceEntries.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
@@ -31,18 +32,10 @@ export const KTO_OPTIONS = defineOptions("Training options (KTOConfig)", {
   },
   undesirable_weight: { type: "number", default: 1, min: 0, help: "Weight of the losses of undesirable rows (label false)" },
   ...REFERENCE_ENTRIES,
-  disable_dropout: {
-    type: "boolean",
-    default: true,
-    help: "Switch off all dropout during training, as TRL does: a LoraConfig's lora_dropout then has no effect. Set false to train the adapter with dropout",
-  },
+  disable_dropout: PAIR_ENTRIES.disable_dropout,
 
   max_length: {
-    type: "integer",
-    default: 1024,
-    nullable: true,
-    min: 1,
-    unit: "tokens",
+    ...PAIR_ENTRIES.max_length,
     help: "Longest prompt + completion, longer ones lose their end; null for no limit. Rows whose prompt alone fills it are dropped",
   },
 

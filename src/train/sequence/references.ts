@@ -1,6 +1,6 @@
 /** Where the reference's log-probs of a run's rows come from: what DPO and KTO share. */
 import type { Engine, HostTensors, Program } from "../../compile/index.js";
-import { EngineError } from "../../errors.js";
+import { ConfigError, EngineError } from "../../errors.js";
 import type { CausalLM, Qwen2Config } from "../../model/index.js";
 
 /** A row of a method, ready to run. */
@@ -73,4 +73,20 @@ export async function scoreRows<Row extends ScoredRow>(
     "reference_not_finite",
     `${scoring.trainer}: the reference's log-probs must be finite, got ${scoring.describe(scored[at]!)} at ${rows[at]!.origin}; the model has NaN or infinite weights: load it again from whole files`,
   );
+}
+
+/** For evaluation rows. @param gone whether the reference was the policy before training changed it @throws ConfigError `eval_reference` */
+export async function requireReferences<Row extends ScoredRow>(
+  references: ReferenceSource<Row, unknown>,
+  rows: readonly Row[],
+  gone: boolean,
+  trainer: string,
+): Promise<void> {
+  if (references.has(rows[0]!)) return;
+  if (gone)
+    throw new ConfigError(
+      "eval_reference",
+      `${trainer}: the reference for the evaluation rows was not computed before training; set eval_strategy, or call evaluate before train`,
+    );
+  await references.compute(rows);
 }
