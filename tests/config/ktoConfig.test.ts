@@ -56,8 +56,9 @@ describe("KTOConfig", () => {
   });
 
   test.each([
-    [{ sync_ref_model: true }, "sync_ref_model"],
-    [{ ref_model_sync_steps: 4 }, "ref_model_sync_steps"],
+    [{ sync_ref_model: true, precompute_ref_log_probs: true }, "KTOConfig: precompute_ref_log_probs needs a reference that stays"],
+    [{ ref_model_sync_steps: 4 }, "KTOConfig: ref_model_mixup_alpha and ref_model_sync_steps need sync_ref_model true, got false"],
+    [{ sync_ref_model: true, ref_model_mixup_alpha: 1.5 }, "ref_model_mixup_alpha must be"],
     [{ train_sampling_strategy: "random" }, "set shuffle_dataset instead"],
     [{ deepspeed: "config.json" }, "one machine"],
     [{ beta: 0 }, "beta must be > 0"],

@@ -4,15 +4,22 @@ import { hostTensor } from "../../src/compile/index.js";
 import { AutoModelForCausalLM, type CausalLM, get_peft_model } from "../../src/model/index.js";
 import { Random } from "../../src/random.js";
 import { MicroBatchRunner } from "../../src/train/dpo/microBatch.js";
-import type { PreparedPair } from "../../src/train/dpo/pairBatch.js";
+import type { PreparedPair, ReferenceLogps } from "../../src/train/dpo/pairBatch.js";
 import { dpoPreference } from "../../src/train/dpo/preference.js";
-import { SyncedReference } from "../../src/train/dpo/syncedReference.js";
+import { pairScoring } from "../../src/train/dpo/references.js";
 import { learningRateSchedule } from "../../src/train/loop/schedule.js";
 import { AdamW } from "../../src/train/optimizer/adamw.js";
+import { MovingReference } from "../../src/train/sequence/movingReference.js";
 import type { DPOConfig, DPOConfigInput } from "../../src/train/index.js";
 import { differences, goldenVariants } from "./goldenRuns.js";
 import { preparedPairs, referenceLogps } from "./microBatches.js";
 import { TINY, goldenPairs, quiet, smallLora, smallModel } from "./tinyModel.js";
+
+type Reference = MovingReference<PreparedPair, ReferenceLogps>;
+
+function movingReference(model: CausalLM, args: DPOConfig, ref_model?: CausalLM, groupElements?: number): Reference {
+  return new MovingReference(pairScoring(args), model, args, ref_model, groupElements);
+}
 
 const models: CausalLM[] = [];
 afterEach(async () => {
@@ -27,7 +34,7 @@ async function newModel(load: () => Promise<CausalLM>): Promise<CausalLM> {
 }
 
 /** Runs `steps` steps of batches of two rows in file order. @returns what a trainer logs */
-async function train(model: CausalLM, reference: SyncedReference, pairs: PreparedPair[], args: DPOConfig, steps: readonly number[]) {
+async function train(model: CausalLM, reference: Reference, pairs: PreparedPair[], args: DPOConfig, steps: readonly number[]) {
   const engine = await model.load();
   const preference = dpoPreference(args);
   const runner = await MicroBatchRunner.create(engine, model, args, preference);
@@ -66,7 +73,7 @@ describe("against TRL", () => {
     const ref_model = explicit ? await newModel(() => AutoModelForCausalLM.from_pretrained(TINY)) : undefined;
     const pairs = await preparedPairs(await goldenPairs(), model);
     // More than one group.
-    const reference = new SyncedReference(model, args, ref_model, 60_000);
+    const reference = movingReference(model, args, ref_model, 60_000);
     await reference.compute();
     const log = await train(model, reference, pairs, args, [0, 1, 2, 3, 4, 5]);
     const worst = differences(log, variant.steps);
@@ -100,7 +107,7 @@ describe("moving the reference", () => {
     await model.load(engineKind === "eager" ? { engine: "eager" } : { threads: 1 });
     const pairs = await preparedPairs(await goldenPairs(2), model);
     const start = await referenceLogps(model, pairs);
-    const reference = new SyncedReference(model, quiet({ ...SYNC, ref_model_mixup_alpha: 1, engine: engineKind }));
+    const reference = movingReference(model, quiet({ ...SYNC, ref_model_mixup_alpha: 1, engine: engineKind }));
     await reference.compute();
     const engine = await model.load();
     for (const [name, shape] of model.trainable()) {
@@ -138,13 +145,13 @@ describe("moving the reference", () => {
       const model = await newModel(() => smallModel());
       const engine = await model.load();
       const pairs = await preparedPairs(await goldenPairs(4), model);
-      let reference = new SyncedReference(model, args);
+      let reference = movingReference(model, args);
       await reference.compute();
       await train(model, reference, pairs, args, [0, 1, 2]);
       if (interrupted) {
         const saved = new Map(await Promise.all(reference.storedNames().map(async (name) => [name, await engine.fetch(name)] as const)));
         await reference.dispose();
-        reference = new SyncedReference(model, args);
+        reference = movingReference(model, args);
         await reference.compute();
         for (const [name, tensor] of saved) await engine.put(name, tensor);
       }
@@ -166,21 +173,21 @@ describe("moving the reference", () => {
       throw new Error("nothing was thrown");
     };
     const adapter = get_peft_model(model.base, smallLora());
-    expect(code(() => new SyncedReference(adapter, args))).toMatchObject({
+    expect(code(() => movingReference(adapter, args))).toMatchObject({
       name: "ConfigError",
       code: "sync_ref_model",
       message:
         "DPOTrainer: sync_ref_model needs a model whose weights are trained whole, got a LoRA adapter; set sync_ref_model false or leave out peft_config",
     });
     const other = await newModel(() => smallModel({ intermediate_size: 32 }));
-    expect(code(() => new SyncedReference(model, args, other))).toMatchObject({
+    expect(code(() => movingReference(model, args, other))).toMatchObject({
       code: "sync_ref_model",
       message: expect.stringMatching(
         /same tensors as the model, got model\.layers\.0\.mlp\.\w+\.weight of shape \[.*32.*\] instead of \[.*24.*\]/,
       ) as string,
     });
     const deeper = await newModel(() => smallModel({ num_hidden_layers: 3 }));
-    expect(code(() => new SyncedReference(model, args, deeper))).toMatchObject({
+    expect(code(() => movingReference(model, args, deeper))).toMatchObject({
       message: expect.stringMatching(/got \d+ tensors instead of \d+/) as string,
     });
   });

@@ -3,10 +3,10 @@ import { DPOConfig } from "../options/dpoConfig.js";
 import { Trainer } from "../loop/trainer.js";
 import { type TrainerInput, evalSetsOf, policyOf, tokenizerOf } from "../loop/trainerInput.js";
 import type { CausalLM } from "../../model/index.js";
+import { createReference } from "../sequence/movingReference.js";
 import { PairMethod } from "./pairMethod.js";
 import { dpoPreference } from "./preference.js";
-import { References } from "./references.js";
-import { SyncedReference } from "./syncedReference.js";
+import { pairScoring } from "./references.js";
 
 export interface DPOTrainerOptions extends TrainerInput<DPOConfig> {
   /** The reference; by default the policy as it is before the first step (with a fresh adapter that is the model without it). */
@@ -29,7 +29,7 @@ export class DPOTrainer extends Trainer<DPOConfig> {
       startsAtReference: ref_model === undefined,
       args,
       preference: dpoPreference(args),
-      references: args.sync_ref_model ? new SyncedReference(policy, args, ref_model) : new References(reference ?? policy, args),
+      references: createReference(pairScoring(args), policy, reference, args),
       tokenizer,
       train: train_dataset,
       evalSets: evalSetsOf(options, "DPOTrainer"),

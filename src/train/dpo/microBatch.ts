@@ -1,12 +1,12 @@
 /** Forward and backward of one micro-batch, pair by pair; the gradient stays in the engine's store. */
-import { type Engine, type HostTensor, type HostTensors, type Program, hostTensor } from "../../compile/index.js";
-import { EngineError } from "../../errors.js";
+import type { Engine, HostTensors, Program } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { TrainingOptions } from "../options/trainingConfig.js";
 import { batchLoss, countColumns } from "./batchLoss.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
+import { type MicroBatchPlace, one, requireFiniteLoss, sumInputs } from "../sequence/microBatch.js";
 import { pairInputs } from "../sequence/pairLayout.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { COUNTS, gradientProgram, scoringProgram } from "./pairProgram.js";
@@ -21,15 +21,6 @@ export interface MicroBatchResult {
   /** Mean over the pairs, before division by the accumulation count. */
   readonly loss: number;
   readonly scores: PairScores[];
-}
-
-export interface MicroBatchPlace {
-  /** Micro-batches in this optimizer step. */
-  readonly of: number;
-  /** Position among them, from 0; 0 starts the gradient anew. */
-  readonly index: number;
-  /** Random numbers of this micro-batch. */
-  readonly random: Random;
 }
 
 export class MicroBatchRunner {
@@ -70,11 +61,8 @@ export class MicroBatchRunner {
     const result = await (this.#couples
       ? this.#coupled(pairs, inputs, references, place)
       : this.#pairwise(pairs, inputs, references, place));
-    if (Number.isFinite(result.loss)) return result;
-    throw new EngineError(
-      "loss_not_finite",
-      `${this.#preference.trainer}: the loss must be finite, got ${result.loss} at ${pairs.map(({ origin }) => origin).join(", ")}; lower learning_rate or max_grad_norm, and check these rows`,
-    );
+    requireFiniteLoss(result.loss, pairs, this.#preference.trainer);
+    return result;
   }
 
   async #pairwise(
@@ -130,13 +118,4 @@ export class MicroBatchRunner {
   async dispose(): Promise<void> {
     for (const program of [this.#lossProgram, this.#slopesProgram, this.#scoring]) await program.dispose();
   }
-}
-
-function one(value: number): HostTensor {
-  return hostTensor(Float32Array.of(value), [1]);
-}
-
-/** @param weight of this pair in the sum @param first whether the sum begins here */
-function sumInputs(weight: number, first: boolean): HostTensors {
-  return { weight: hostTensor(Float32Array.of(weight), []), carry: hostTensor(Float32Array.of(first ? 0 : 1), []) };
 }

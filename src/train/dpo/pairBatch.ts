@@ -62,23 +62,6 @@ export async function scorePairs(
   return scores;
 }
 
-/** The reference's log-probs of pairs. @param program made without metrics @param parts as the program was made with */
-export async function scoreReference(
-  program: Program,
-  pairs: readonly PreparedPair[],
-  config: Qwen2Config,
-  parts: PairParts,
-  { onPair = () => undefined, bind }: { onPair?: () => void; bind?: Readonly<Record<string, string>> } = {},
-): Promise<ReferenceLogps[]> {
-  const references: ReferenceLogps[] = [];
-  for (const { layout, bucket } of pairs) {
-    const { chosenLogps, rejectedLogps } = await program.run(pairInputs(layout, bucket, config, parts), { bind });
-    references.push({ chosen: chosenLogps!.data[0]!, rejected: rejectedLogps!.data[0]! });
-    onPair();
-  }
-  return references;
-}
-
 /** What a loss says about the two completions of a pair. */
 export interface SideValues {
   readonly chosenReward: number;

@@ -1,10 +1,10 @@
 /** Preference pairs in the training loop, for DPO, CPO and ORPO: reference first, then pair by pair through the gradient programs. */
 import type { Engine } from "../../compile/index.js";
 import type { Dataset } from "../../data/index.js";
-import { ConfigError } from "../../errors.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { PreTrainedTokenizer } from "../../text/index.js";
+import { MethodRows } from "../loop/methodRows.js";
 import type { EvaluationResult, PrepareEvents, StepResult, StepRunner, TrainingMethod } from "../loop/method.js";
 import { type BatchMetrics, MeanOfBatches } from "../loop/logWindow.js";
 import type { DiagnosisFacts } from "../diagnosis/finding.js";
@@ -18,7 +18,7 @@ import { type PreparedPair, type ReferenceLogps, scorePairs } from "./pairBatch.
 import { scoringProgram } from "./pairProgram.js";
 import { preparePairs } from "./preparedData.js";
 import type { Preference } from "./preference.js";
-import type { ReferenceSource } from "./references.js";
+import { type ReferenceSource, requireReferences } from "../sequence/references.js";
 
 type PairConfig = DPOConfig | CPOConfig | ORPOConfig;
 
@@ -33,7 +33,7 @@ export interface PairMethodInput {
   readonly args: PairConfig;
   readonly preference: Preference;
   /** Where reference log-probs come from; undefined for a loss without a reference. */
-  readonly references: ReferenceSource | undefined;
+  readonly references: ReferenceSource<PreparedPair, ReferenceLogps> | undefined;
   readonly tokenizer: PreTrainedTokenizer;
   readonly train: Dataset;
   readonly evalSets: Readonly<Record<string, Dataset>>;
@@ -43,14 +43,12 @@ export class PairMethod implements TrainingMethod {
   readonly name: string;
   readonly tag: string;
   readonly model: CausalLM;
-  readonly evalSets: readonly string[];
   readonly #args: PairConfig;
   readonly #preference: Preference;
   readonly #reference: CausalLM | undefined;
   readonly #startsAtReference: boolean;
-  readonly #train: PreparedPair[];
-  readonly #eval = new Map<string, PreparedPair[]>();
-  readonly #references: ReferenceSource | undefined;
+  readonly #rows: MethodRows<PreparedPair>;
+  readonly #references: ReferenceSource<PreparedPair, ReferenceLogps> | undefined;
 
   /** Tokenises the data. @throws ConfigError, DataError */
   constructor({ tag, model, reference, startsAtReference, args, preference, references, tokenizer, train, evalSets }: PairMethodInput) {
@@ -63,43 +61,36 @@ export class PairMethod implements TrainingMethod {
     this.#startsAtReference = startsAtReference;
     this.#references = references;
     const vocabulary = Math.min(model.config.vocab_size, reference?.config.vocab_size ?? Infinity);
-    const prepare = (dataset: Dataset, name: string): PreparedPair[] => {
+    this.#rows = new MethodRows(this.name, train, evalSets, (dataset, name) => {
       const { pairs, warnings } = preparePairs(dataset, tokenizer, vocabulary, args, name, preference.parts, this.name);
-      warnings.forEach((warning) => console.log(`${this.name}: ${name}: ${warning}`));
-      return pairs;
-    };
-    this.#train = prepare(train, "train_dataset");
-    this.evalSets = Object.keys(evalSets);
-    for (const [set, dataset] of Object.entries(evalSets))
-      this.#eval.set(set, prepare(dataset, set === "" ? "eval_dataset" : `eval_dataset ${set}`));
+      return { rows: pairs, warnings };
+    });
+  }
+
+  get evalSets(): readonly string[] {
+    return this.#rows.evalSets;
   }
 
   get trainRows(): number {
-    return this.#train.length;
+    return this.#rows.train.length;
   }
 
   get facts(): DiagnosisFacts | undefined {
     // The rules speak of rewards against a reference.
     if (this.tag !== "dpo") return undefined;
-    const evalRows = [...this.#eval.values()].reduce((sum, pairs) => sum + pairs.length, 0);
-    return {
-      method: "dpo",
-      trainRows: this.#train.length,
-      ...(evalRows === 0 ? {} : { evalRows }),
-      startsAtReference: this.#startsAtReference,
-    };
+    return { method: "dpo", ...this.#rows.counts, startsAtReference: this.#startsAtReference };
   }
 
   origin(row: number): string {
-    return this.#train[row]!.origin;
+    return this.#rows.train[row]!.origin;
   }
 
   /** Reference log-probs for every pair that the run will meet. */
   async prepare(engine: Engine, rows: readonly number[], { onReference }: PrepareEvents): Promise<void> {
     const args = this.#args;
     if (this.#preference.written) await tryLoss(this.#preference, args.per_device_train_batch_size, engine);
-    const train = "precompute_ref_log_probs" in args && args.precompute_ref_log_probs ? this.#train : rows.map((row) => this.#train[row]!);
-    await this.#references?.compute([...train, ...[...this.#eval.values()].flat()], onReference);
+    const whole = "precompute_ref_log_probs" in args && args.precompute_ref_log_probs;
+    await this.#references?.compute(this.#rows.all(whole ? undefined : rows), onReference);
   }
 
   async begin(engine: Engine): Promise<StepRunner> {
@@ -116,7 +107,7 @@ export class PairMethod implements TrainingMethod {
     const metrics: BatchMetrics[] = [];
     let [loss, tokens] = [0, 0];
     for (const [index, batch] of batches.entries()) {
-      const pairs = batch.map((row) => this.#train[row]!);
+      const pairs = this.#rows.at(batch);
       const references = await this.#referencesOf(pairs);
       const result = await runner.run(pairs, references, { of: batches.length, index, random: random.fork(`batch ${index}`) });
       loss += result.loss / batches.length;
@@ -129,15 +120,9 @@ export class PairMethod implements TrainingMethod {
   async evaluate(engine: Engine, set: string, trained: boolean): Promise<EvaluationResult> {
     const { per_device_eval_batch_size: size } = this.#args;
     const preference = this.#preference;
-    const pairs = this.#eval.get(set)!;
-    if (this.#references !== undefined && !this.#references.has(pairs[0]!)) {
-      if (trained && this.#reference === undefined)
-        throw new ConfigError(
-          "eval_reference",
-          "DPOTrainer: the reference for the evaluation rows was not computed before training; set eval_strategy, or call evaluate before train",
-        );
-      await this.#references.compute(pairs);
-    }
+    const pairs = this.#rows.ofSet(set);
+    if (this.#references !== undefined)
+      await requireReferences(this.#references, pairs, trained && this.#reference === undefined, this.name);
     if (headIsFrozen(this.model)) await this.model.base.storeHeadMean();
     const scoring = scoringProgram(engine, this.model, { parts: preference.parts });
     const means = new MeanOfBatches();

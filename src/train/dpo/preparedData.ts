@@ -1,10 +1,12 @@
 /** Rows → pairs that are ready to run. */
 import { type Dataset, preferenceExamples } from "../../data/index.js";
-import { ConfigError, DataError } from "../../errors.js";
+import { describeOrigin } from "../../data/row.js";
+import { DataError } from "../../errors.js";
 import { type PreTrainedTokenizer, type TokenizedPair, tokenizePreferences } from "../../text/index.js";
 import { bucketOf, chooseBuckets } from "../sequence/buckets.js";
 import type { DPOOptions } from "../options/dpoConfig.js";
 import type { PreparedPair } from "./pairBatch.js";
+import { requireVocabulary } from "../sequence/vocabulary.js";
 import { type Bucket, NO_PARTS, type PairLayout, type PairParts, layoutPair } from "../sequence/pairLayout.js";
 
 export interface PreparedData {
@@ -38,14 +40,8 @@ export function preparePairs(
   const buckets = chooseBuckets(layoutsOf(pairs, prompt), max_buckets);
   const prepared = pairs.map((pair) => {
     const layout = layoutPair(pair, prompt);
-    const origin = [pair.file, `row ${pair.row}`].filter((part) => part !== undefined).join(" ");
-    const unknown = layout.ids.find((id) => id >= vocabulary);
-    if (unknown !== undefined) {
-      throw new ConfigError(
-        "vocabulary",
-        `${origin}: token ids must be below the model's vocab_size ${vocabulary}, got ${unknown}; the tokenizer belongs to another model`,
-      );
-    }
+    const origin = describeOrigin(pair);
+    requireVocabulary(layout.ids, vocabulary, origin);
     return new LeanPair(pair, prompt, bucketOf(buckets, layout), origin);
   });
   return { pairs: prepared, warnings };

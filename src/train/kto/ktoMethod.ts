@@ -1,21 +1,23 @@
 /** Labelled completions in the training loop: reference first, then row by row through the gradient program. */
 import type { Engine } from "../../compile/index.js";
 import type { Dataset } from "../../data/index.js";
-import { ConfigError } from "../../errors.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { PreTrainedTokenizer } from "../../text/index.js";
 import { type BatchMetrics, MeanOfBatches } from "../loop/logWindow.js";
+import { MethodRows } from "../loop/methodRows.js";
 import type { EvaluationResult, PrepareEvents, StepResult, StepRunner, TrainingMethod } from "../loop/method.js";
 import type { DiagnosisFacts } from "../diagnosis/finding.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
 import { balanceWarning, orderWarning } from "./balance.js";
+import { createReference } from "../sequence/movingReference.js";
+import { type ReferenceSource, requireReferences } from "../sequence/references.js";
 import { lossFunction } from "./losses.js";
 import { MicroBatchRunner, rowWeight } from "./microBatch.js";
 import { type PreparedRow, prepareRows, rowInputs } from "./preparedRows.js";
-import { References } from "./references.js";
-import { type RowScores, klEstimate, rowMetrics, rowScores } from "./rowBatch.js";
+import { ROW_SCORING } from "./references.js";
+import { type ReferenceLogps, type RowScores, klEstimate, rowMetrics, rowScores } from "./rowBatch.js";
 import { rowLossProgram, runRowLoss, tryRowLoss } from "./rowLoss.js";
 import { scoringProgram } from "./rowProgram.js";
 
@@ -35,13 +37,11 @@ export class KTOMethod implements TrainingMethod {
   readonly name = "KTOTrainer";
   readonly tag = "kto";
   readonly model: CausalLM;
-  readonly evalSets: readonly string[];
   readonly #args: KTOConfig;
   readonly #reference: CausalLM | undefined;
   readonly #startsAtReference: boolean;
-  readonly #train: PreparedRow[];
-  readonly #eval = new Map<string, PreparedRow[]>();
-  readonly #references: References;
+  readonly #rows: MethodRows<PreparedRow>;
+  readonly #references: ReferenceSource<PreparedRow, ReferenceLogps>;
 
   /** Tokenises the data. @throws ConfigError, DataError */
   constructor({ model, reference, startsAtReference, args, tokenizer, train, evalSets }: KTOMethodInput) {
@@ -49,54 +49,51 @@ export class KTOMethod implements TrainingMethod {
     this.#args = args;
     this.#reference = reference;
     this.#startsAtReference = startsAtReference;
-    this.#references = new References(reference ?? model, args);
+    this.#references = createReference(ROW_SCORING, model, reference, args);
     const vocabulary = Math.min(model.config.vocab_size, reference?.config.vocab_size ?? Infinity);
-    const tell = (name: string, warnings: readonly string[]): void =>
-      warnings.forEach((warning) => console.log(`${this.name}: ${name}: ${warning}`));
-    const prepare = (dataset: Dataset, name: string): PreparedRow[] => {
+    this.#rows = new MethodRows(this.name, train, evalSets, (dataset, name, evaluated) => {
       const { rows, warnings } = prepareRows(dataset, tokenizer, vocabulary, args, name);
-      tell(name, warnings);
-      return rows;
-    };
-    this.#train = prepare(train, "train_dataset");
-    tell("train_dataset", [...balanceWarning(this.#train, args), ...orderWarning(this.#train, args)]);
-    this.evalSets = Object.keys(evalSets);
-    for (const [set, dataset] of Object.entries(evalSets))
-      this.#eval.set(set, prepare(dataset, set === "" ? "eval_dataset" : `eval_dataset ${set}`));
+      return { rows, warnings: evaluated ? warnings : [...warnings, ...balanceWarning(rows, args), ...orderWarning(rows, args)] };
+    });
+  }
+
+  get evalSets(): readonly string[] {
+    return this.#rows.evalSets;
   }
 
   get trainRows(): number {
-    return this.#train.length;
+    return this.#rows.train.length;
   }
 
   get facts(): DiagnosisFacts {
-    const evalRows = [...this.#eval.values()].reduce((sum, rows) => sum + rows.length, 0);
-    const desirableRows = this.#train.filter(({ label }) => label).length;
+    const desirableRows = this.#rows.train.filter(({ label }) => label).length;
     return {
       method: "kto",
-      trainRows: this.#train.length,
-      ...(evalRows === 0 ? {} : { evalRows }),
+      ...this.#rows.counts,
       startsAtReference: this.#startsAtReference,
       desirableRows,
-      undesirableRows: this.#train.length - desirableRows,
+      undesirableRows: this.trainRows - desirableRows,
     };
   }
 
   origin(row: number): string {
-    return this.#train[row]!.origin;
+    return this.#rows.train[row]!.origin;
   }
 
   /** Reference log-probs for every row that the run will meet. */
-  async prepare(engine: Engine, rows: readonly number[], events: PrepareEvents): Promise<void> {
+  async prepare(engine: Engine, rows: readonly number[], { onReference }: PrepareEvents): Promise<void> {
     const args = this.#args;
     if (typeof args.loss_type === "function") await tryRowLoss(engine, args.loss_type, args.beta);
-    const train = args.precompute_ref_log_probs ? this.#train : rows.map((row) => this.#train[row]!);
-    await this.#references.compute([...train, ...[...this.#eval.values()].flat()], (done, total) => events.onReference(done, total));
+    await this.#references.compute(this.#rows.all(args.precompute_ref_log_probs ? undefined : rows), onReference);
   }
 
   async begin(engine: Engine): Promise<StepRunner> {
     const runner = await MicroBatchRunner.create(engine, this.model, this.#args);
-    return { run: (batches, random) => this.#step(runner, batches, random), dispose: () => runner.dispose() };
+    return {
+      run: (batches, random) => this.#step(runner, batches, random),
+      onStepEnd: (step) => this.#references.afterStep(step),
+      dispose: () => runner.dispose(),
+    };
   }
 
   /** Each micro-batch's mean counts alike, whatever its size, as TRL divides. */
@@ -104,8 +101,8 @@ export class KTOMethod implements TrainingMethod {
     const metrics: BatchMetrics[] = [];
     let [loss, tokens] = [0, 0];
     for (const [index, batch] of batches.entries()) {
-      const rows = batch.map((row) => this.#train[row]!);
-      const references = this.#references.of(rows);
+      const rows = this.#rows.at(batch);
+      const references = await this.#references.of(rows);
       const result = await runner.run(rows, references, { of: batches.length, index, random: random.fork(`batch ${index}`) });
       loss += result.loss / batches.length;
       tokens += rows.reduce((sum, { attended }) => sum + attended, 0);
@@ -117,8 +114,8 @@ export class KTOMethod implements TrainingMethod {
   async evaluate(engine: Engine, set: string, trained: boolean): Promise<EvaluationResult> {
     const args = this.#args;
     const { per_device_eval_batch_size: size, beta } = args;
-    const rows = this.#eval.get(set)!;
-    await this.#requireReferences(rows, trained);
+    const rows = this.#rows.ofSet(set);
+    await requireReferences(this.#references, rows, trained && this.#reference === undefined, this.name);
     if (headIsFrozen(this.model)) await this.model.base.storeHeadMean();
     const scoring = scoringProgram(engine, this.model, { metrics: true });
     const rowLoss = rowLossProgram(engine, lossFunction(args), beta);
@@ -127,7 +124,7 @@ export class KTOMethod implements TrainingMethod {
     try {
       for (let begin = 0; begin < rows.length; begin += size) {
         const batch = rows.slice(begin, begin + size);
-        const references = this.#references.of(batch);
+        const references = await this.#references.of(batch);
         const scores: RowScores[] = [];
         const mismatched: number[] = [];
         for (const row of batch) {
@@ -149,17 +146,12 @@ export class KTOMethod implements TrainingMethod {
     return { loss, metrics: means.take(), rows: rows.length, batches: Math.ceil(rows.length / size) };
   }
 
-  async #requireReferences(rows: readonly PreparedRow[], trained: boolean): Promise<void> {
-    if (this.#references.has(rows[0]!)) return;
-    if (trained && this.#reference === undefined)
-      throw new ConfigError(
-        "eval_reference",
-        "KTOTrainer: the reference for the evaluation rows was not computed before training; set eval_strategy, or call evaluate before train",
-      );
-    await this.#references.compute(rows);
+  stateTensors(): readonly string[] {
+    return this.#references.storedNames();
   }
 
   async dispose(): Promise<void> {
+    await this.#references.dispose();
     await this.#reference?.base.dispose();
   }
 }

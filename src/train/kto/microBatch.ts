@@ -4,13 +4,13 @@
  * pass of `prompt | completion` with the loss inside. One forward pass over both completions would share the prompt, but the gradient
  * pass could keep nothing of it, and would compute prompt and completion again.
  */
-import { type Engine, type HostTensor, type HostTensors, type Program, hostTensor } from "../../compile/index.js";
-import { EngineError } from "../../errors.js";
+import type { Engine, HostTensors, Program } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
+import { type MicroBatchPlace, one, requireFiniteLoss, sumInputs } from "../sequence/microBatch.js";
 import { lossFunction } from "./losses.js";
 import { type PreparedRow, type RowPart, rowInputs } from "./preparedRows.js";
 import { type ReferenceLogps, type RowScores, klEstimate, rowScores } from "./rowBatch.js";
@@ -22,15 +22,6 @@ export interface MicroBatchResult {
   /** 0 for a loss without a KL estimate. */
   readonly kl: number;
   readonly scores: RowScores[];
-}
-
-export interface MicroBatchPlace {
-  /** Micro-batches in this optimizer step. */
-  readonly of: number;
-  /** Position among them, from 0; 0 starts the gradient anew. */
-  readonly index: number;
-  /** Random numbers of this micro-batch. */
-  readonly random: Random;
 }
 
 /** desirable_weight or undesirable_weight. */
@@ -68,8 +59,7 @@ export class MicroBatchRunner {
       const weight = rowWeight(row, this.#args);
       const outputs = await this.#gradient.run({
         ...this.#inputs(row, "own", place.random.fork(`row ${i}`)),
-        weight: hostTensor(Float32Array.of(weight / (rows.length * place.of)), []),
-        carry: hostTensor(Float32Array.of(place.index === 0 && i === 0 ? 0 : 1), []),
+        ...sumInputs(weight / (rows.length * place.of), place.index === 0 && i === 0),
         reference: one(references[i]!.own),
         kl: one(kl),
         label: one(row.label ? 1 : 0),
@@ -77,11 +67,8 @@ export class MicroBatchRunner {
       scores.push(rowScores(outputs));
       loss += (weight * outputs["loss"]!.data[0]!) / rows.length;
     }
-    if (Number.isFinite(loss)) return { loss, kl, scores };
-    throw new EngineError(
-      "loss_not_finite",
-      `KTOTrainer: the loss must be finite, got ${loss} at ${rows.map(({ origin }) => origin).join(", ")}; lower learning_rate or max_grad_norm, and check these rows`,
-    );
+    requireFiniteLoss(loss, rows, "KTOTrainer");
+    return { loss, kl, scores };
   }
 
   async #kl(rows: readonly PreparedRow[], references: readonly ReferenceLogps[], random: Random): Promise<number> {
@@ -103,8 +90,4 @@ export class MicroBatchRunner {
   async dispose(): Promise<void> {
     for (const program of [this.#gradient, this.#mismatched]) await program.dispose();
   }
-}
-
-function one(value: number): HostTensor {
-  return hostTensor(Float32Array.of(value), [1]);
 }

@@ -1,11 +1,13 @@
 /** Rows → sequences that are ready to run. */
 import type { HostTensors } from "../../compile/index.js";
 import { type Dataset, ktoExamples } from "../../data/index.js";
-import { ConfigError, DataError } from "../../errors.js";
+import { describeOrigin } from "../../data/row.js";
+import { DataError } from "../../errors.js";
 import type { Qwen2Config } from "../../model/index.js";
 import { type PreTrainedTokenizer, type TokenizedKto, tokenizeKto } from "../../text/index.js";
 import { type KTOOptions, estimatesKl } from "../options/ktoConfig.js";
 import { bucketOf, chooseBuckets } from "../sequence/buckets.js";
+import { requireVocabulary } from "../sequence/vocabulary.js";
 import { type Bucket, type PairLayout, layoutPair, pairInputs } from "../sequence/pairLayout.js";
 
 /**
@@ -54,7 +56,8 @@ export function prepareRows(
       "no_rows",
       `KTOTrainer: ${name} needs at least one row, but all ${dropped.length} were dropped, the first because ${dropped[0]!.reason}; check max_length`,
     );
-  for (const row of rows) requireVocabulary(row, vocabulary);
+  for (const row of rows)
+    requireVocabulary([...row.prompt_ids, ...row.completion_ids, ...(row.kl_completion_ids ?? [])], vocabulary, describeOrigin(row));
   const buckets: Buckets = {
     single: chooseBuckets(layoutsOf(rows, kl_batch_size === null ? ["own"] : ["own", "mismatched"]), max_buckets),
     both: chooseBuckets(layoutsOf(rows, ["both"]), max_buckets),
@@ -62,26 +65,13 @@ export function prepareRows(
   return { rows: rows.map((row) => new LeanRow(row, buckets)), warnings: [...warnings, ...loneRowWarning(rows, options)] };
 }
 
-function requireVocabulary(row: TokenizedKto, vocabulary: number): void {
-  const unknown = [...row.prompt_ids, ...row.completion_ids, ...(row.kl_completion_ids ?? [])].find((id) => id >= vocabulary);
-  if (unknown === undefined) return;
-  throw new ConfigError(
-    "vocabulary",
-    `${originOf(row)}: token ids must be below the model's vocab_size ${vocabulary}, got ${unknown}; the tokenizer belongs to another model`,
-  );
-}
-
 /** A row that is alone in the last batch has its own completion as the mismatched one. */
 function loneRowWarning(rows: readonly TokenizedKto[], options: KTOOptions): string[] {
   const { per_device_train_batch_size: size, dataloader_drop_last, shuffle_dataset } = options;
   if (!estimatesKl(options) || rows.length % size !== 1 || (dataloader_drop_last && !shuffle_dataset)) return [];
   return [
-    `${rows.length} rows in batches of ${size} leave the last row alone (${originOf(rows.at(-1)!)}), so its KL estimate is of its own completion; add or remove a row`,
+    `${rows.length} rows in batches of ${size} leave the last row alone (${describeOrigin(rows.at(-1)!)}), so its KL estimate is of its own completion; add or remove a row`,
   ];
-}
-
-function originOf({ file, row }: TokenizedKto): string {
-  return [file, `row ${row}`].filter((part) => part !== undefined).join(" ");
 }
 
 interface Buckets {
@@ -119,7 +109,7 @@ class LeanRow implements PreparedRow {
   }
 
   get origin(): string {
-    return originOf(this.row);
+    return describeOrigin(this.row);
   }
 
   get attended(): number {

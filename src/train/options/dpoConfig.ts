@@ -4,6 +4,7 @@ import { ConfigError } from "../../errors.js";
 import { ABSENT_ENTRIES, ONE_BY_ONE, SFT_ONLY } from "./absentOptions.js";
 import { PAIR_ENTRIES } from "./pairEntries.js";
 import type { DPOLossFunction } from "./preferenceLoss.js";
+import { REFERENCE_ENTRIES, rejectReferenceContradictions } from "./referenceEntries.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
 
@@ -64,31 +65,7 @@ export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
     default: false,
     help: "WPO: weigh each pair by how likely the policy is to write its completions; costs little more in the head. Not for aot and aot_unpaired",
   },
-  sync_ref_model: {
-    type: "boolean",
-    default: false,
-    help: "TR-DPO: let the reference follow the policy every ref_model_sync_steps; it is a second copy of all weights, so not for LoRA",
-  },
-  ref_model_mixup_alpha: {
-    type: "number",
-    default: 0.6,
-    min: 0,
-    max: 1,
-    help: "Share of the policy in the new reference: alpha * policy + (1 - alpha) * reference",
-  },
-  ref_model_sync_steps: {
-    type: "integer",
-    default: 512,
-    min: 1,
-    unit: "optimizer steps",
-    help: "Steps between two moves of the reference",
-  },
-  precompute_ref_log_probs: {
-    type: "boolean",
-    default: false,
-    help: "Compute the reference log-probs of all rows and keep them in the cache for later runs; otherwise those of the rows that the run visits",
-    differs: "Without it TRL runs the reference again in every step; here each row's log-probs are computed once in either case",
-  },
+  ...REFERENCE_ENTRIES,
   ...PAIR_ENTRIES,
   ...TRAINING_ENTRIES,
   learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 1e-6 },
@@ -164,11 +141,7 @@ function rejectContradictions(values: DPOOptions, where: string): void {
     throw new ConfigError("option_conflict", `${where}: ${rule}`);
   };
   rejectLossContradictions(values, refuse);
-  const { sync_ref_model, ref_model_mixup_alpha, ref_model_sync_steps } = values;
-  if (sync_ref_model && values.precompute_ref_log_probs)
-    refuse("precompute_ref_log_probs needs a reference that stays, got sync_ref_model true; set one of them false");
-  if (!sync_ref_model && (ref_model_mixup_alpha !== 0.6 || ref_model_sync_steps !== 512))
-    refuse("ref_model_mixup_alpha and ref_model_sync_steps need sync_ref_model true, got false");
+  rejectReferenceContradictions(values, refuse);
 }
 
 function rejectLossContradictions(values: DPOOptions, refuse: (rule: string) => never): void {

@@ -3,10 +3,10 @@ import { defineOptions } from "../../config/index.js";
 import type { CheckOptions, OptionInput, OptionValues } from "../../config/index.js";
 import { ConfigError } from "../../errors.js";
 import { ABSENT_ENTRIES, ONE_BY_ONE, SFT_ONLY } from "./absentOptions.js";
+import { PAIR_ENTRIES } from "./pairEntries.js";
+import { REFERENCE_ENTRIES, rejectReferenceContradictions } from "./referenceEntries.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
-
-const NOT_YET = "it is not implemented for KTO yet; remove it";
 
 /** Every option of `KTOConfig` and of the `preflab kto` command. Names and defaults are those of TRL 1.13 / transformers 5.18. */
 export const KTO_OPTIONS = defineOptions("Training options (KTOConfig)", {
@@ -31,24 +31,11 @@ export const KTO_OPTIONS = defineOptions("Training options (KTOConfig)", {
     help: "Weight of the losses of desirable rows (label true). Advised: desirable_weight x desirable rows is 1 to 4/3 times undesirable_weight x undesirable rows",
   },
   undesirable_weight: { type: "number", default: 1, min: 0, help: "Weight of the losses of undesirable rows (label false)" },
-  precompute_ref_log_probs: {
-    type: "boolean",
-    default: false,
-    help: "Compute the reference log-probs of all rows and keep them in the cache for later runs; otherwise those of the rows that the run visits",
-    differs: "Without it TRL runs the reference again in every step; here each row's log-probs are computed once in either case",
-  },
-  disable_dropout: {
-    type: "boolean",
-    default: true,
-    help: "Switch off all dropout during training, as TRL does: a LoraConfig's lora_dropout then has no effect. Set false to train the adapter with dropout",
-  },
+  ...REFERENCE_ENTRIES,
+  disable_dropout: PAIR_ENTRIES.disable_dropout,
 
   max_length: {
-    type: "integer",
-    default: 1024,
-    nullable: true,
-    min: 1,
-    unit: "tokens",
+    ...PAIR_ENTRIES.max_length,
     help: "Longest prompt + completion, longer ones lose their end; null for no limit. Rows whose prompt alone fills it are dropped",
   },
 
@@ -71,9 +58,6 @@ export const KTO_OPTIONS = defineOptions("Training options (KTOConfig)", {
     off: ["sequential"],
   },
   neftune_noise_alpha: { refused: SFT_ONLY },
-  sync_ref_model: { refused: NOT_YET },
-  ref_model_mixup_alpha: { refused: NOT_YET, off: [0.6] },
-  ref_model_sync_steps: { refused: NOT_YET, off: [512] },
 });
 
 /** Names of the built-in KTO losses. */
@@ -120,13 +104,16 @@ export class KTOConfig extends TrainingConfig {
   constructor(options: KTOConfigInput = {}, check: Partial<CheckOptions> = {}) {
     const where = check.where ?? "KTOConfig";
     super(KTO_OPTIONS, options, { ...check, where });
+    const refuse = (rule: string): never => {
+      throw new ConfigError("option_conflict", `${where}: ${rule}`);
+    };
     if (estimatesKl(this) && this.per_device_train_batch_size < 2) {
       const loss = typeof this.loss_type === "string" ? `loss_type "${this.loss_type}"` : "a loss_type function";
-      throw new ConfigError(
-        "option_conflict",
-        `${where}: per_device_train_batch_size must be > 1 with ${loss}, got ${this.per_device_train_batch_size}: alone in its micro-batch, a row's own completion would be its KL estimate; raise it, or use loss_type "apo_zero_unpaired"`,
+      refuse(
+        `per_device_train_batch_size must be > 1 with ${loss}, got ${this.per_device_train_batch_size}: alone in its micro-batch, a row's own completion would be its KL estimate; raise it, or use loss_type "apo_zero_unpaired"`,
       );
     }
+    rejectReferenceContradictions(this, refuse);
   }
 
   /** A copy with some options changed. */

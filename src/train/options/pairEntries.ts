@@ -1,4 +1,4 @@
-/** The options that all trainers on preference pairs share. */
+/** The options that all trainers on preference pairs share; KTO takes some of them. */
 import type { OptionEntries } from "../../config/index.js";
 
 const entries = <const T extends OptionEntries>(table: T): T => table;

@@ -1,12 +1,13 @@
 /** Rows → texts that are ready to run, packed if wanted. */
 import { type Dataset, sftExamples } from "../../data/index.js";
 import { describeOrigin } from "../../data/row.js";
-import { ConfigError, DataError } from "../../errors.js";
+import { DataError } from "../../errors.js";
 import { type PreTrainedTokenizer, type TokenizedText, packRows, tokenizeSft } from "../../text/index.js";
 import type { SFTOptions } from "../options/sftConfig.js";
 import { bucketOf, chooseBuckets } from "../sequence/buckets.js";
 import type { Bucket } from "../sequence/pairLayout.js";
 import type { SequenceLayout } from "../sequence/sequenceInputs.js";
+import { requireVocabulary } from "../sequence/vocabulary.js";
 import { layoutText } from "../sequence/textLayout.js";
 
 /** A row, or a packed row, that is ready to run. */
@@ -52,7 +53,7 @@ export function prepareTexts(
   const { packing, max_length, dataset_text_field } = options;
   const examples = sftExamples(dataset, { dataset_text_field });
   const { rows, dropped, warnings } = tokenizeSft(examples, tokenizer, { ...options, max_length: packing ? null : max_length });
-  for (const row of rows) requireKnownIds(row, vocabulary);
+  for (const row of rows) requireVocabulary([...row.input_ids, ...row.labels], vocabulary, describeOrigin(row));
   const packed = packing ? packSequences(rows, options) : { sequences: rows.map(ownSequence), warnings: [] };
   const texts = packed.sequences.filter(({ ids, labels, lengths }) => layoutText(ids, labels, lengths).sources.length > 0);
   const empty = packed.sequences.length - texts.length;
@@ -95,15 +96,6 @@ function packSequences(
     origin: [...new Set(owners.rows[i]!.input_ids)].map((row) => describeOrigin(rows[row]!)).join(" + "),
   }));
   return { sequences, warnings: packed.warnings };
-}
-
-function requireKnownIds(row: TokenizedText, vocabulary: number): void {
-  const unknown = [...row.input_ids, ...row.labels].find((id) => id >= vocabulary);
-  if (unknown === undefined) return;
-  throw new ConfigError(
-    "vocabulary",
-    `${describeOrigin(row)}: token ids must be below the model's vocab_size ${vocabulary}, got ${unknown}; the tokenizer belongs to another model`,
-  );
 }
 
 function* layoutsOf(sequences: readonly Sequence[]): Generator<SequenceLayout> {

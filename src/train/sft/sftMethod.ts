@@ -6,6 +6,7 @@ import type { Random } from "../../random.js";
 import type { PreTrainedTokenizer } from "../../text/index.js";
 import type { DiagnosisFacts } from "../diagnosis/finding.js";
 import { type BatchMetrics, MeanOfBatches } from "../loop/logWindow.js";
+import { MethodRows } from "../loop/methodRows.js";
 import type { EvaluationResult, StepResult, StepRunner, TrainingMethod } from "../loop/method.js";
 import type { SFTConfig } from "../options/sftConfig.js";
 import { textScoringProgram } from "../sequence/textProgram.js";
@@ -24,42 +25,34 @@ export class SFTMethod implements TrainingMethod {
   readonly name = "SFTTrainer";
   readonly tag = "sft";
   readonly model: CausalLM;
-  readonly evalSets: readonly string[];
   readonly #args: SFTConfig;
-  readonly #train: PreparedText[];
-  readonly #eval = new Map<string, PreparedText[]>();
+  readonly #rows: MethodRows<PreparedText>;
 
   /** Tokenises the data. @throws ConfigError, DataError */
   constructor({ model, args, tokenizer, train, evalSets }: SFTMethodInput) {
     this.model = model;
     this.#args = args;
-    const prepare = (dataset: Dataset, name: string, packing: boolean): PreparedText[] => {
+    this.#rows = new MethodRows(this.name, train, evalSets, (dataset, name, evaluated) => {
+      const packing = evaluated ? (args.eval_packing ?? args.packing) : args.packing;
       const { texts, warnings } = prepareTexts(dataset, tokenizer, model.config.vocab_size, { ...args, packing }, name);
-      warnings.forEach((warning) => console.log(`${this.name}: ${name}: ${warning}`));
-      return texts;
-    };
-    this.#train = prepare(train, "train_dataset", args.packing);
-    this.evalSets = Object.keys(evalSets);
-    for (const [set, dataset] of Object.entries(evalSets))
-      this.#eval.set(set, prepare(dataset, set === "" ? "eval_dataset" : `eval_dataset ${set}`, args.eval_packing ?? args.packing));
+      return { rows: texts, warnings };
+    });
+  }
+
+  get evalSets(): readonly string[] {
+    return this.#rows.evalSets;
   }
 
   get trainRows(): number {
-    return this.#train.length;
+    return this.#rows.train.length;
   }
 
   get facts(): DiagnosisFacts {
-    const evalRows = [...this.#eval.values()].reduce((sum, texts) => sum + texts.length, 0);
-    return {
-      method: "sft",
-      trainRows: this.#train.length,
-      ...(evalRows === 0 ? {} : { evalRows }),
-      vocabSize: this.model.config.vocab_size,
-    };
+    return { method: "sft", ...this.#rows.counts, vocabSize: this.model.config.vocab_size };
   }
 
   origin(row: number): string {
-    return this.#train[row]!.origin;
+    return this.#rows.train[row]!.origin;
   }
 
   /** Nothing of the untrained model is needed. */
@@ -72,7 +65,7 @@ export class SFTMethod implements TrainingMethod {
 
   /** Every label token of the step counts alike, whatever micro-batch it is in, as TRL divides. */
   async #step(runner: TextRunner, batches: readonly (readonly number[])[], random: Random): Promise<StepResult> {
-    const groups = batches.map((batch) => batch.map((row) => this.#train[row]!));
+    const groups = batches.map((batch) => this.#rows.at(batch));
     const weight = 1 / labelTokens(groups.flat());
     const metrics: BatchMetrics[] = [];
     let loss = 0;
@@ -87,7 +80,7 @@ export class SFTMethod implements TrainingMethod {
   /** A batch's mean is over its label tokens, and counts in the whole by its rows: so does transformers' evaluation loop. */
   async evaluate(engine: Engine, set: string): Promise<EvaluationResult> {
     const { per_device_eval_batch_size: size, loss_type } = this.#args;
-    const texts = this.#eval.get(set)!;
+    const texts = this.#rows.ofSet(set);
     const program = textScoringProgram(engine, this.model, { loss: tokenLoss(loss_type) });
     const means = new MeanOfBatches();
     let loss = 0;

@@ -1,12 +1,12 @@
 /** Forward and backward of the rows of a micro-batch; the gradient stays in the engine's store. */
-import { type Engine, type HostTensors, type Program, hostTensor } from "../../compile/index.js";
-import { EngineError } from "../../errors.js";
+import type { Engine, HostTensors, Program } from "../../compile/index.js";
 import type { CausalLM, Qwen2Config } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { BatchMetrics } from "../loop/logWindow.js";
 import type { SFTLossName, SFTOptions } from "../options/sftConfig.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { embeddingNoise } from "../sequence/embeddingNoise.js";
+import { carryOf, requireFiniteLoss } from "../sequence/microBatch.js";
 import { textInputs } from "../sequence/textLayout.js";
 import { type TokenLoss, textGradientProgram } from "../sequence/textProgram.js";
 import { type PreparedText } from "./preparedTexts.js";
@@ -78,15 +78,10 @@ export class TextRunner {
       const outputs = await this.#program.run({
         ...textInputs(text.layout, text.bucket, this.#model.config, weight),
         ...this.#drawn(text, texts, random.fork(`row ${i}`)),
-        carry: hostTensor(Float32Array.of(first && i === 0 ? 0 : 1), []),
+        carry: carryOf(first && i === 0),
       });
       total = plus(total, outputs);
-      if (!Number.isFinite(total.loss)) {
-        throw new EngineError(
-          "loss_not_finite",
-          `SFTTrainer: the loss must be finite, got ${total.loss} at ${text.origin}; lower learning_rate or max_grad_norm, and check this row`,
-        );
-      }
+      requireFiniteLoss(total.loss, [text], "SFTTrainer");
     }
     return total;
   }

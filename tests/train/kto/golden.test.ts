@@ -1,4 +1,4 @@
-/** Whole runs against TRL (golden/train_kto.json), number by number. Tolerances are ten times the "replay" column of golden/README.md. */
+/** Whole runs against TRL (golden/train_kto.json, train_kto_sync.json), number by number. Tolerances are ten times the "replay" column of golden/README.md. */
 import { describe, expect, it } from "vitest";
 import { load_dataset } from "../../../src/data/index.js";
 import { AutoModelForCausalLM } from "../../../src/model/index.js";
@@ -15,12 +15,13 @@ interface KtoVariant {
   update_l2: Record<string, number>;
 }
 
-const variants = goldenVariants("train_kto.json") as unknown as Record<string, KtoVariant>;
+const read = (file: string): Record<string, KtoVariant> => goldenVariants(file) as unknown as Record<string, KtoVariant>;
+const variants = read("train_kto.json");
+const synced = read("train_kto_sync.json");
 const TOLERANCE: Record<string, number> = { learning_rate: 1e-12, grad_norm: 2e-4, num_tokens: 0 };
 const OTHERS = 5e-4;
 
-async function check(name: string): Promise<void> {
-  const variant = variants[name]!;
+async function check(name: string, variant: KtoVariant): Promise<void> {
   const { optimizer: _adamw, ...config } = variant.config;
   const model = await AutoModelForCausalLM.from_pretrained(TINY);
   const trainer = await ktoTrainer({
@@ -73,5 +74,19 @@ describe("KTO of all weights equals TRL", () => {
     expect(Object.values(variants).filter(({ config }) => config["gradient_accumulation_steps"] === 2).length).toBe(1);
   });
 
-  it.each(Object.keys(variants))("%s", (name) => check(name));
+  it.each(Object.keys(variants))("%s", (name) => check(name, variants[name]!));
+});
+
+describe("KTO whose reference follows the policy equals TRL", () => {
+  it("covers 3 runs: the KL estimate of a moved reference, accumulation, a move after every step", () => {
+    expect(Object.values(synced).map(({ config }) => [config["gradient_accumulation_steps"], config["ref_model_sync_steps"]])).toEqual([
+      [1, 2],
+      [2, 2],
+      [1, 1],
+    ]);
+    // The clamp at 0 would hide a reference that does not move.
+    expect(synced["kto_sync"]!.steps.some(({ kl, step }) => kl! > 0.1 && step! > 2)).toBe(true);
+  });
+
+  it.each(Object.keys(synced))("%s", (name) => check(name, synced[name]!));
 });

@@ -1,5 +1,5 @@
 /** Runs of KTOTrainer: start, adapters, engines, order, evaluation, resume. */
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Dataset, load_dataset } from "../../../src/data/index.js";
@@ -189,36 +189,101 @@ describe("the same seed", () => {
     }
   });
 
-  it("a resumed run ends with the bytes of an uninterrupted one", async () => {
-    const folder = await writeModel();
-    const output_dir = newFolder();
-    const input = async (more: KTOConfigInput): Promise<KtoInput> => ({
-      model: await AutoModelForCausalLM.from_pretrained(folder),
-      peft_config: smallLora({ lora_dropout: 0.1 }),
+  async function run(args: KTOConfigInput, more: Partial<KtoInput>, from?: string): Promise<Record<string, unknown>> {
+    const output_dir = args.output_dir ?? newFolder();
+    const input: KtoInput = {
       train_dataset: await goldenRows([0, 1, 2, 3, 4, 5]),
-      args: {
-        output_dir: newFolder(),
-        max_steps: 5,
-        disable_dropout: false,
-        shuffle_dataset: true,
-        save_strategy: "steps",
-        save_steps: 2,
-        logging_steps: 3,
-        learning_rate: 5e-3,
-        ...more,
-      },
+      ...more,
+      args: { max_steps: 5, save_strategy: "steps", save_steps: 2, logging_steps: 3, learning_rate: 5e-3, ...args, output_dir },
+    };
+    return withKto(input, async (trainer) => {
+      await trainer.train({ resume_from_checkpoint: from });
+      const last = join(output_dir, "checkpoint-5");
+      const files = readdirSync(last).filter((name) => name.endsWith(".safetensors") || name === "loop_state.json");
+      return {
+        log: trainer.state.log_history.slice(0, -1),
+        ...Object.fromEntries(files.map((name) => [name, readFileSync(join(last, name)).toString("base64")])),
+      };
     });
-    const whole = await withKto(await input({ output_dir }), async (trainer) => {
+  }
+
+  it.each<[string, KTOConfigInput, boolean, string]>([
+    ["an adapter", { disable_dropout: false, shuffle_dataset: true }, true, "adapter_model.safetensors"],
+    [
+      "all weights, against a reference that moves",
+      { sync_ref_model: true, ref_model_sync_steps: 3, ref_model_mixup_alpha: 0.3 },
+      false,
+      "method_state.safetensors",
+    ],
+  ])("a resumed run ends with the bytes of an uninterrupted one: %s", async (_name, args, lora, file) => {
+    const folder = await writeModel();
+    const input = async (): Promise<KtoInput> => ({
+      model: await AutoModelForCausalLM.from_pretrained(folder),
+      ...(lora ? { peft_config: smallLora({ lora_dropout: 0.1 }) } : {}),
+    });
+    const output_dir = newFolder();
+    const whole = await run({ ...args, output_dir }, await input());
+    expect(Object.keys(whole)).toContain(file);
+    for (const step of [2, 4]) {
+      const resumed = await run(args, await input(), join(output_dir, `checkpoint-${step}`));
+      expect(Object.keys(resumed)).toEqual(Object.keys(whole));
+      for (const [name, value] of Object.entries(whole)) expect(resumed[name], `${name} from step ${step}`).toEqual(value);
+    }
+  });
+});
+
+describe("a reference that moves", () => {
+  const args: KTOConfigInput = { sync_ref_model: true, ref_model_mixup_alpha: 1, ref_model_sync_steps: 2, max_steps: 2 };
+
+  /** The reward of the desirable rows, by hand, and how far the two models are apart in it. */
+  async function rewardOf(model: CausalLM, ref_model: CausalLM, dataset: Dataset): Promise<number> {
+    const rows = await preparedRows(dataset, model, { per_device_train_batch_size: 2 });
+    const [policy, reference] = [await scoreRows(model, rows), await scoreRows(ref_model, rows)];
+    const desirable = [...rows.keys()].filter((i) => rows[i]!.label);
+    const reward = 0.1 * mean(desirable.map((i) => policy[i]!.own - reference[i]!.own));
+    expect(Math.abs(reward)).toBeGreaterThan(1e-2);
+    return reward;
+  }
+
+  it("starts at ref_model, is the policy after a move of all its weight, and is gone when the trainer is", async () => {
+    const changed = await writeModel({}, (_name, values) => void values.forEach((value, i) => (values[i] = value * (1 + (i % 3) / 5))));
+    const [model, ref_model] = [await smallModel(), await AutoModelForCausalLM.from_pretrained(changed)];
+    const eval_dataset = await goldenRows([8, 9, 10, 11]);
+    const expected = await rewardOf(model, ref_model, eval_dataset);
+    const engine = await model.load();
+    let left: string[] | undefined;
+    await withKto({ model, ref_model, eval_dataset, args }, async (trainer) => {
+      expect((await trainer.evaluate())["eval_rewards/chosen"]).toBeCloseTo(expected, 4);
       await trainer.train();
-      return { tensors: await trainedTensors(trainer.model), log: trainer.state.log_history.slice(0, -1) };
+      const after = await trainer.evaluate();
+      for (const name of ["eval_rewards/chosen", "eval_rewards/rejected", "eval_kl"]) expect(after[name], name).toBeCloseTo(0, 5);
+      expect(engine.names("reference/").length).toBeGreaterThan(0);
+      // The engine goes with the model; what the reference held must be gone before.
+      const dispose = model.base.dispose.bind(model.base);
+      vi.spyOn(model.base, "dispose").mockImplementation(() => {
+        left ??= engine.names("reference/");
+        return dispose();
+      });
     });
-    const resumed = await withKto(await input({}), async (trainer) => {
-      await trainer.train({ resume_from_checkpoint: join(output_dir, "checkpoint-2") });
-      return { tensors: await trainedTensors(trainer.model), log: trainer.state.log_history.slice(0, -1) };
+    expect(left).toEqual([]);
+  });
+
+  it("computes with ref_model's own configuration", async () => {
+    const [model, ref_model] = [await smallModel({ rope_theta: 300 }), await smallModel()];
+    const eval_dataset = await goldenRows([8, 9, 10, 11]);
+    const expected = await rewardOf(model, ref_model, eval_dataset);
+    await withKto({ model, ref_model, eval_dataset, args }, async (trainer) => {
+      expect((await trainer.evaluate())["eval_rewards/chosen"]).toBeCloseTo(expected, 4);
     });
-    expect(whole.log.length).toBe(1);
-    expect(resumed.log).toEqual(whole.log);
-    expect(largestDifference(resumed.tensors, whole.tensors)).toBe(0);
+  });
+
+  it("is refused for an adapter", async () => {
+    await expect(ktoTrainer({ peft_config: smallLora(), args: { sync_ref_model: true } })).rejects.toMatchObject({
+      name: "ConfigError",
+      code: "sync_ref_model",
+      message:
+        "KTOTrainer: sync_ref_model needs a model whose weights are trained whole, got a LoRA adapter; set sync_ref_model false or leave out peft_config",
+    });
   });
 });
 

@@ -1,0 +1,38 @@
+/** What the gradient passes of all methods take beside a row: its place in the step's sum. */
+import { type HostTensor, type HostTensors, hostTensor } from "../../compile/index.js";
+import { EngineError } from "../../errors.js";
+import type { Random } from "../../random.js";
+
+export interface MicroBatchPlace {
+  /** Micro-batches in this optimizer step. */
+  readonly of: number;
+  /** Position among them, from 0; 0 starts the gradient anew. */
+  readonly index: number;
+  /** Random numbers of this micro-batch. */
+  readonly random: Random;
+}
+
+/** A number of shape [1]. */
+export function one(value: number): HostTensor {
+  return hostTensor(Float32Array.of(value), [1]);
+}
+
+/** Input `carry` of a gradient program: 0 starts the stored sums anew. */
+export function carryOf(first: boolean): HostTensor {
+  return hostTensor(Float32Array.of(first ? 0 : 1), []);
+}
+
+/** @param weight of this row in the sum @param first whether the sum begins here */
+export function sumInputs(weight: number, first: boolean): HostTensors {
+  return { weight: hostTensor(Float32Array.of(weight), []), carry: carryOf(first) };
+}
+
+/** @param rows that the loss is of @param trainer for the error, e.g. "DPOTrainer" @throws EngineError `loss_not_finite` naming the rows */
+export function requireFiniteLoss(loss: number, rows: readonly { readonly origin: string }[], trainer: string): void {
+  if (Number.isFinite(loss)) return;
+  const which = rows.length === 1 ? "this row" : "these rows";
+  throw new EngineError(
+    "loss_not_finite",
+    `${trainer}: the loss must be finite, got ${loss} at ${rows.map(({ origin }) => origin).join(", ")}; lower learning_rate or max_grad_norm, and check ${which}`,
+  );
+}
