@@ -51,7 +51,7 @@ async function measure(name: string, { shape, quantised, options }: Case): Promi
   const model = await AutoModelForCausalLM.from_pretrained(await checkpointOf(shape), quantised ? { quantization_config } : {});
   const started = performance.now();
   const engine = await model.load();
-  const loaded = { seconds: (performance.now() - started) / 1000, store: await engine.bytes() };
+  const loaded = { seconds: (performance.now() - started) / 1000, store: engine.bytes() };
   const pair = {
     prompt: text(300, ["the", "cat", "is", "good"]),
     chosen: text(150, [" yes", "it", "is"]),
