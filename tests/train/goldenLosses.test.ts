@@ -15,6 +15,7 @@ import { dpoPreference } from "../../src/train/dpo/preference.js";
 import { referenceParts } from "../../src/train/dpo/references.js";
 import { type Gradients, gradientsOf, preparedPairs, referenceLogps } from "./microBatches.js";
 import { GOLDEN, TINY, largestDifference } from "./tinyModel.js";
+import { far, note, relative } from "./differences.js";
 
 interface Sides {
   chosen: number[];
@@ -129,22 +130,6 @@ function batchOf({ batch, config: { max_length = 1024, ld_alpha = null } }: Loss
   const key = `${batch} ${ld_alpha}`;
   if (!prepared.has(key)) prepared.set(key, make());
   return prepared.get(key)!;
-}
-
-const far = (got: number, golden: number): number => Math.abs(got - golden);
-const relative = (got: number, golden: number): number => Math.abs(got / golden - 1);
-const worst: Record<string, number> = {};
-afterAll(() =>
-  console.log(
-    `largest differences from TRL: ${Object.entries(worst)
-      .map(([name, value]) => `${name} ${value.toExponential(1)}`)
-      .join(", ")}`,
-  ),
-);
-
-function note(name: string, difference: number, tolerance: number, where: string): void {
-  expect(difference, where).toBeLessThanOrEqual(tolerance);
-  worst[name] = Math.max(worst[name] ?? 0, difference);
 }
 
 async function check(golden: LossCase, options: DPOConfigInput) {

@@ -6,6 +6,7 @@ import type { SFTLossName } from "../../src/train/index.js";
 import { batchMetrics } from "../../src/train/sft/textRunner.js";
 import { type Group, goldenTexts, labelLogps, preparedTexts, textGradients } from "./sftTexts.js";
 import { GOLDEN, TINY } from "./tinyModel.js";
+import { note, relative } from "./differences.js";
 
 interface LossCase {
   group: Group;
@@ -25,22 +26,6 @@ const { cases } = JSON.parse(readFileSync(`${GOLDEN}/sft_losses.json`, "utf8")) 
 let model: CausalLM;
 beforeAll(async () => void (model = await AutoModelForCausalLM.from_pretrained(TINY)));
 afterAll(() => model.dispose());
-
-const worst: Record<string, number> = {};
-afterAll(() =>
-  console.log(
-    `largest differences from TRL: ${Object.entries(worst)
-      .map(([name, value]) => `${name} ${value.toExponential(1)}`)
-      .join(", ")}`,
-  ),
-);
-
-function note(name: string, difference: number, tolerance: number, where: string): void {
-  expect(difference, where).toBeLessThanOrEqual(tolerance);
-  worst[name] = Math.max(worst[name] ?? 0, difference);
-}
-
-const relative = (got: number, golden: number): number => Math.abs(got / golden - 1);
 
 describe("one batch equals TRL", () => {
   it("there are as many cases as expected", () => expect(cases.length).toBe(12));

@@ -6,6 +6,7 @@ import type { KTOLossName } from "../../../src/train/index.js";
 import { type RowScores, rowMetrics } from "../../../src/train/kto/rowBatch.js";
 import { GOLDEN, TINY } from "../tinyModel.js";
 import { goldenRows, ktoGradients, preparedRows, scoreRows } from "./ktoModel.js";
+import { far, note, relative } from "../differences.js";
 
 interface LossCase {
   name: string;
@@ -36,22 +37,6 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const model of Object.values(models)) await model.dispose();
 });
-
-const far = (got: number, golden: number): number => Math.abs(got - golden);
-const relative = (got: number, golden: number): number => Math.abs(got / golden - 1);
-const worst: Record<string, number> = {};
-afterAll(() =>
-  console.log(
-    `largest differences from TRL: ${Object.entries(worst)
-      .map(([name, value]) => `${name} ${value.toExponential(1)}`)
-      .join(", ")}`,
-  ),
-);
-
-function note(name: string, difference: number, tolerance: number, where: string): void {
-  expect(difference, where).toBeLessThanOrEqual(tolerance);
-  worst[name] = Math.max(worst[name] ?? 0, difference);
-}
 
 describe("KTO losses equal TRL's", () => {
   it("covers 8 cases", () => expect(cases.length).toBe(8));
