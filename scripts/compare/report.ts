@@ -1,7 +1,7 @@
 /** What a comparison prints and writes: tables as text, and a page with the curves. */
 import { Figure, type Panel } from "../../src/notebook/index.js";
 import { escapeHtml } from "../../src/notebook/escape.js";
-import { PAGE_STYLE } from "../../src/notebook/pageStyle.js";
+import { htmlDocument } from "../../src/notebook/htmlDocument.js";
 import type { LogEntry } from "../../src/train/index.js";
 import { compareLogs, difference, type LogComparison } from "./differences.js";
 import type { ComparedMethod } from "./rows.js";
@@ -154,22 +154,11 @@ export function comparisonPage(comparison: Comparison): string {
   const logs = compareLogs(comparison.trl.log, comparison.preflab.log);
   const title = `${comparison.method.toUpperCase()}: TRL and Preflab`;
   const paragraphs = [`compare-with-trl ${comparison.command}`, ...lines(comparison), ...notes(logs, comparison.method)];
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeHtml(title)}</title>
-<style>${PAGE_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>${escapeHtml(title)}</h1>
-${comparisonFigure(comparison).toSvg()}
-${paragraphs.map((text) => `<p>${escapeHtml(text)}</p>`).join("\n")}
-${[differenceTable(logs), costTable(comparison), stepTable(comparison)].map(tableHtml).join("\n")}
-</main>
-</body>
-</html>
-`;
+  const main = [
+    `<h1>${escapeHtml(title)}</h1>`,
+    comparisonFigure(comparison).toSvg(),
+    ...paragraphs.map((text) => `<p>${escapeHtml(text)}</p>`),
+    ...[differenceTable(logs), costTable(comparison), stepTable(comparison)].map(tableHtml),
+  ];
+  return htmlDocument(title, main.join("\n"));
 }

@@ -8,10 +8,10 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { escapeHtml } from "./escape.js";
 import { PLOTLY_MIME } from "./figures.js";
+import { htmlDocument } from "./htmlDocument.js";
 import { renderMarkdown } from "./markdown.js";
 import type { MimeBundle } from "./mime.js";
 import type { Cell, CodeCell, Notebook, Output } from "./nbformat.js";
-import { PAGE_STYLE } from "./pageStyle.js";
 import { hasTag } from "./parameters.js";
 import { terminalText } from "./terminalText.js";
 
@@ -111,20 +111,5 @@ export function renderNotebookHtml(notebook: Notebook, options: HtmlOptions = {}
   const page = new Page(options);
   const title = options.title ?? firstHeading(notebook) ?? "Notebook";
   const cells = notebook.cells.map((cell) => page.cell(cell)).join("\n");
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeHtml(title)}</title>
-<style>${PAGE_STYLE}</style>
-</head>
-<body>
-<main>
-${cells}
-</main>
-${page.scripts()}
-</body>
-</html>
-`;
+  return htmlDocument(title, cells, page.scripts());
 }

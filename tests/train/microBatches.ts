@@ -5,13 +5,12 @@ import { Random } from "../../src/random.js";
 import { AdamW } from "../../src/train/optimizer/adamw.js";
 import { type MicroBatchResult, MicroBatchRunner } from "../../src/train/dpo/microBatch.js";
 import { type PreparedPair, type ReferenceLogps, scorePairs } from "../../src/train/dpo/pairBatch.js";
-import { gradientName } from "../../src/train/optimizer/gradientSums.js";
 import { scoringProgram } from "../../src/train/dpo/pairProgram.js";
 import { type Preference, dpoPreference } from "../../src/train/dpo/preference.js";
 import { preparePairs } from "../../src/train/dpo/preparedData.js";
 import { NO_PARTS, type PairParts } from "../../src/train/sequence/pairLayout.js";
 import type { DPOConfigInput } from "../../src/train/index.js";
-import { goldenTokenizer, quiet } from "./tinyModel.js";
+import { goldenTokenizer, quiet, storedGradients } from "./tinyModel.js";
 
 export async function preparedPairs(
   dataset: Dataset,
@@ -65,9 +64,7 @@ export async function gradientsOf(
       const part = await runner.run(pairs.slice(...range), references.slice(...range), place);
       result = { loss: result.loss + part.loss / sizes.length, scores: [...result.scores, ...part.scores] };
     }
-    const gradients = new Map<string, Float32Array>();
-    for (const name of model.trainable().keys())
-      gradients.set(name, (await engine.fetch(gradientName(model.storeName(name)))).data as Float32Array);
+    const gradients = await storedGradients(model);
     return { ...result, gradients, norm: await optimizer.gradientNorm() };
   } finally {
     await runner.dispose();

@@ -4,11 +4,10 @@ import type { CausalLM } from "../../src/model/index.js";
 import { Random } from "../../src/random.js";
 import { SFTConfig, type SFTConfigInput, SFTTrainer, type SFTTrainerOptions } from "../../src/train/index.js";
 import { AdamW } from "../../src/train/optimizer/adamw.js";
-import { gradientName } from "../../src/train/optimizer/gradientSums.js";
 import { textScoringProgram } from "../../src/train/sequence/textProgram.js";
 import { type PreparedText, prepareTexts } from "../../src/train/sft/preparedTexts.js";
 import { TextRunner, type TextScores, labelTokens, scoreTexts } from "../../src/train/sft/textRunner.js";
-import { GOLDEN, goldenTokenizer, newFolder, smallModel } from "./tinyModel.js";
+import { GOLDEN, goldenTokenizer, quietOptions, smallModel, storedGradients } from "./tinyModel.js";
 
 export type Group = "prompt_completion" | "prompt_completion_conversational" | "messages" | "text";
 
@@ -21,17 +20,7 @@ export async function goldenTexts(group: Group, rows?: number): Promise<Dataset>
 
 /** Options of a short quiet run: one thread, every step logged, nothing saved on the way. */
 export function quietSft(options: SFTConfigInput = {}): SFTConfig {
-  const threads = options.engine === "eager" ? {} : { threads: 1 };
-  return new SFTConfig({
-    output_dir: newFolder(),
-    ...threads,
-    logging_steps: 1,
-    save_strategy: "no",
-    disable_tqdm: true,
-    shuffle_dataset: false,
-    learning_rate: 1e-3,
-    ...options,
-  });
+  return new SFTConfig({ ...quietOptions(options.engine), ...options });
 }
 
 export type SftInput = Partial<Omit<SFTTrainerOptions, "args">> & { args?: SFTConfigInput };
@@ -87,9 +76,7 @@ export async function textGradients(
       const part = await runner.run(texts.slice(begin, (begin += size)), place);
       total = { loss: total.loss + part.loss, entropy: total.entropy + part.entropy, correct: total.correct + part.correct };
     }
-    const gradients = new Map<string, Float32Array>();
-    for (const name of model.trainable().keys())
-      gradients.set(name, (await engine.fetch(gradientName(model.storeName(name)))).data as Float32Array);
+    const gradients = await storedGradients(model);
     return { ...total, gradients, norm: await optimizer.gradientNorm() };
   } finally {
     await runner.dispose();

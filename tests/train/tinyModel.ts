@@ -19,6 +19,7 @@ import {
 import { parseConfig } from "../../src/model/config.js";
 import { Random } from "../../src/random.js";
 import { AutoTokenizer, type PreTrainedTokenizer } from "../../src/text/index.js";
+import { gradientName } from "../../src/train/optimizer/gradientSums.js";
 import { DPOConfig, type DPOConfigInput, DPOTrainer, type DPOTrainerOptions } from "../../src/train/index.js";
 
 export const GOLDEN = "tests/golden";
@@ -101,17 +102,20 @@ export function smallLora(more: ConstructorParameters<typeof LoraConfig>[0] = {}
 
 /** Options of a short quiet run: one thread, every step logged, nothing saved on the way. */
 export function quiet(options: DPOConfigInput = {}): DPOConfig {
-  const threads = options.engine === "eager" ? {} : { threads: 1 };
-  return new DPOConfig({
+  return new DPOConfig({ ...quietOptions(options.engine), ...options });
+}
+
+/** The same for the options of any trainer. */
+export function quietOptions(engine?: "compiled" | "eager") {
+  return {
     output_dir: newFolder(),
-    ...threads,
+    ...(engine === "eager" ? {} : { threads: 1 }),
     logging_steps: 1,
     save_strategy: "no",
     disable_tqdm: true,
     shuffle_dataset: false,
     learning_rate: 1e-3,
-    ...options,
-  });
+  } as const;
 }
 
 export type TrainerInput = Partial<Omit<DPOTrainerOptions, "args">> & { args?: DPOConfigInput };
@@ -143,6 +147,15 @@ export async function trainedTensors(model: CausalLM): Promise<Map<string, Float
   const tensors = new Map<string, Float32Array>();
   for (const name of model.trainable().keys()) tensors.set(name, (await engine.fetch(model.storeName(name))).data as Float32Array);
   return tensors;
+}
+
+/** The gradient that a step has summed for every trainable tensor, by name. */
+export async function storedGradients(model: CausalLM): Promise<Map<string, Float32Array>> {
+  const engine = await model.load();
+  const gradients = new Map<string, Float32Array>();
+  for (const name of model.trainable().keys())
+    gradients.set(name, (await engine.fetch(gradientName(model.storeName(name)))).data as Float32Array);
+  return gradients;
 }
 
 /** The largest |a − b| over all elements of tensors with the same names. */

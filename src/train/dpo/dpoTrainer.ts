@@ -1,7 +1,7 @@
 /** Direct Preference Optimization, arXiv:2305.18290, with TRL's interface. */
 import { DPOConfig } from "../options/dpoConfig.js";
 import { Trainer } from "../loop/trainer.js";
-import { type TrainerInput, evalSetsOf, policyOf, tokenizerOf } from "../loop/trainerInput.js";
+import { type TrainerInput, evalSetsOf, policyOf, referenceOf, tokenizerOf } from "../loop/trainerInput.js";
 import type { CausalLM } from "../../model/index.js";
 import { createReference } from "../sequence/movingReference.js";
 import { PairMethod } from "./pairMethod.js";
@@ -20,8 +20,7 @@ export class DPOTrainer extends Trainer<DPOConfig> {
     const { model, ref_model, args = new DPOConfig(), train_dataset, peft_config, callbacks = [] } = options;
     const tokenizer = tokenizerOf(options, "DPOTrainer");
     const policy = policyOf(model, peft_config, args.seed, "DPOTrainer");
-    // A fresh adapter starts as the model below it, which also has the files that the reference cache is keyed by.
-    const reference = ref_model ?? (peft_config === undefined ? undefined : model);
+    const reference = referenceOf(options);
     const method = new PairMethod({
       tag: "dpo",
       model: policy,

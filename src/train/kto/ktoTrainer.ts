@@ -1,7 +1,7 @@
 /** Kahneman-Tversky Optimization, arXiv:2402.01306, with TRL's interface. */
 import type { CausalLM } from "../../model/index.js";
 import { Trainer } from "../loop/trainer.js";
-import { type TrainerInput, evalSetsOf, policyOf, tokenizerOf } from "../loop/trainerInput.js";
+import { type TrainerInput, evalSetsOf, policyOf, referenceOf, tokenizerOf } from "../loop/trainerInput.js";
 import { KTOConfig } from "../options/ktoConfig.js";
 import { KTOMethod } from "./ktoMethod.js";
 
@@ -19,8 +19,7 @@ export class KTOTrainer extends Trainer<KTOConfig> {
     const tokenizer = tokenizerOf(options, "KTOTrainer");
     const method = new KTOMethod({
       model: policyOf(model, peft_config, args.seed, "KTOTrainer"),
-      // A fresh adapter starts as the model below it, which also has the files that the reference cache is keyed by.
-      reference: ref_model ?? (peft_config === undefined ? undefined : model),
+      reference: referenceOf(options),
       startsAtReference: ref_model === undefined,
       args,
       tokenizer,

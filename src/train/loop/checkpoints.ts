@@ -73,21 +73,19 @@ export function checkpointFolder(output_dir: string, step: number): string {
   return join(output_dir, `checkpoint-${step}`);
 }
 
-/** Writes `output_dir/checkpoint-STEP` and deletes the oldest beyond `save_total_limit`, but never the best. @returns the folder */
+/** Writes `output_dir/checkpoint-STEP` and deletes the oldest beyond `save_total_limit`, but never the best. */
 export async function saveCheckpointFolder(
   saved: Saved,
   state: TrainerState,
   alsoWrite: (staging: string) => Promise<void>,
-): Promise<string> {
+): Promise<void> {
   const { output_dir, save_total_limit, load_best_model_at_end } = saved.args;
-  const folder = checkpointFolder(output_dir, state.global_step);
-  await saveFolder(folder, saved, async (staging) => {
+  await saveFolder(checkpointFolder(output_dir, state.global_step), saved, async (staging) => {
     await writeFile(join(staging, STATE_FILE), stateJson(state));
     await alsoWrite(staging);
   });
   const best = load_best_model_at_end ? state.best_global_step : null;
   if (save_total_limit !== null) await removeOldest(output_dir, save_total_limit, state.global_step, best);
-  return folder;
 }
 
 /**

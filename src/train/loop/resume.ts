@@ -5,11 +5,10 @@ import { join } from "node:path";
 import type { Engine } from "../../compile/index.js";
 import { ConfigError } from "../../errors.js";
 import { readSafetensors } from "../../model/safetensors.js";
-import { SafetensorsWriter } from "../../model/safetensorsWriter.js";
 import type { TrainingOptions } from "../options/trainingConfig.js";
 import { STATE_FILE, checkpointFolder, checkpointSteps } from "./checkpoints.js";
 import type { TrainingMethod } from "./method.js";
-import { loadOptimizer, saveOptimizer } from "../optimizer/optimizerFile.js";
+import { loadOptimizer, saveOptimizer, saveStored } from "../optimizer/optimizerFile.js";
 import type { RunPlan } from "./runPlan.js";
 import type { TrainingRun } from "./run.js";
 import type { TrainerState } from "./trainerState.js";
@@ -104,12 +103,8 @@ export async function restoreRun(folder: string, method: TrainingMethod, run: Tr
 async function writeMethodState(file: string, engine: Engine, method: TrainingMethod): Promise<void> {
   const names = method.stateTensors?.() ?? [];
   if (names.length === 0) return;
-  const writer = await SafetensorsWriter.create(
-    file,
-    names.map((name) => ({ name, shape: engine.shapeOf(name), dtype: "F32" as const })),
-  );
-  for (const name of names) await writer.write(name, (await engine.fetch(name)).data as Float32Array);
-  await writer.close();
+  const states = names.map((name) => ({ name, store: name, shape: engine.shapeOf(name), dtype: "float32" as const }));
+  await saveStored(engine, states, file);
 }
 
 function readJson(file: string): Record<string, unknown> {

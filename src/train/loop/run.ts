@@ -38,8 +38,8 @@ export class TrainingRun {
   readonly #random: Random;
   /** The next micro-batch. */
   #position = { epoch: 0, batch: 0 };
-  /** Sum of the steps' losses, and rows seen; over interruptions too. */
-  #totals = { loss: 0, rows: 0 };
+  /** Sum of the steps' losses, over interruptions too. */
+  #totalLoss = 0;
   /** Rows seen since this process began. */
   rowsHere = 0;
 
@@ -66,7 +66,7 @@ export class TrainingRun {
   }
 
   get totalLoss(): number {
-    return this.#totals.loss;
+    return this.#totalLoss;
   }
 
   /** From the state's step to the last. */
@@ -100,9 +100,7 @@ export class TrainingRun {
     const { args, method, state } = this.#host;
     const step = state.global_step;
     const { loss, metrics, tokens } = await this.#named(() => this.#runner.run(group, this.#random.fork(`step ${step}`)));
-    const rows = group.reduce((sum, batch) => sum + batch.length, 0);
-    this.rowsHere += rows;
-    this.#totals.rows += rows;
+    this.rowsHere += group.flat().length;
     state.num_input_tokens_seen += tokens;
     for (const batch of metrics) this.#window.metrics.add(batch);
     const norm = await this.optimizer.gradientNorm();
@@ -118,7 +116,7 @@ export class TrainingRun {
     const learningRate = this.#schedule.rate(step);
     await this.optimizer.step(learningRate, clip);
     state.global_step++;
-    this.#totals.loss += loss;
+    this.#totalLoss += loss;
     this.#window.add(loss, norm, learningRate);
     await this.#runner.onStepEnd?.(state.global_step);
   }
@@ -161,7 +159,7 @@ export class TrainingRun {
   save(): Record<string, unknown> {
     return {
       position: this.#position,
-      totals: this.#totals,
+      totalLoss: this.#totalLoss,
       window: this.#window.save(),
       schedule: this.#schedule.state(),
       callbacks: this.#host.callbacks.save(),
@@ -170,7 +168,7 @@ export class TrainingRun {
 
   restore(saved: Record<string, unknown>): void {
     this.#position = { ...(saved["position"] as { epoch: number; batch: number }) };
-    this.#totals = { ...(saved["totals"] as { loss: number; rows: number }) };
+    this.#totalLoss = saved["totalLoss"] as number;
     this.#window.restore(saved["window"]);
     this.#schedule.restore(saved["schedule"] as JsonObject);
     this.#host.callbacks.restore(saved["callbacks"] as Record<string, unknown>);

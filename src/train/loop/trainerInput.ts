@@ -47,6 +47,12 @@ export function evalSetsOf({ eval_dataset }: TrainerInput<unknown>, where: strin
   return { ...eval_dataset };
 }
 
+/** What reference log-probs come from: the given model, with a fresh adapter the model below it, or undefined for the policy before the first step. */
+export function referenceOf({ model, ref_model, peft_config }: TrainerInput<unknown> & { ref_model?: CausalLM }): CausalLM | undefined {
+  // A fresh adapter starts as the model below it, which also has the files that the reference cache is keyed by.
+  return ref_model ?? (peft_config === undefined ? undefined : model);
+}
+
 /** What is trained: the model, or a fresh adapter on it; adapters that it has already stay as they are beneath. @throws ConfigError `model_type` */
 export function policyOf(model: CausalLM, peft_config: LoraConfig | undefined, seed: number, where: string): CausalLM {
   if (peft_config === undefined) return model;

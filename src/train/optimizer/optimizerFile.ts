@@ -2,7 +2,7 @@
  * An optimizer's state as a safetensors file, `optimizer.safetensors` of a checkpoint: the states as they lie in the store, bit by bit,
  * named SLOT/PARAMETER, and the number of updates in the metadata. One tensor at a time is in memory.
  */
-import { type HostTensor, hostTensor } from "../../compile/index.js";
+import { type Engine, type HostTensor, hostTensor } from "../../compile/index.js";
 import { readFileBytes } from "../../compile/fileTensors.js";
 import { ModelError } from "../../errors.js";
 import { type SafetensorsFile, type TensorEntry, readSafetensors } from "../../model/safetensors.js";
@@ -13,12 +13,21 @@ const DTYPES = { float32: "F32", uint8: "U8" } as const;
 
 /** Writes a new file, over an older one; it is on the disk afterwards. After an error the file is of no use. */
 export async function saveOptimizer(optimizer: Optimizer, file: string): Promise<void> {
-  const states = optimizer.states();
-  const plans = states.map(({ name, shape, dtype }) => ({ name, shape, dtype: DTYPES[dtype] }));
   const metadata = { format: "preflab-optimizer", optimizer: optimizer.kind, steps: String(optimizer.steps) };
+  await saveStored(optimizer.engine, optimizer.states(), file, metadata);
+}
+
+/** Stored tensors as a safetensors file, one at a time in memory. @param metadata as `SafetensorsWriter.create` */
+export async function saveStored(
+  engine: Engine,
+  states: readonly StateTensor[],
+  file: string,
+  metadata?: Record<string, string>,
+): Promise<void> {
+  const plans = states.map(({ name, shape, dtype }) => ({ name, shape, dtype: DTYPES[dtype] }));
   const writer = await SafetensorsWriter.create(file, plans, metadata);
   try {
-    for (const { name, store, dtype } of states) await writer.write(name, valuesOf(await optimizer.engine.fetch(store), dtype));
+    for (const { name, store, dtype } of states) await writer.write(name, valuesOf(await engine.fetch(store), dtype));
   } catch (error) {
     await writer.abandon();
     throw error;

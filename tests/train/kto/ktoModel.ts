@@ -8,8 +8,7 @@ import { type PreparedRow, prepareRows, rowInputs } from "../../../src/train/kto
 import type { ReferenceLogps } from "../../../src/train/kto/rowBatch.js";
 import { scoringProgram } from "../../../src/train/kto/rowProgram.js";
 import { AdamW } from "../../../src/train/optimizer/adamw.js";
-import { gradientName } from "../../../src/train/optimizer/gradientSums.js";
-import { GOLDEN, goldenTokenizer, newFolder, smallModel } from "../tinyModel.js";
+import { GOLDEN, goldenTokenizer, quietOptions, smallModel, storedGradients } from "../tinyModel.js";
 
 /** The golden KTO rows, 16 of them; row 0 is desirable, row 1 is not. */
 export async function goldenRows(rows?: readonly number[]): Promise<Dataset> {
@@ -19,15 +18,7 @@ export async function goldenRows(rows?: readonly number[]): Promise<Dataset> {
 
 /** Options of a short quiet run: one thread, every step logged, nothing saved on the way. */
 export function quietKto(options: KTOConfigInput = {}): KTOConfig {
-  return new KTOConfig({
-    output_dir: newFolder(),
-    ...(options.engine === "eager" ? {} : { threads: 1 }),
-    logging_steps: 1,
-    save_strategy: "no",
-    disable_tqdm: true,
-    learning_rate: 1e-3,
-    ...options,
-  });
+  return new KTOConfig({ ...quietOptions(options.engine), ...options });
 }
 
 export type KtoInput = Partial<Omit<KTOTrainerOptions, "args">> & { args?: KTOConfigInput };
@@ -89,9 +80,7 @@ export async function ktoGradients(
   const runner = await MicroBatchRunner.create(engine, model, args);
   try {
     const result = await runner.run(rows, references, { of: 1, index: 0, random: new Random(3) });
-    const gradients = new Map<string, Float32Array>();
-    for (const name of model.trainable().keys())
-      gradients.set(name, (await engine.fetch(gradientName(model.storeName(name)))).data as Float32Array);
+    const gradients = await storedGradients(model);
     return { ...result, gradients, norm: await optimizer.gradientNorm() };
   } finally {
     await runner.dispose();
