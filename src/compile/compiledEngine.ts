@@ -1,17 +1,17 @@
 /** The compiled engine: traces on the calling thread, computes in a worker thread. */
 import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.js";
-import type { Engine, InputSpec, Program, RunOptions, Signature } from "./engine.js";
+import { extentAt } from "./anySize.js";
+import { type BuiltProgram, buildForAnySize, buildForSizes } from "./buildProgram.js";
+import type { CompileOptions, Engine, Program, RunOptions, Signature } from "./engine.js";
 import type { FileTensor } from "./fileTensors.js";
 import { sizeOf } from "./graph.js";
-import type { HostDType, HostData, HostTensor, HostTensors } from "./hostTensor.js";
-import { encodeOnnxModel } from "./onnxModel.js";
-import { deferWeights, foldBias, prune } from "./optimise.js";
-import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
+import type { HostData, HostTensor, HostTensors } from "./hostTensor.js";
+import { CONTROL, type Envelope, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
 import { type TensorFormat, storedParts } from "./quantise/tensorFormat.js";
-import { type Sizes, bindSizes, boundShape, constantValue, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
+import { type Sizes, bindSizes, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
 import { StoredShapes } from "./storedShapes.js";
-import { type TensorFunction, type TracedInput, trace } from "./trace.js";
+import type { TensorFunction } from "./trace.js";
 
 export interface CompiledEngineOptions {
   /** ONNX Runtime execution provider; default `cpu`. */
@@ -100,8 +100,8 @@ export class CompiledEngine implements Engine {
     return this.#stored.bytes();
   }
 
-  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled" }: { name?: string } = {}): Program {
-    return new CompiledProgram(name, fn, signature, {
+  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled", sizes }: CompileOptions = {}): Program {
+    const host: Host = {
       shapeOf: (stored) => this.shapeOf(stored),
       open: (model) => {
         const session = `s${this.#nextSession++}`;
@@ -112,7 +112,8 @@ export class CompiledEngine implements Engine {
         if (this.#ended === undefined) await this.#call({ kind: "close", session });
       },
       run: (request, changes) => this.#call(request, changes),
-    });
+    };
+    return new CompiledProgram(name, fn, signature, host, sizes);
   }
 
   abort(): void {
@@ -226,18 +227,26 @@ interface Specialised {
   readonly session: string;
   readonly opened: Promise<unknown>;
   readonly inputs: ReadonlySet<string>;
-  readonly outputs: ReadonlyMap<string, { dtype: HostDType; shape: readonly number[] }>;
+  readonly outputs: BuiltProgram["outputs"];
 }
+
+/** Key of the session for all sizes. */
+const ANY_SIZE = "any";
 
 class CompiledProgram implements Program {
   readonly #specialised = new Map<string, Specialised>();
+  /** Whether one graph is to serve all sizes; not any more once it turned out that it cannot. */
+  #anySize: boolean;
 
   constructor(
     readonly name: string,
     private readonly fn: TensorFunction,
     private readonly signature: Signature,
     private readonly host: Host,
-  ) {}
+    sizes: CompileOptions["sizes"],
+  ) {
+    this.#anySize = sizes === "any";
+  }
 
   async run(inputs: Readonly<HostTensors>, options: RunOptions = {}): Promise<HostTensors> {
     const sizes = bindSizes(this.name, this.signature, inputs, options, this.host.shapeOf);
@@ -250,7 +259,10 @@ class CompiledProgram implements Program {
       if (used.has(name)) states[name] = storeName(name, spec, options);
       if (outputs.has(name) && options.write?.[name] === undefined) keep[name] ??= storeName(name, spec, options);
     }
-    const changes = Object.entries(keep).map(([output, name]) => ({ name, ...outputs.get(output)! }));
+    const changes = Object.entries(keep).map(([output, name]) => {
+      const { dtype, shape } = outputs.get(output)!;
+      return { name, dtype, shape: shape.map((extent) => extentAt(extent, sizes)) };
+    });
     const given: HostTensors = {};
     for (const [name, tensor] of Object.entries(inputs)) {
       if (used.has(name)) given[name] = { ...tensor, data: ownArray(`${this.name}: input "${name}"`, tensor) };
@@ -280,42 +292,30 @@ class CompiledProgram implements Program {
   }
 
   #specialise(sizes: Sizes): Specialised {
-    const key = sizesKey(sizes);
+    const general = this.#general(sizes);
+    const key = general ? ANY_SIZE : sizesKey(sizes);
     const known = this.#specialised.get(key);
     if (known !== undefined) return known;
-    const built = this.#build(sizes);
+    const made = general ? buildForAnySize(this.name, this.fn, this.signature) : undefined;
+    if (general && made === undefined) {
+      this.#anySize = false;
+      return this.#specialise(sizes);
+    }
+    const built = this.#open(made ?? buildForSizes(this.name, this.fn, this.signature, sizes));
     this.#specialised.set(key, built);
     // Every run waits for the session as well and reports a failure; the next run tries again.
     built.opened.catch(() => this.#specialised.get(key) === built && this.#specialised.delete(key));
     return built;
   }
 
-  #build(sizes: Sizes): Specialised {
-    const traced = new Map<string, TracedInput>();
-    for (const [name, spec] of Object.entries(this.signature)) traced.set(name, tracedInput(this.name, name, spec, sizes));
-    const { graph, outputs } = trace(this.fn, traced, this.name);
-    prune(graph, outputs.values());
-    foldBias(graph, outputs.values());
-    deferWeights(graph, new Set(Object.keys(this.signature).filter((name) => this.signature[name]!.role === "state")));
-    // ONNX Runtime refuses feeds that its graph does not read.
-    const read = new Set(graph.nodes.flatMap((node) => node.inputs));
-    for (const value of outputs.values()) read.add(value);
-    graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter((value) => read.has(value)));
-    // Outputs may share a name with a state input; inside the model they must differ.
-    const named = new Map([...outputs].map(([name, value]) => [`${OUTPUT_PREFIX}${name}`, value]));
-    return {
-      ...this.host.open(encodeOnnxModel(graph, named)),
-      inputs: new Set(graph.inputs.map((value) => value.name)),
-      outputs: new Map([...outputs].map(([name, { dtype, shape }]) => [name, { dtype: dtype as HostDType, shape }])),
-    };
+  /** An operator may not take empty tensors, which a trace at their size leaves out. */
+  #general(sizes: Sizes): boolean {
+    return this.#anySize && Object.values(sizes).every((size) => size > 0);
   }
-}
 
-function tracedInput(where: string, name: string, spec: InputSpec, sizes: Sizes): TracedInput {
-  const dtype = spec.dtype ?? "float32";
-  const shape = boundShape(where, name, spec, sizes);
-  if (spec.role !== "constant") return { dtype, shape };
-  return { dtype, shape, value: constantValue(where, name, spec, shape).data as Float32Array };
+  #open({ model, inputs, outputs }: BuiltProgram): Specialised {
+    return { ...this.host.open(model), inputs, outputs };
+  }
 }
 
 /** Errors of the worker do not know the program. */

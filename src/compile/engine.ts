@@ -54,6 +54,16 @@ export interface RunOptions {
   readonly bind?: Readonly<Record<string, string>>;
 }
 
+export interface CompileOptions {
+  /** For errors; default the function's name. */
+  readonly name?: string;
+  /**
+   * `each` (default): the function is traced for every combination of sizes it meets, and may do something else at each. `any`: one trace
+   * serves all sizes of at least 1, if the function does the same at all of them; otherwise as `each`.
+   */
+  readonly sizes?: "each" | "any";
+}
+
 export interface Program {
   readonly name: string;
   /** Inputs by name. Returns the outputs that are neither state, kept nor written. */
@@ -85,7 +95,7 @@ export interface Engine {
   names(prefix?: string): string[];
   /** Bytes that the stored tensors take; views take none. The eager engine keeps bytes as int32 and halves as float32. */
   bytes(): number;
-  compile(fn: TensorFunction, signature: Signature, options?: { name?: string }): Program;
+  compile(fn: TensorFunction, signature: Signature, options?: CompileOptions): Program;
   /** Rejects all calls that have not begun, with EngineError `aborted`. */
   abort(): void;
   /** Waits for the call under way, rejects those behind it with EngineError `disposed`, and frees everything. */

@@ -4,6 +4,7 @@
  */
 import protobuf from "protobufjs";
 import { EngineError } from "../errors.js";
+import { type Extent, type Extents, extentName } from "./anySize.js";
 import { type Attributes, type DType, type Graph, type TypedArray, type Value, sizeOf } from "./graph.js";
 
 const OPSET = 21;
@@ -31,6 +32,7 @@ const schema = protobuf.Root.fromJSON({
         initializer: { rule: "repeated", type: "TensorProto", id: 5 },
         input: { rule: "repeated", type: "ValueInfoProto", id: 11 },
         output: { rule: "repeated", type: "ValueInfoProto", id: 12 },
+        value_info: { rule: "repeated", type: "ValueInfoProto", id: 13 },
       },
     },
     NodeProto: {
@@ -65,16 +67,18 @@ const schema = protobuf.Root.fromJSON({
     TypeProto: { fields: { tensor_type: { type: "TypeProtoTensor", id: 1 } } },
     TypeProtoTensor: { fields: { elem_type: { type: "int32", id: 1 }, shape: { type: "TensorShapeProto", id: 2 } } },
     TensorShapeProto: { fields: { dim: { rule: "repeated", type: "Dimension", id: 1 } } },
-    Dimension: { fields: { dim_value: { type: "int64", id: 1 } } },
+    Dimension: { fields: { dim_value: { type: "int64", id: 1 }, dim_param: { type: "string", id: 2 } } },
   },
 });
 const ModelProto = schema.lookupType("ModelProto");
 
 /**
  * @param outputs graph outputs by the name they get in the model
+ * @param extents the shapes of values where they are not those of the graph. Then the shapes of all results are written down, since ONNX
+ *   Runtime does not find them by itself, and without them it reuses no memory
  * @returns the bytes of a `.onnx` file
  */
-export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value>): Uint8Array<ArrayBuffer> {
+export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value>, extents?: Extents): Uint8Array<ArrayBuffer> {
   const initializers = new Map<string, object>();
   const nodes: object[] = [];
   const nameOf = (value: Value | null): string => {
@@ -107,19 +111,23 @@ export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value
       name: "traced",
       node: nodes,
       initializer: [...initializers.values()],
-      input: graph.inputs.map((value) => valueInfo(value.name, value)),
-      output: [...outputs].map(([name, value]) => valueInfo(name, value)),
+      input: graph.inputs.map((value) => valueInfo(value.name, value, extents)),
+      output: [...outputs].map(([name, value]) => valueInfo(name, value, extents)),
+      value_info: extents === undefined ? [] : graph.nodes.flatMap((node) => node.outputs.flatMap((value) => resultInfo(value, extents))),
     },
   };
   // A copy, because protobufjs hands out a view into a pooled buffer and the bytes are transferred to the worker.
   return new Uint8Array(ModelProto.encode(message).finish());
 }
 
-function valueInfo(name: string, value: Value): object {
-  return {
-    name,
-    type: { tensor_type: { elem_type: DATA_TYPE[value.dtype], shape: { dim: value.shape.map((dim_value) => ({ dim_value })) } } },
-  };
+function resultInfo(value: Value, extents: Extents): object[] {
+  return extents(value) === undefined ? [] : [valueInfo(value.name, value, extents)];
+}
+
+function valueInfo(name: string, value: Value, extents?: Extents): object {
+  const shape: readonly Extent[] = extents?.(value) ?? value.shape;
+  const dim = shape.map((extent) => (typeof extent === "number" ? { dim_value: extent } : { dim_param: extentName(extent) }));
+  return { name, type: { tensor_type: { elem_type: DATA_TYPE[value.dtype], shape: { dim } } } };
 }
 
 function tensorProto(value: Value): object {

@@ -18,7 +18,8 @@ export interface TracedInput {
 
 export interface Trace {
   readonly graph: Graph;
-  readonly outputs: ReadonlyMap<string, Value>;
+  /** Passes may put another value in place of one. */
+  readonly outputs: Map<string, Value>;
 }
 
 let backend: TracingBackend | undefined;

@@ -36,7 +36,7 @@ async function openSession(model: Uint8Array, { device, threads }: SessionOption
     // would reserve nearly three times as much for the same speed (docs/log.md).
     enableCpuMemArena: true,
     enableMemPattern: false,
-    graphOptimizationLevel: "basic",
+    graphOptimizationLevel: "disabled",
     logSeverityLevel: 3,
   });
 }

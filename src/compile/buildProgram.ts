@@ -1,0 +1,63 @@
+/** From a tensor function to the bytes of an ONNX model: trace, passes, encoding. */
+import { type Extent, type Extents, generalise, markerSizes } from "./anySize.js";
+import type { InputSpec, Signature } from "./engine.js";
+import type { HostDType } from "./hostTensor.js";
+import { encodeOnnxModel } from "./onnxModel.js";
+import { deferWeights, foldBias, mergeDuplicates, prune } from "./optimise.js";
+import { OUTPUT_PREFIX } from "./protocol.js";
+import { type Sizes, boundShape, constantValue } from "./signature.js";
+import { type TensorFunction, type Trace, type TracedInput, trace } from "./trace.js";
+
+export interface BuiltProgram {
+  readonly model: Uint8Array<ArrayBuffer>;
+  /** Names of the inputs that the model reads; ONNX Runtime refuses others. */
+  readonly inputs: ReadonlySet<string>;
+  readonly outputs: ReadonlyMap<string, { readonly dtype: HostDType; readonly shape: readonly Extent[] }>;
+}
+
+/** The program for one combination of sizes. @throws EngineError as `trace` does */
+export function buildForSizes(name: string, fn: TensorFunction, signature: Signature, sizes: Sizes): BuiltProgram {
+  return encoded(optimisedTrace(name, fn, signature, sizes));
+}
+
+/** One program for all sizes of at least 1; undefined when the function does not do the same at all of them. */
+export function buildForAnySize(name: string, fn: TensorFunction, signature: Signature): BuiltProgram | undefined {
+  const sizes = markerSizes(signature);
+  if (sizes === undefined) return undefined;
+  const first = optimisedTrace(name, fn, signature, sizes[0]);
+  const extents = generalise([first, optimisedTrace(name, fn, signature, sizes[1])], sizes, signature);
+  return extents && encoded(first, extents);
+}
+
+function optimisedTrace(name: string, fn: TensorFunction, signature: Signature, sizes: Sizes): Trace {
+  const traced = new Map<string, TracedInput>();
+  for (const [input, spec] of Object.entries(signature)) traced.set(input, tracedInput(name, input, spec, sizes));
+  const { graph, outputs } = trace(fn, traced, name);
+  prune(graph, outputs.values());
+  mergeDuplicates(graph, outputs);
+  foldBias(graph, outputs.values());
+  deferWeights(graph, new Set(Object.keys(signature).filter((input) => signature[input]!.role === "state")));
+  const read = new Set(graph.nodes.flatMap((node) => node.inputs));
+  for (const value of outputs.values()) read.add(value);
+  graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter((value) => read.has(value)));
+  return { graph, outputs };
+}
+
+function encoded({ graph, outputs }: Trace, extents?: Extents): BuiltProgram {
+  // Outputs may share a name with a state input; inside the model they must differ.
+  const named = new Map([...outputs].map(([name, value]) => [`${OUTPUT_PREFIX}${name}`, value]));
+  return {
+    model: encodeOnnxModel(graph, named, extents),
+    inputs: new Set(graph.inputs.map((value) => value.name)),
+    outputs: new Map(
+      [...outputs].map(([name, value]) => [name, { dtype: value.dtype as HostDType, shape: extents?.(value) ?? value.shape }]),
+    ),
+  };
+}
+
+function tracedInput(where: string, name: string, spec: InputSpec, sizes: Sizes): TracedInput {
+  const dtype = spec.dtype ?? "float32";
+  const shape = boundShape(where, name, spec, sizes);
+  if (spec.role !== "constant") return { dtype, shape };
+  return { dtype, shape, value: constantValue(where, name, spec, shape).data as Float32Array };
+}
