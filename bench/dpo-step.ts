@@ -15,7 +15,6 @@ import { AutoModelForCausalLM, LoraConfig, type Qwen2Config, type Qwen2ForCausal
 import { Random } from "../src/random.js";
 import { publishedConfig } from "../src/model/shapes.js";
 import { AdamW } from "../src/train/optimizer/adamw.js";
-import { bucketOf, chooseBuckets } from "../src/train/sequence/buckets.js";
 import { DPOConfig } from "../src/train/options/dpoConfig.js";
 import { MicroBatchRunner } from "../src/train/dpo/microBatch.js";
 import type { PreparedPair } from "../src/train/dpo/pairBatch.js";
@@ -41,11 +40,7 @@ function syntheticPairs(count: number, config: Qwen2Config, seed: number): Prepa
       prompt_is_prefix_of_rejected: true,
     }),
   );
-  const buckets = chooseBuckets(layouts, 4);
-  return layouts.map((layout, i) => {
-    const bucket = bucketOf(buckets, layout);
-    return { layout, bucket, origin: `row ${i}` };
-  });
+  return layouts.map((layout, i) => ({ layout, origin: `row ${i}` }));
 }
 
 /** Floating-point operations that one pair needs. */
@@ -150,10 +145,7 @@ async function main(): Promise<void> {
   const pairs = syntheticPairs(Number(values.pairs), base.config, 0);
   const references = pairs.map(() => ({ chosen: -900, rejected: -900 }));
   const operations = pairs.reduce((sum, pair) => sum + neededOperations(pair, base.config), 0);
-  const padded = pairs.reduce((sum, { bucket }) => sum + bucket.tokens, 0) / pairs.reduce((sum, { layout }) => sum + layout.ids.length, 0);
-  console.log(
-    `${pairs.length} pairs, tokens ${pairs.map(({ layout }) => layout.ids.length).join(" ")}, buckets ${[...new Set(pairs.map(({ bucket }) => `${bucket.tokens}/${bucket.scored}`))].join(" ")}, padding ${((padded - 1) * 100).toFixed(1)} %`,
-  );
+  console.log(`${pairs.length} pairs, tokens ${pairs.map(({ layout }) => layout.ids.length).join(" ")}`);
   console.log(`needed arithmetic: ${(operations / 1e9).toFixed(0)} GFLOP a step`);
 
   const runner = await MicroBatchRunner.create(engine, model, args, dpoPreference(args));

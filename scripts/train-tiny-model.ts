@@ -75,7 +75,7 @@ function sequenceInputs(sequence: readonly Text[], config: Qwen2Config, weight: 
   const ids = sequence.flatMap((text) => text.ids);
   const labels = sequence.flatMap((text) => text.ids.map((id, i) => (text.answer[i]! ? id : IGNORED_LABEL)));
   const lengths = sequence.map((text) => text.ids.length);
-  return textInputs(layoutText(ids, labels, lengths), { tokens: TOKENS, scored: SCORED }, config, weight);
+  return textInputs(layoutText(ids, labels, lengths), config, weight);
 }
 
 /** Normal weights, with the layers' outputs scaled down by √(2·layers) as in GPT-2. */

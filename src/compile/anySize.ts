@@ -5,7 +5,7 @@
  */
 import { type Graph, type Node, type TypedArray, type Value, isConstant } from "./graph.js";
 import type { Signature } from "./engine.js";
-import type { Sizes } from "./signature.js";
+import { type Sizes, sizeNames } from "./signature.js";
 import type { Trace } from "./trace.js";
 
 /** `factor` · (the sum of `sizes`) + `offset` */
@@ -24,11 +24,6 @@ export type Extent = number | SizeTerm;
  */
 const FIRST = [1013, 2039, 4079, 8161, 16319];
 const STEPS = [1009, 2027, 4057, 8117, 16229];
-
-/** The names of a signature's dimensions, in order. */
-export function sizeNames(signature: Signature): string[] {
-  return [...new Set(Object.values(signature).flatMap(({ shape }) => shape.filter((dimension) => typeof dimension === "string")))];
-}
 
 /** Two sets of sizes for `generalise`; none for a signature without names, or with more names than there are markers. */
 export function markerSizes(signature: Signature): readonly [Sizes, Sizes] | undefined {

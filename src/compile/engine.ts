@@ -16,7 +16,7 @@ import type { TensorFunction } from "./trace.js";
 import type { FileTensor } from "./fileTensors.js";
 import type { TensorFormat } from "./quantise/tensorFormat.js";
 
-/** A number, or a name that is bound by the inputs of each run: a program is specialised per binding ("bucket"). */
+/** A number; a name that is bound by the inputs of each run; or a sum of names and numbers, "P+A+1", of which each name must be bound elsewhere. */
 export type Dimension = number | string;
 
 export interface InputSpec {

@@ -6,6 +6,19 @@ import type { HostTensor } from "./hostTensor.js";
 
 export type Sizes = Readonly<Record<string, number>>;
 
+/** The terms of a dimension: "T" is a name, "P+A+1" a sum of names and a number. */
+export function sizeTerms(dimension: string): { names: string[]; offset: number } {
+  const terms = dimension.split("+");
+  const names = terms.filter((term) => !/^\d+$/.test(term));
+  return { names, offset: terms.filter((term) => !names.includes(term)).reduce((sum, term) => sum + Number(term), 0) };
+}
+
+/** The names of a signature's dimensions, in order. */
+export function sizeNames(signature: Signature): string[] {
+  const dimensions = Object.values(signature).flatMap(({ shape }) => shape.filter((dimension) => typeof dimension === "string"));
+  return [...new Set(dimensions.flatMap((dimension) => sizeTerms(dimension).names))];
+}
+
 /** The store name a state input reads. */
 export function storeName(name: string, spec: InputSpec, options: RunOptions = {}): string {
   return options.bind?.[name] ?? spec.store ?? name;
@@ -40,6 +53,7 @@ export function bindSizes(
       );
     }
   }
+  const shapes = new Map<string, readonly number[]>();
   for (const [name, spec] of Object.entries(signature)) {
     if (spec.role === "constant") continue;
     const given = inputs[name];
@@ -47,23 +61,22 @@ export function bindSizes(
     const wanted = spec.dtype ?? "float32";
     if (given !== undefined && given.dtype !== wanted)
       throw new EngineError("input_type", `${where}: input "${name}" must be ${wanted}, got ${given.dtype}`);
-    const shape = given?.shape ?? shapeOf(storeName(name, spec, options));
-    const fits =
-      shape.length === spec.shape.length &&
-      spec.shape.every((dimension, axis) => {
-        if (typeof dimension === "number") return dimension === shape[axis];
-        sizes[dimension] ??= shape[axis]!;
-        return sizes[dimension] === shape[axis];
-      });
-    if (!fits) {
-      const bound = Object.entries(sizes)
-        .map(([size, value]) => `${size}=${value}`)
-        .join(", ");
-      throw new EngineError(
-        "input_shape",
-        `${where}: input "${name}" must have shape [${spec.shape.join(", ")}]${bound === "" ? "" : ` with ${bound}`}, got [${shape.join(", ")}]`,
-      );
-    }
+    shapes.set(name, given?.shape ?? shapeOf(storeName(name, spec, options)));
+    spec.shape.forEach((dimension, axis) => {
+      const length = shapes.get(name)![axis];
+      if (typeof dimension === "string" && !dimension.includes("+") && length !== undefined) sizes[dimension] ??= length;
+    });
+  }
+  for (const [name, shape] of shapes) {
+    const spec = signature[name]!;
+    if (sameShape(shape, boundShape(where, name, spec, sizes))) continue;
+    const bound = Object.entries(sizes)
+      .map(([size, value]) => `${size}=${value}`)
+      .join(", ");
+    throw new EngineError(
+      "input_shape",
+      `${where}: input "${name}" must have shape [${spec.shape.join(", ")}]${bound === "" ? "" : ` with ${bound}`}, got [${shape.join(", ")}]`,
+    );
   }
   for (const [name, spec] of Object.entries(signature)) boundShape(where, name, spec, sizes);
   return sizes;
@@ -71,10 +84,10 @@ export function bindSizes(
 
 /** @throws EngineError `unknown_size` for a dimension that the signature does not name */
 export function requireSizes(where: string, signature: Signature, sizes: Sizes): void {
-  const known = new Set(Object.values(signature).flatMap(({ shape }) => shape.filter((dimension) => typeof dimension === "string")));
+  const known = sizeNames(signature);
   for (const name of Object.keys(sizes)) {
-    if (!known.has(name))
-      throw new EngineError("unknown_size", `${where}: no dimension "${name}" in the signature; dimensions: ${[...known].join(", ")}`);
+    if (!known.includes(name))
+      throw new EngineError("unknown_size", `${where}: no dimension "${name}" in the signature; dimensions: ${known.join(", ")}`);
   }
 }
 
@@ -109,10 +122,12 @@ export function constantValue(where: string, name: string, { value, dtype = "flo
 
 export function boundShape(where: string, name: string, spec: InputSpec, sizes: Sizes): number[] {
   return spec.shape.map((dimension) => {
-    const size = typeof dimension === "number" ? dimension : sizes[dimension];
-    if (size === undefined)
-      throw new EngineError("unbound_size", `${where}: dimension "${dimension}" of "${name}" has no value; pass it in \`sizes\``);
-    return size;
+    if (typeof dimension === "number") return dimension;
+    const { names, offset } = sizeTerms(dimension);
+    const unbound = names.find((part) => sizes[part] === undefined);
+    if (unbound !== undefined)
+      throw new EngineError("unbound_size", `${where}: dimension "${unbound}" of "${name}" has no value; pass it in \`sizes\``);
+    return names.reduce((sum, part) => sum + sizes[part]!, offset);
   });
 }
 

@@ -1,4 +1,4 @@
-/** What all gradient programs share: the inputs of a sequence, and the stored sums that gradients are added to. */
+/** The stored sums that all gradient programs add to. */
 import { type InputSpec, type TensorMap, tf } from "../../compile/index.js";
 import { type CausalLM, headName } from "../../model/index.js";
 
@@ -10,21 +10,6 @@ export function gradientName(name: string): string {
 /** Whether training leaves the language-model head as it is. */
 export function headIsFrozen(model: CausalLM): boolean {
   return !model.trainable().has(headName(model.config));
-}
-
-/** The model's weights and one sequence: T tokens and C scored ones, bound by each run. */
-export function sequenceSignature(model: CausalLM): Record<string, InputSpec> {
-  const half = model.config.head_dim / 2;
-  return {
-    ...model.signature(),
-    ids: { shape: ["T"], dtype: "int32" },
-    cos: { shape: ["T", half] },
-    sin: { shape: ["T", half] },
-    segments: { shape: ["T"], dtype: "int32" },
-    parents: { shape: ["T"], dtype: "int32" },
-    sources: { shape: ["C"], dtype: "int32" },
-    targets: { shape: ["C"], dtype: "int32" },
-  };
 }
 
 /** The gradient sums of a model's trainable tensors, seen from inside a program. */
