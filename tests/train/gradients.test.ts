@@ -7,7 +7,7 @@ import { DPO_LOSSES, type DPOConfigInput } from "../../src/train/index.js";
 import { scorePairs } from "../../src/train/dpo/pairBatch.js";
 import { scoringProgram } from "../../src/train/dpo/pairProgram.js";
 import { blocksOf } from "../../src/train/sequence/blocks.js";
-import { type Gradients, gradientsOf, preparedPairs, referenceLogps } from "./microBatches.js";
+import { type Gradients, gradientsOf, preparedPairs } from "./microBatches.js";
 import { plainGradients } from "./plainModel.js";
 import { EVERY_PROJECTION, goldenPairs, largestDifference, smallLora, smallModel } from "./tinyModel.js";
 

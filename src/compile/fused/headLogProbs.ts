@@ -1,4 +1,5 @@
 import { tf } from "../tensorflow.js";
+import { after } from "./after.js";
 import { gatherHalf, halfAsFloat32, halfAsFloat32Again } from "./half.js";
 import { onnxOp } from "./onnxOp.js";
 
@@ -107,13 +108,14 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head, withSquare
   for (const stored of head.blocks) {
     const block = headBlock(head, stored);
     const [rows] = block.shape;
-    const logits = tf.matMul(seen, block, false, true); // [C, V_b]
+    // One block after the other: ONNX Runtime would compute the logits of all blocks first.
+    const last = shares.at(-1);
+    const logits = tf.matMul(last === undefined ? seen : after(seen, last), block, false, true); // [C, V_b]
     const softmax = tf.softmax(logits);
     const maximum = rowMaximum(logits); // [C, 1]
     maxima.push(maximum);
     // The largest probability of a block is 1/Σexp(logit − max), which gives the block's sum without another pass.
     logSums.push(tf.sub(maximum, tf.log(rowMaximum(softmax))));
-    // ONNX Runtime gets to this product only after the logits of all blocks.
     shares.push(tf.matMul(softmax, head.scale === undefined ? stored : (halfAsFloat32Again(stored) as tf.Tensor2D)));
     // At least 1 / V_b, so the logarithm is safe.
     if (withSquares) squares.push(tf.log(tf.sum(tf.square(softmax), -1, true))); // [C, 1]
