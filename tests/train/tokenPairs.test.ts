@@ -8,11 +8,11 @@ it("gives the losses of the same rows as text", async () => {
   const text = await goldenPairs(4);
   const { pairs } = tokenizePreferences(preferenceExamples(text), await goldenTokenizer());
   const ids = Dataset.from_rows(pairs.map(({ prompt_ids, chosen_ids, rejected_ids }) => ({ prompt_ids, chosen_ids, rejected_ids })));
-  const losses = [];
+  const losses: number[][] = [];
   for (const train_dataset of [text, ids]) {
     await withTrainer({ train_dataset, peft_config: smallLora() }, async (trainer) => {
       await trainer.train();
-      losses.push(trainer.state.log_history.flatMap((entry) => entry["loss"] ?? []));
+      losses.push(trainer.state.log_history.flatMap((entry) => (typeof entry["loss"] === "number" ? [entry["loss"]] : [])));
     });
   }
   expect(losses[0]).toHaveLength(3);
