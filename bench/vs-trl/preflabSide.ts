@@ -13,15 +13,9 @@ import { CompiledEngine } from "../../src/compile/index.js";
 import { join } from "node:path";
 import { packageRoot } from "../../scripts/corpus/pairs.js";
 import { describeMachine } from "../shared/machine.js";
-import { shapeConfig } from "../shared/models.js";
 import { plainSgemm, sgemmRows } from "../shared/sgemm.js";
-import type { MadeProgram, Measured, PreflabRequest, SgemmRequest } from "./requests.js";
+import type { MadeProgram, Measured, PreflabRequest } from "./requests.js";
 import { watchEngine } from "./watchedEngine.js";
-
-/** What a child process prints. */
-export async function answer(request: PreflabRequest | SgemmRequest): Promise<object> {
-  return request.kind === "sgemm" ? { gflops: await measureSgemm(request) } : measurePreflab(request);
-}
 
 /** Options that all measurements share. Token ids are taken in their order, as TRL's side takes them. */
 function configOf(request: PreflabRequest, more: DPOConfigInput = {}): DPOConfig {
@@ -126,15 +120,4 @@ function stepClock(before: (step: number) => Promise<void>): {
     },
     read: () => ({ first_step_seconds: steps[0]!, step_seconds: steps.slice(1), begin_seconds: begin }),
   };
-}
-
-/** GFLOP/s of the machine, with weights of its own. */
-async function measureSgemm({ shape, threads, tokens, scored }: SgemmRequest): Promise<number> {
-  const engine = new CompiledEngine({ threads });
-  try {
-    const measure = await plainSgemm(engine, shapeConfig(shape), { tokens, scored });
-    return await measure();
-  } finally {
-    await engine.dispose();
-  }
 }

@@ -65,7 +65,7 @@ async function withAllocators(tried: Tried[], measure: (setting: TrlSetting) => 
 }
 
 /** Measures every setting of a case and records the fastest. @returns false when TRL survived in none */
-export async function searchCase(bench: Bench, name: SearchedCase): Promise<boolean> {
+export async function searchCase(bench: Pick<Bench, "options" | "pairs" | "trl" | "log">, name: SearchedCase): Promise<boolean> {
   const rows = bench.pairs(PAIRS, name === "long" ? LONG : SHORT);
   const measure = async (setting: TrlSetting): Promise<Tried> => {
     const label = `${name}, ${describeSetting(setting)}`;
