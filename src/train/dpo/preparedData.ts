@@ -1,5 +1,5 @@
 /** Rows → pairs that are ready to run. */
-import { type Dataset, preferenceExamples } from "../../data/index.js";
+import { type Dataset, preferencePairs } from "../../data/index.js";
 import { describeOrigin } from "../../data/row.js";
 import { DataError } from "../../errors.js";
 import { type PreTrainedTokenizer, type TokenizedPair, tokenizePreferences } from "../../text/index.js";
@@ -30,7 +30,7 @@ export function preparePairs(
   where = "DPOTrainer",
 ): PreparedData {
   const { max_length, truncation_mode } = options;
-  const { pairs, dropped, warnings } = tokenizePreferences(preferenceExamples(dataset), tokenizer, { max_length, truncation_mode });
+  const { pairs, dropped, warnings } = tokenizePreferences(preferencePairs(dataset), tokenizer, { max_length, truncation_mode });
   if (pairs.length === 0) {
     const why =
       dropped.length === 0 ? "the data set is empty" : `all ${dropped.length} rows were dropped, the first because ${dropped[0]!.reason}`;
