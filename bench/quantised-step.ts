@@ -1,9 +1,9 @@
 /**
  * A LoRA DPO step on a quantised base beside the same step on float32, and what quantising does to the gradients:
  *
- *     npm run bench:quantised [-- --model runs/random-Qwen2-0.5B --variants 8bit,8bit-int8,… --pairs 2 --rounds 5]
+ *     npm run bench:quantised [-- --model runs/random-Qwen2-0.5B --data DATASET --variants 8bit,8bit-int16,… --pairs 2 --rounds 5]
  *
- * Each variant has a process of its own. Its steps and those of float32 are taken in turn, on the same pairs, so that a machine whose speed
+ * Without --data the pairs have about 234 tokens: prompt 74, answers 80 each. Each variant has a process of its own. Its steps and those of float32 are taken in turn, on the same pairs, so that a machine whose speed
  * drifts tells the ratio all the same. Gradients are those of all LoRA matrices (A and B random) in one step of plain SGD: their cosine with
  * the gradients of the reference variant, and the relative length of the difference.
  */
@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { readFileTensor } from "../src/compile/fileTensors.js";
-import { load_dataset } from "../src/data/index.js";
+import { Dataset, load_dataset } from "../src/data/index.js";
 import { AutoModelForCausalLM, type BitsAndBytesConfigInput, type CausalLM, LoraConfig, get_peft_model } from "../src/model/index.js";
 import { readSafetensors } from "../src/model/safetensors.js";
 import { publishedConfig } from "../src/model/shapes.js";
@@ -24,9 +24,9 @@ import { writeRandomCheckpoint } from "../scripts/make-random-checkpoint.js";
 
 const VARIANTS: Readonly<Record<string, BitsAndBytesConfigInput | undefined>> = {
   float32: undefined,
-  "8bit": { load_in_8bit: true },
   "8bit-float32": { load_in_8bit: true, llm_int8_backward: "float32" },
-  "8bit-int8": { load_in_8bit: true, llm_int8_backward: "int8" },
+  "8bit": { load_in_8bit: true },
+  "8bit-int16": { load_in_8bit: true, llm_int8_backward: "int16" },
   "8bit-rounded": { load_in_8bit: true, llm_int8_threshold: 0 },
   // Random weights have no outliers at 6: at 4 there are as many as trained models have at 6, about one column in a hundred.
   "8bit-outliers": { load_in_8bit: true, llm_int8_threshold: 4 },
@@ -42,19 +42,37 @@ interface Report {
   readonly weights?: number;
 }
 
-async function trainerOf(model: CausalLM, pairs: number, options: DPOConfigInput): Promise<DPOTrainer> {
-  const rows = await load_dataset("datasets/truthy-dpo-mini");
+/** What is measured, the same in every process. */
+interface Task {
+  readonly folder: string;
+  readonly data: string | undefined;
+  readonly pairs: number;
+}
+
+/** Words of a token each. */
+function text(count: number, from: number): string {
+  const words = ["the", "cat", "is", "good", "it", "was", "yes", "no"];
+  return Array.from({ length: count }, (_, i) => words[(from + i * (1 + (from % 3))) % words.length]!).join(" ");
+}
+
+async function rowsOf({ data, pairs }: Task): Promise<Dataset> {
+  const places = [...Array(pairs).keys()];
+  if (data !== undefined) return (await load_dataset(data)).select(places);
+  return Dataset.from_rows(places.map((i) => ({ prompt: text(74, i), chosen: ` ${text(79, i + 1)}`, rejected: ` ${text(79, i + 2)}` })));
+}
+
+async function trainerOf(model: CausalLM, task: Task, options: DPOConfigInput): Promise<DPOTrainer> {
   return new DPOTrainer({
     model,
     processing_class: await AutoTokenizer.from_pretrained("datasets/tiny-qwen2-chat"),
-    train_dataset: rows.select([...Array(pairs).keys()]),
+    train_dataset: await rowsOf(task),
     args: new DPOConfig({
       output_dir: mkdtempSync(join(tmpdir(), "preflab-bench-")),
       save_strategy: "no",
       report_to: "none",
       disable_tqdm: true,
       logging_steps: 1000,
-      per_device_train_batch_size: pairs,
+      per_device_train_batch_size: task.pairs,
       lr_scheduler_type: "constant",
       ...options,
     }),
@@ -62,10 +80,10 @@ async function trainerOf(model: CausalLM, pairs: number, options: DPOConfigInput
 }
 
 /** Gradients as the step that plain SGD takes with a learning rate that dwarfs the weights. */
-async function gradients(model: CausalLM, pairs: number): Promise<Gradients> {
+async function gradients(model: CausalLM, task: Task): Promise<Gradients> {
   const folder = mkdtempSync(join(tmpdir(), "preflab-bench-"));
   const rate = 1000;
-  const trainer = await trainerOf(model, pairs, { max_steps: 1, optim: "sgd", learning_rate: rate, max_grad_norm: 0 });
+  const trainer = await trainerOf(model, task, { max_steps: 1, optim: "sgd", learning_rate: rate, max_grad_norm: 0 });
   const numbers = async (): Promise<[string, Float32Array][]> => {
     await model.save_pretrained(folder);
     const { tensors } = readSafetensors(join(folder, "adapter_model.safetensors"));
@@ -79,17 +97,17 @@ async function gradients(model: CausalLM, pairs: number): Promise<Gradients> {
 }
 
 /** A variant's process: gradients first, then a step whenever the parent asks for one. */
-async function serve(variant: string, folder: string, pairs: number): Promise<void> {
-  const base = await AutoModelForCausalLM.from_pretrained(folder, { quantization_config: VARIANTS[variant] });
+async function serve(variant: string, task: Task): Promise<void> {
+  const base = await AutoModelForCausalLM.from_pretrained(task.folder, { quantization_config: VARIANTS[variant] });
   const engine = await base.load();
   const weights = engine.bytes();
   const model = get_peft_model(
     base,
     new LoraConfig({ r: 16, lora_alpha: 32, init_lora_weights: false, target_modules: ["q_proj", "v_proj"] }),
   );
-  const found = await gradients(model, pairs);
+  const found = await gradients(model, task);
   for (const [name, values] of found) process.send!({ gradient: [name, Array.from(values)] });
-  const trainer = await trainerOf(model, pairs, { max_steps: 1_000_000, learning_rate: 1e-9 });
+  const trainer = await trainerOf(model, task, { max_steps: 1_000_000, learning_rate: 1e-9 });
   const asked = (): Promise<unknown> => new Promise((resolve) => process.once("message", resolve));
   let begun = 0;
   trainer.add_callback({
@@ -117,10 +135,10 @@ class Variant {
 
   constructor(
     readonly name: string,
-    folder: string,
-    pairs: number,
+    { folder, data, pairs }: Task,
   ) {
-    this.#child = fork(fileURLToPath(import.meta.url), ["--child", name, "--model", folder, "--pairs", `${pairs}`]);
+    const args = ["--child", name, "--model", folder, "--pairs", `${pairs}`, ...(data === undefined ? [] : ["--data", data])];
+    this.#child = fork(fileURLToPath(import.meta.url), args);
   }
 
   /** Waits until the gradients are there. */
@@ -186,6 +204,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       model: { type: "string", default: "runs/random-Qwen2-0.5B" },
+      data: { type: "string" },
       variants: { type: "string", default: Object.keys(VARIANTS).slice(1).join(",") },
       pairs: { type: "string", default: "2" },
       rounds: { type: "string", default: "5" },
@@ -193,17 +212,18 @@ async function main(): Promise<void> {
     },
   });
   const [folder, pairs] = [values.model, Number(values.pairs)];
-  if (values.child !== undefined) return serve(values.child, folder, pairs);
+  const task = { folder, pairs, data: values.data };
+  if (values.child !== undefined) return serve(values.child, task);
   if (!existsSync(folder)) {
     const shape = folder.replace(/^.*random-/, "");
     await writeRandomCheckpoint(publishedConfig(shape), { output: folder, dtype: "bf16", seed: 0, tokenizer: null });
   }
-  const float32 = await new Variant("float32", folder, pairs).ready();
+  const float32 = await new Variant("float32", task).ready();
   await float32.step(true);
   const gigabytes = (bytes = 0): string => `${(bytes / 1e9).toFixed(2)} GB`;
   let sameForward: Gradients | undefined;
   for (const name of values.variants.split(",")) {
-    const variant = await new Variant(name, folder, pairs).ready();
+    const variant = await new Variant(name, task).ready();
     await variant.step(true);
     const ratios: number[] = [];
     for (let round = 0; round < Number(values.rounds); round++) {

@@ -21,9 +21,9 @@ export const BITS_AND_BYTES_OPTIONS = defineOptions("BitsAndBytesConfig", {
   },
   llm_int8_backward: {
     type: "string",
-    default: "int16",
-    choices: ["float32", "int16", "int8"],
-    help: "Preflab's own. With load_in_8bit, how gradients are multiplied by the weights: rounded to 16 or 8 bits by row, which takes a second byte a weight, or in float32, which is slower",
+    default: "int8",
+    choices: ["int8", "int16", "float32"],
+    help: "Preflab's own. With load_in_8bit, how gradients are multiplied by the weights: rounded to 8 bits by row (as in SwitchBack, arXiv:2304.13013), which is fastest, or to 16, which is as exact as bitsandbytes' half precision, each with a second byte a weight, or in float32, without it",
   },
   llm_int8_skip_modules: {
     type: "string",

@@ -13,6 +13,7 @@ import {
   type TensorFormat,
   type TensorMap,
   headMean,
+  requireExactInt8,
   storedParts,
   tf,
 } from "../compile/index.js";
@@ -180,6 +181,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   async #read(engine: Engine): Promise<Engine> {
     this.#engine = engine;
     try {
+      if ([...this.#formats.values()].some(({ kind }) => kind === "int8")) await requireExactInt8(engine);
       for (const [name, entry] of this.checkpoint.tensors) await engine.load(name, entry, this.formatOf(name));
       await this.#viewHead(engine);
       return engine;

@@ -238,7 +238,7 @@ const oddRows = floats([
   [6, 0.1, -0.2, 0.3, 5.99],
   [1e-20, -2e-20, 0, 0, 3e-20],
 ]);
-const eightBits: ContractCase[] = ([0, 6, 0.005] as const).flatMap((threshold) =>
+const eightBits: ContractCase[] = ([0, 6, 0.005, 100] as const).flatMap((threshold) =>
   (["float32", "int16", "int8"] as const).map((backward) => {
     const { codes, SCB, ...rest } = inEightBits(7, 5, threshold, backward);
     const again = Object.keys(rest).find((name) => name.startsWith("backward"));
@@ -246,7 +246,7 @@ const eightBits: ContractCase[] = ([0, 6, 0.005] as const).flatMap((threshold) =
       name: `int8 [7,5], outliers from ${threshold}, ${backward} backward`,
       inputs: { x: oddRows, codes: codes!, SCB: SCB!, ...rest },
       fn: ({ x, codes, SCB, threshold: from, ...others }: Record<string, CaseTensor>) => {
-        const back = again === undefined ? undefined : { codes: others[again]!, bits: backward === "int8" ? 8 : 16 } as const;
+        const back = again === undefined ? undefined : ({ codes: others[again]!, bits: backward === "int8" ? 8 : 16 } as const);
         const weight = { codes: codes!, absmax: SCB!, threshold: from, backward: back };
         const { gradients, values } = valueAndGradients(
           (v) => {
@@ -315,4 +315,13 @@ const together: ContractCase[] = [
   }),
 ];
 
-export const fusedCases: ContractCase[] = [...small, ...rotations, ...attentions, ...heads, ...quantised, ...eightBits, ...halves, ...together];
+export const fusedCases: ContractCase[] = [
+  ...small,
+  ...rotations,
+  ...attentions,
+  ...heads,
+  ...quantised,
+  ...eightBits,
+  ...halves,
+  ...together,
+];
