@@ -5,7 +5,7 @@ export { CompiledEngine, type CompiledEngineOptions } from "./compiledEngine.js"
 export { EagerEngine } from "./eagerEngine.js";
 export { type FileTensor, readFileTensor } from "./fileTensors.js";
 export * from "./fused/index.js";
-export { requireExactInt8 } from "./int8Check.js";
+export { hasExactInt8 } from "./int8Check.js";
 export { type ValueAndGradients, valueAndGradients } from "./gradients.js";
 export { type HostData, type HostTensor, type HostTensors, DTYPE_BYTES, hostTensor } from "./hostTensor.js";
 export { type Int8Backward, type TensorFormat, storedParts } from "./quantise/tensorFormat.js";

@@ -59,11 +59,13 @@ function nf4Of(weights: TensorMap, name: string): Nf4Weight | undefined {
 }
 
 function int8Of(weights: TensorMap, name: string): Int8Weight | undefined {
-  const codes = weights[`${name}.codes`] as tf.Tensor2D | undefined;
+  const unsigned = `${name}.codes_unsigned` in weights;
+  const codes = weights[`${name}.${unsigned ? "codes_unsigned" : "codes"}`] as tf.Tensor2D | undefined;
   if (codes === undefined) return undefined;
   const again = ([8, 16] as const).map((bits) => ({ bits, codes: weights[`${name}.backward_int${bits}`] as tf.Tensor2D }));
   return {
     codes,
+    unsigned,
     absmax: weights[`${name}.SCB`] as tf.Tensor1D,
     threshold: weights[`${name}.threshold`] as tf.Scalar | undefined,
     backward: again.find((part) => part.codes !== undefined),

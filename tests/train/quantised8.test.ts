@@ -1,7 +1,7 @@
 /** A base in 8 bits trains an adapter, generates, merges and is saved as the numbers its codes stand for. */
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { readFileTensor } from "../../src/compile/fileTensors.js";
-import { hostTensor } from "../../src/compile/index.js";
+import { CompiledEngine, hostTensor, tf } from "../../src/compile/index.js";
 import { dequantiseInt8 } from "../../src/compile/quantise/int8.js";
 import { encodeTensor } from "../../src/compile/quantise/tensorFormat.js";
 import { generateTokens } from "../../src/generate/index.js";
@@ -123,6 +123,33 @@ it("is close to float32, and the closer the more bits the gradients have", async
   expect(apart(against[2]!, against[0]!)).toBeLessThan(0.05);
   const nf4 = await gradients(await open(TINY, { load_in_4bit: true, bnb_4bit_quant_type: "nf4" }));
   expect(apart(nf4.values, wanted.values)).toBeGreaterThan(2 * Math.max(...errors));
+});
+
+it("where products with int8 are wrong the codes are uint8, and nothing else is different", async () => {
+  const engine = new CompiledEngine({ threads: 1 });
+  const compile = engine.compile.bind(engine);
+  // Stands in for a processor without VNNI: the check sees sums that were cut off.
+  vi.spyOn(engine, "compile").mockImplementation((fn, signature, options) =>
+    options?.name === "int8 check"
+      ? compile((inputs) => ({ y: tf.mul(fn(inputs)["y"]!, 0.5) }), signature, options)
+      : compile(fn, signature, options),
+  );
+  const warn = vi.spyOn(console, "warn").mockImplementation(() => undefined);
+  const model = await AutoModelForCausalLM.from_pretrained(TINY, { quantization_config: INT8, engine });
+  models.push(model);
+  await model.load();
+  expect(warn.mock.calls).toEqual([
+    [
+      `model ${TINY}: this processor cannot add products of uint8 and int8 up exactly (it lacks VNNI), so load_in_8bit multiplies uint8 by uint8, exact and slower`,
+    ],
+  ]);
+  warn.mockRestore();
+  expect(engine.has("model.layers.0.mlp.up_proj.weight.codes_unsigned")).toBe(true);
+  expect(engine.bytes()).toBe(model.get_memory_footprint());
+  const plain = await open(TINY, INT8);
+  expect(await logps(model)).toEqual(await logps(plain));
+  expect(await gradients(model)).toEqual(await gradients(plain));
+  expect(await numbers(model)).toEqual(await numbers(plain));
 });
 
 it("what is saved are the numbers the codes stand for, and nothing else changed", async () => {

@@ -6,36 +6,37 @@
  * largest magnitude, and whole numbers are multiplied. Backward, `dx = dy W` with W as its codes say: in float32, or with `dy` rounded by row too,
  * to 8 bits or, as a code and the code of what it leaves over, to 16.
  *
- * Traced, the codes of x are uint8 around 128: ONNX Runtime 1.30 multiplies uint8 by int8 fast, and int8 by int8 15 times slower.
+ * Traced, the codes of x are uint8 around 128: ONNX Runtime 1.30 multiplies uint8 by int8 fast, and int8 by int8 15 times slower. uint8 by
+ * uint8 takes nearly twice as long, and is exact on every processor (int8Check.ts).
  */
 import { EngineError } from "../../errors.js";
 import { type DType, type Graph, UNKNOWN, type Value } from "../graph.js";
-import { INT8_LARGEST } from "../quantise/int8.js";
+import { INT8_LARGEST, UINT8_ZERO as ZERO } from "../quantise/int8.js";
 import { tf } from "../tensorflow.js";
 import { onnxOps } from "./onnxOp.js";
 
 /** The parts of a weight [N, K] inside a tensor function. */
 export interface Int8Weight {
-  /** int8 [K, N] */
+  /** int8 [K, N], or uint8 */
   readonly codes: tf.Tensor2D;
+  /** The codes here and below are uint8, moved up by 128; default false */
+  readonly unsigned?: boolean;
   /** Largest magnitude of each row of W, float32 [N] */
   readonly absmax: tf.Tensor1D;
   /** Magnitude from which on a number of x is an outlier, float32 []; absent = none is */
   readonly threshold?: tf.Scalar | undefined;
   /** The codes again for a backward product with rounded gradients; absent = it is in float32 */
-  readonly backward?: { readonly codes: tf.Tensor2D /* int8 [N, K] */; readonly bits: 8 | 16 } | undefined;
+  readonly backward?: { readonly codes: tf.Tensor2D /* [N, K] */; readonly bits: 8 | 16 } | undefined;
 }
 
 /** A row of zeros is divided by this. */
 const SMALLEST = 2 ** -100;
-/** The middle of the uint8 range stands for 0. */
-const ZERO = 128;
 /** ONNX's number of float32 */
 const FLOAT = 1;
 
 /** The weight as numbers, float32 [N, K]. */
-export function int8AsFloat32({ codes, absmax }: Int8Weight): tf.Tensor2D {
-  return tf.mul(tf.transpose(codesAsFloat32(codes)), tf.reshape(steps(absmax), [-1, 1]));
+export function int8AsFloat32({ codes, absmax, unsigned }: Int8Weight): tf.Tensor2D {
+  return tf.mul(tf.transpose(codesAsFloat32({ codes, unsigned })), tf.reshape(steps(absmax), [-1, 1]));
 }
 
 /**
@@ -57,7 +58,14 @@ export function int8MatMul(x: tf.Tensor2D, weight: Int8Weight): tf.Tensor2D {
   return op(x) as tf.Tensor2D;
 }
 
-function forward(x: tf.Tensor2D, { codes, absmax, threshold }: Int8Weight): tf.Tensor2D {
+/** A matrix of codes that x is multiplied by. */
+interface Codes {
+  readonly codes: tf.Tensor2D;
+  readonly unsigned?: boolean | undefined;
+}
+
+function forward(x: tf.Tensor2D, { codes: matrix, unsigned, absmax, threshold }: Int8Weight): tf.Tensor2D {
+  const codes = { codes: matrix, unsigned };
   const step = steps(absmax);
   if (threshold === undefined) return roundedProduct(x, codes, step);
   const largest = columnMaxima(x); // [1, K]
@@ -66,11 +74,12 @@ function forward(x: tf.Tensor2D, { codes, absmax, threshold }: Int8Weight): tf.T
   return withOutliers(x, isOutlier, codes, step, roundedProduct(rest, codes, step));
 }
 
-function backward(dy: tf.Tensor2D, { codes, absmax, backward: again }: Int8Weight): tf.Tensor2D {
+function backward(dy: tf.Tensor2D, { codes, unsigned, absmax, backward: again }: Int8Weight): tf.Tensor2D {
   const scaled = tf.mul(dy, steps(absmax)) as tf.Tensor2D; // [T, N]
-  if (again === undefined) return tf.matMul(scaled, codesAsFloat32(codes), false, true);
+  if (again === undefined) return tf.matMul(scaled, codesAsFloat32({ codes, unsigned }), false, true);
+  const transposed = { codes: again.codes, unsigned };
   const one = tf.ones([again.codes.shape[1]]) as tf.Tensor1D;
-  return again.bits === 8 ? roundedProduct(scaled, again.codes, one) : finelyRoundedProduct(scaled, again.codes);
+  return again.bits === 8 ? roundedProduct(scaled, transposed, one) : finelyRoundedProduct(scaled, transposed);
 }
 
 /** What one code is worth, by row of W. */
@@ -78,17 +87,23 @@ function steps(absmax: tf.Tensor1D): tf.Tensor1D {
   return tf.div(absmax, INT8_LARGEST);
 }
 
-/** Eagerly the codes are int32. */
-function codesAsFloat32(codes: tf.Tensor2D): tf.Tensor2D {
+function codesAsFloat32(codes: Codes): tf.Tensor2D {
   return onnxOps(
-    [codes],
+    [codes.codes],
     (graph, [input]) => asFloat(graph, input!),
-    () => tf.cast(codes, "float32"),
+    () => eagerCodes(codes),
   ) as tf.Tensor2D;
 }
 
+/** Eagerly bytes of either kind are int32. */
+function eagerCodes({ codes, unsigned = false }: Codes): tf.Tensor2D {
+  return tf.cast(unsigned ? tf.sub(codes, ZERO) : codes, "float32");
+}
+
 function asFloat(graph: Graph, value: Value): Value {
-  return graph.op("Cast", [value], { dtype: "float32", shape: value.shape }, { to: FLOAT });
+  const output = { dtype: "float32", shape: value.shape } as const;
+  const number = graph.op("Cast", [value], output, { to: FLOAT });
+  return value.dtype === "uint8" ? graph.op("Sub", [number, graph.scalar(ZERO)], output) : number;
 }
 
 /** Largest magnitudes along an axis, kept as an axis of one; NaN is passed over. */
@@ -111,23 +126,23 @@ function rowSteps(x: tf.Tensor2D): tf.Tensor2D {
   return tf.div(tf.maximum(magnitudes(x, 1), SMALLEST), INT8_LARGEST);
 }
 
-/** `x B` with x rounded by row. @param codes int8 [K, N] @param step by column of B, [N] @returns [T, N] */
-function roundedProduct(x: tf.Tensor2D, codes: tf.Tensor2D, step: tf.Tensor1D): tf.Tensor2D {
+/** `x B` with x rounded by row. @param codes [K, N] @param step by column of B, [N] @returns [T, N] */
+function roundedProduct(x: tf.Tensor2D, codes: Codes, step: tf.Tensor1D): tf.Tensor2D {
   const rowStep = rowSteps(x);
   const product = onnxOps(
-    [x, rowStep, codes, step],
+    [x, rowStep, codes.codes, step],
     (graph, [input, scale, b, columnStep]) => integerProduct(graph, quantise(graph, input!, scale!), b!, columnStep!, 1),
-    () => tf.mul(tf.matMul(rounded(x, rowStep), tf.cast(codes, "float32")), step),
+    () => tf.mul(tf.matMul(rounded(x, rowStep), eagerCodes(codes)), step),
   );
   return tf.mul(product, rowStep);
 }
 
 /** The same with 16 bits: the code, and the code of what it leaves over in steps 254 times finer. */
-function finelyRoundedProduct(x: tf.Tensor2D, codes: tf.Tensor2D): tf.Tensor2D {
+function finelyRoundedProduct(x: tf.Tensor2D, codes: Codes): tf.Tensor2D {
   const rowStep = rowSteps(x);
   const fineStep = tf.div(rowStep, FINER) as tf.Tensor2D;
   const product = onnxOps(
-    [x, rowStep, fineStep, codes],
+    [x, rowStep, fineStep, codes.codes],
     (graph, [input, scale, fineScale, b]) => {
       const floats = { dtype: "float32", shape: x.shape } as const;
       const coarse = quantise(graph, input!, scale!);
@@ -136,12 +151,12 @@ function finelyRoundedProduct(x: tf.Tensor2D, codes: tf.Tensor2D): tf.Tensor2D {
       const products = [coarse, quantise(graph, rest, fineScale!)].map((a, i) =>
         integerProduct(graph, a, b!, one, i === 0 ? 1 : 1 / FINER),
       );
-      return graph.op("Add", products, { dtype: "float32", shape: [x.shape[0], codes.shape[1]] });
+      return graph.op("Add", products, { dtype: "float32", shape: [x.shape[0], b!.shape[1]!] });
     },
     () => {
       const coarse = rounded(x, rowStep);
       const fine = rounded(tf.sub(x, tf.mul(coarse, rowStep)), fineStep);
-      const b = tf.cast(codes, "float32") as tf.Tensor2D;
+      const b = eagerCodes(codes);
       return tf.add(tf.matMul(coarse, b), tf.mul(tf.matMul(fine, b), 1 / FINER));
     },
   );
@@ -171,30 +186,31 @@ function rowScales(graph: Graph, rowStep: Value): Value[] {
 
 /** The whole numbers of `a b`, times `step` by column and `factor`. One pass: the int32 sums never reach memory. */
 function integerProduct(graph: Graph, a: Value, b: Value, step: Value, factor: number): Value {
-  const inputs = [a, b, graph.scalar(factor), step, graph.scalar(ZERO, "uint8")];
+  const zero = graph.scalar(ZERO, "uint8");
+  const inputs = [a, b, graph.scalar(factor), step, zero, ...(b.dtype === "uint8" ? [zero] : [])];
   const shape = [a.shape[0]!, b.shape[1]!];
   return graph.op("MatMulIntegerToFloat", inputs, { dtype: "float32", shape }, {}, "com.microsoft");
 }
 
 /** Adds the columns that were left out, in float32. Traced, they alone are read, however many they turn out to be. */
-function withOutliers(x: tf.Tensor2D, isOutlier: tf.Tensor, codes: tf.Tensor2D, step: tf.Tensor1D, product: tf.Tensor2D): tf.Tensor2D {
+function withOutliers(x: tf.Tensor2D, isOutlier: tf.Tensor, codes: Codes, step: tf.Tensor1D, product: tf.Tensor2D): tf.Tensor2D {
   const [tokens, columns] = x.shape;
-  const rows = codes.shape[1];
+  const rows = codes.codes.shape[1];
   return onnxOps(
-    [x, isOutlier, codes, step, product],
+    [x, isOutlier, codes.codes, step, product],
     (graph, [input, chosen, b, columnStep, rest]) => {
       const op = (opType: string, inputs: Value[], dtype: DType, shape: readonly number[], attributes = {}): Value =>
         graph.op(opType, inputs, { dtype, shape }, attributes);
       const flat = op("Reshape", [chosen!, graph.int64s([columns])], "bool", [columns]);
       const places = op("Reshape", [op("NonZero", [flat], "int64", [1, UNKNOWN]), graph.int64s([-1])], "int64", [UNKNOWN]);
       const taken = op("Gather", [input!, places], "float32", [tokens, UNKNOWN], { axis: 1 });
-      const weights = asFloat(graph, op("Gather", [b!, places], "int8", [UNKNOWN, rows], { axis: 0 }));
+      const weights = asFloat(graph, op("Gather", [b!, places], b!.dtype, [UNKNOWN, rows], { axis: 0 }));
       const scaled = op("Mul", [weights, columnStep!], "float32", [UNKNOWN, rows]);
       return op("Gemm", [taken, scaled, rest!], "float32", [tokens, rows]);
     },
     () => {
       const taken = tf.mul(x, tf.cast(isOutlier, "float32")) as tf.Tensor2D;
-      return tf.add(tf.matMul(taken, tf.mul(tf.cast(codes, "float32"), step)), product);
+      return tf.add(tf.matMul(taken, tf.mul(eagerCodes(codes), step)), product);
     },
   ) as tf.Tensor2D;
 }

@@ -7,6 +7,9 @@ import { EngineError } from "../../errors.js";
 /** The largest code. −128 is not used. */
 export const INT8_LARGEST = 127;
 
+/** What is added to codes that are kept as uint8. */
+export const UINT8_ZERO = 128;
+
 /** Adding and taking it off rounds a float32 below 2^22 to a whole number, halves to even. */
 const ROUNDER = 3 * 2 ** 22;
 
@@ -40,15 +43,16 @@ export function rowMaxima(parts: Iterable<Float32Array>, rows: number, columns: 
 
 /** Codes −127 to 127 of a matrix [N, K].
  *  @param parts as for `rowMaxima`, whose result `absmax` is
- *  @param columnsFirst gets the codes as [K, N]
+ *  @param columnsFirst gets the codes as [K, N]; as uint8 they are moved up by 128
  *  @param rowsFirst gets them as [N, K], if they are wanted in that order too */
 export function quantiseInt8(
   parts: Iterable<Float32Array>,
   absmax: Float32Array,
   columns: number,
-  columnsFirst: Int8Array,
-  rowsFirst?: Int8Array,
+  columnsFirst: Int8Array | Uint8Array,
+  rowsFirst?: Int8Array | Uint8Array,
 ): void {
+  const zero = columnsFirst instanceof Uint8Array ? UINT8_ZERO : 0;
   const rows = absmax.length;
   let place = 0;
   for (const part of parts) {
@@ -58,7 +62,7 @@ export function quantiseInt8(
       const end = Math.min(part.length, i + columns - column);
       const scale = absmax[row] === 0 ? 0 : Math.fround(INT8_LARGEST / absmax[row]!);
       for (; i < end; i++, column++, place++) {
-        const code = Math.fround(Math.fround(part[i]! * scale) + ROUNDER) - ROUNDER;
+        const code = Math.fround(Math.fround(part[i]! * scale) + ROUNDER) - ROUNDER + zero;
         columnsFirst[column * rows + row] = code;
         if (rowsFirst !== undefined) rowsFirst[place] = code;
       }

@@ -6,6 +6,7 @@
  *   uint8, and `NAME.nested_absmax` (one per 256 scales) and `NAME.nested_offset` are beside it. Names after bitsandbytes'.
  * - `int8`: matrices [N, K]. `NAME.codes` int8 [K, N], the order in which ONNX Runtime multiplies fast, and `NAME.SCB`, the largest magnitude
  *   of each of the N rows. `NAME.threshold`, from which on a number counts as an outlier in the forward product; absent when none does.
+ *   For processors that cannot add products of uint8 and int8 up exactly the codes are uint8, moved up by 128: `NAME.codes_unsigned`.
  *   `NAME.backward_int8` or `NAME.backward_int16`: the codes again as [N, K], for a backward product with gradients of that many bits.
  * - `float16`: `NAME.half` of the tensor's shape, and `NAME.half_scale`, a power of two by which the halves are multiplied. It puts the
  *   largest number near the top of the range, so that float16 and bfloat16 numbers stay exact: of the latter all but those below
@@ -30,6 +31,8 @@ export interface Int8Format {
   /** Magnitude from which on an input is an outlier, and its column multiplied in float32; 0 for none. */
   readonly threshold: number;
   readonly backward: Int8Backward;
+  /** Keep the codes as uint8, moved up by 128: exact and slower where `hasExactInt8` says that int8 is not; default false. */
+  readonly unsigned?: boolean;
 }
 
 /** Numbers that are read and converted at a time: whole blocks, and small beside the tensor. */
@@ -62,15 +65,16 @@ export function storedParts(name: string, shape: readonly number[], format?: Ten
   ];
 }
 
-function int8Parts(name: string, shape: readonly number[], { threshold, backward }: Int8Format): StoredShape[] {
+function int8Parts(name: string, shape: readonly number[], { threshold, backward, unsigned = false }: Int8Format): StoredShape[] {
   if (shape.length !== 2) throw new EngineError("int8_shape", `${name}: int8 needs a matrix, got [${shape.join(",")}]; keep it float32`);
   const [rows, columns] = shape as [number, number];
+  const dtype = unsigned ? "uint8" : "int8";
   const parts: StoredShape[] = [
-    { name: `${name}.codes`, dtype: "int8", shape: [columns, rows] },
+    { name: `${name}.${unsigned ? "codes_unsigned" : "codes"}`, dtype, shape: [columns, rows] },
     { name: `${name}.SCB`, dtype: "float32", shape: [rows] },
   ];
   if (threshold > 0) parts.push({ name: `${name}.threshold`, dtype: "float32", shape: [] });
-  if (backward !== "float32") parts.push({ name: `${name}.backward_${backward}`, dtype: "int8", shape: [rows, columns] });
+  if (backward !== "float32") parts.push({ name: `${name}.backward_${backward}`, dtype, shape: [rows, columns] });
   return parts;
 }
 
@@ -123,12 +127,13 @@ function encodeNf4(length: number, doubleQuant: boolean, parts: Iterable<Float32
 
 function encodeInt8(
   [rows, columns]: readonly [number, number],
-  { threshold, backward }: Int8Format,
+  { threshold, backward, unsigned = false }: Int8Format,
   parts: () => Iterable<Float32Array>,
 ): HostTensor["data"][] {
   const absmax = rowMaxima(parts(), rows, columns);
-  const codes = new Int8Array(rows * columns);
-  const again = backward === "float32" ? undefined : new Int8Array(rows * columns);
+  const bytes = () => new (unsigned ? Uint8Array : Int8Array)(rows * columns);
+  const codes = bytes();
+  const again = backward === "float32" ? undefined : bytes();
   quantiseInt8(parts(), absmax, columns, codes, again);
   return [codes, absmax, ...(threshold > 0 ? [Float32Array.of(threshold)] : []), ...(again === undefined ? [] : [again])];
 }

@@ -74,6 +74,12 @@ describe("codes", () => {
       );
     expect(parts(6, "int16")).toEqual(["w.codes int8 5x3", "w.SCB float32 3", "w.threshold float32 ", "w.backward_int16 int8 3x5"]);
     expect(parts(0, "float32")).toEqual(["w.codes int8 5x3", "w.SCB float32 3"]);
+    const unsigned = storedParts("w", [3, 5], { kind: "int8", threshold: 0, backward: "int8", unsigned: true });
+    expect(unsigned.map(({ name, dtype }) => `${name} ${dtype}`)).toEqual([
+      "w.codes_unsigned uint8",
+      "w.SCB float32",
+      "w.backward_int8 uint8",
+    ]);
     expect(() => storedParts("w", [4], { kind: "int8", threshold: 0, backward: "int8" })).toThrowError(
       expect.objectContaining({ code: "int8_shape", message: "w: int8 needs a matrix, got [4]; keep it float32" }) as Error,
     );
@@ -81,8 +87,16 @@ describe("codes", () => {
 });
 
 /** `x Wᵀ` and, for a gradient dy at y, dx. */
-async function product(engine: Engine, x: HostTensor, w: HostTensor, dy: HostTensor, threshold: number, backward: Int8Backward) {
-  const format = { kind: "int8", threshold, backward } as const;
+async function product(
+  engine: Engine,
+  x: HostTensor,
+  w: HostTensor,
+  dy: HostTensor,
+  threshold: number,
+  backward: Int8Backward,
+  unsigned = false,
+) {
+  const format = { kind: "int8", threshold, backward, unsigned } as const;
   // The engine keeps the array that it is given.
   await engine.put("w", hostTensor(w.data.slice(), w.shape));
   await engine.encode("w", "w", format);
@@ -91,7 +105,8 @@ async function product(engine: Engine, x: HostTensor, w: HostTensor, dy: HostTen
     ({ x, dy, ...weights }: TensorMap) => {
       const again = weights[`w.backward_${backward}`] as tf.Tensor2D | undefined;
       const weight = {
-        codes: weights["w.codes"] as tf.Tensor2D,
+        codes: weights[unsigned ? "w.codes_unsigned" : "w.codes"] as tf.Tensor2D,
+        unsigned,
         absmax: weights["w.SCB"] as tf.Tensor1D,
         threshold: weights["w.threshold"] as tf.Scalar | undefined,
         backward: again && { codes: again, bits: backward === "int8" ? (8 as const) : (16 as const) },
@@ -107,7 +122,7 @@ async function product(engine: Engine, x: HostTensor, w: HostTensor, dy: HostTen
       x: { shape: [...x.shape] },
       dy: { shape: [...dy.shape] },
       ...Object.fromEntries(
-        parts.map(({ name, dtype, shape }) => [name, { shape, dtype: dtype as "int8" | "float32", role: "state" as const }]),
+        parts.map(({ name, dtype, shape }) => [name, { shape, dtype: dtype as "int8" | "uint8" | "float32", role: "state" as const }]),
       ),
     },
   );
@@ -186,6 +201,16 @@ describe.each(engines.map((engine) => [engine.kind, engine] as const))("products
     // Each does what it says: rounding is there, and finer with 16 bits.
     expect(errors["int16"]).toBeGreaterThan(1e-6);
     expect(errors["int8"]).toBeGreaterThan(100 * errors["int16"]!);
+  });
+
+  test("unsigned codes give the very same numbers", async () => {
+    const inputs = [normal([5, 24], 1), normal([40, 24], 2), normal([5, 40], 3)] as const;
+    for (const [threshold, backward] of [
+      [0, "int8"],
+      [1.5, "int16"],
+      [1.5, "float32"],
+    ] as const)
+      expect(await product(engine, ...inputs, threshold, backward, true)).toEqual(await product(engine, ...inputs, threshold, backward));
   });
 
   test("rows of zeros give zeros", async () => {
