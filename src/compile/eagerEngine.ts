@@ -215,7 +215,7 @@ export class EagerEngine implements Engine {
   }
 }
 
-/** A tensor of the active backend. Bytes become int32 and halves float32. @throws EngineError `tensor_type` */
+/** A tensor of the active backend. Bytes become int32 and halves float32. */
 export function toTensor({ data, dtype, shape }: HostTensor): tf.Tensor {
   // TensorFlow.js has neither bytes nor halves: see fused/bytes.ts and fused/half.ts.
   if (dtype === "float16") {
@@ -223,9 +223,7 @@ export function toTensor({ data, dtype, shape }: HostTensor): tf.Tensor {
     float16ToFloat32(data as Uint16Array, numbers);
     return tf.tensor(numbers, [...shape], "float32");
   }
-  if (dtype === "uint8") return tf.tensor(Int32Array.from(data), [...shape], "int32");
-  if (dtype === "int8")
-    throw new EngineError("tensor_type", `eager: ${dtype} has no TensorFlow.js type; use float32, float16, int32, bool or uint8`);
+  if (dtype === "uint8" || dtype === "int8") return tf.tensor(Int32Array.from(data), [...shape], "int32");
   return tf.tensor(data as Float32Array, [...shape], dtype);
 }
 

@@ -22,7 +22,7 @@ export type Dimension = number | string;
 export interface InputSpec {
   readonly shape: readonly Dimension[];
   /** Default float32. `uint8` and `float16` are for compact storage: only operations of `fused/` take such tensors. */
-  readonly dtype?: "float32" | "int32" | "bool" | "uint8" | "float16";
+  readonly dtype?: "float32" | "int32" | "bool" | "uint8" | "int8" | "float16";
   /**
    * `input` (default): given to each run. `state`: read from the store; an output of the same name replaces it.
    * `constant`: baked into the program.

@@ -1,5 +1,16 @@
 /** A model's weights inside a tensor function, however the engine holds them (weightFormats.ts). */
-import { type Nf4Weight, type TensorMap, gatherHalf, halfAsFloat32, nf4AsFloat32, nf4MatMul, tf } from "../compile/index.js";
+import {
+  type Int8Weight,
+  type Nf4Weight,
+  type TensorMap,
+  gatherHalf,
+  halfAsFloat32,
+  int8AsFloat32,
+  int8MatMul,
+  nf4AsFloat32,
+  nf4MatMul,
+  tf,
+} from "../compile/index.js";
 
 /** A projection's frozen or trained weight as numbers, shape [out, in]. @param path e.g. `model.layers.0.self_attn.q_proj` */
 export function baseWeight(weights: TensorMap, path: string): tf.Tensor2D {
@@ -8,8 +19,10 @@ export function baseWeight(weights: TensorMap, path: string): tf.Tensor2D {
 
 /** A projection's output without its bias, `x Wᵀ`. @param x [T, in] @returns [T, out] */
 export function baseProduct(weights: TensorMap, path: string, x: tf.Tensor2D): tf.Tensor2D {
-  const quantised = nf4Of(weights, `${path}.weight`);
-  return quantised === undefined ? tf.matMul(x, baseWeight(weights, path), false, true) : nf4MatMul(x, quantised);
+  const nf4 = nf4Of(weights, `${path}.weight`);
+  if (nf4 !== undefined) return nf4MatMul(x, nf4);
+  const int8 = int8Of(weights, `${path}.weight`);
+  return int8 === undefined ? tf.matMul(x, baseWeight(weights, path), false, true) : int8MatMul(x, int8);
 }
 
 /** Rows of an embedding, [T, D]. @param ids shape [T] int32 */
@@ -20,8 +33,10 @@ export function embeddingRows(weights: TensorMap, name: string, ids: tf.Tensor1D
 
 /** Any weight as float32. @param name e.g. `model.norm.weight` */
 export function floatWeight(weights: TensorMap, name: string): tf.Tensor {
-  const quantised = nf4Of(weights, name);
-  if (quantised !== undefined) return nf4AsFloat32(quantised);
+  const nf4 = nf4Of(weights, name);
+  if (nf4 !== undefined) return nf4AsFloat32(nf4);
+  const int8 = int8Of(weights, name);
+  if (int8 !== undefined) return int8AsFloat32(int8);
   const half = halfOf(weights, name);
   return half === undefined ? weights[name]! : tf.mul(halfAsFloat32(half.numbers), half.scale);
 }
@@ -40,5 +55,19 @@ function nf4Of(weights: TensorMap, name: string): Nf4Weight | undefined {
     absmax: weights[`${name}.absmax`] as tf.Tensor1D,
     nestedAbsmax: weights[`${name}.nested_absmax`] as tf.Tensor1D | undefined,
     nestedOffset: weights[`${name}.nested_offset`] as tf.Scalar | undefined,
+  };
+}
+
+function int8Of(weights: TensorMap, name: string): Int8Weight | undefined {
+  const unsigned = `${name}.codes_unsigned` in weights;
+  const codes = weights[`${name}.${unsigned ? "codes_unsigned" : "codes"}`] as tf.Tensor2D | undefined;
+  if (codes === undefined) return undefined;
+  const again = ([8, 16] as const).map((bits) => ({ bits, codes: weights[`${name}.backward_int${bits}`] as tf.Tensor2D }));
+  return {
+    codes,
+    unsigned,
+    absmax: weights[`${name}.SCB`] as tf.Tensor1D,
+    threshold: weights[`${name}.threshold`] as tf.Scalar | undefined,
+    backward: again.find((part) => part.codes !== undefined),
   };
 }

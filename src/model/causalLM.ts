@@ -12,6 +12,7 @@ import {
   type InputSpec,
   type TensorFormat,
   type TensorMap,
+  hasExactInt8,
   headMean,
   storedParts,
   tf,
@@ -180,6 +181,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   async #read(engine: Engine): Promise<Engine> {
     this.#engine = engine;
     try {
+      await this.#chooseCodes(engine);
       for (const [name, entry] of this.checkpoint.tensors) await engine.load(name, entry, this.formatOf(name));
       await this.#viewHead(engine);
       return engine;
@@ -189,6 +191,16 @@ export class Qwen2ForCausalLM extends CausalLM {
       this.#loading = undefined;
       throw error;
     }
+  }
+
+  /** Keeps 8-bit codes as uint8 where products with int8 are wrong. */
+  async #chooseCodes(engine: Engine): Promise<void> {
+    const coded = [...this.#formats].flatMap(([name, format]) => (format.kind === "int8" ? [[name, format] as const] : []));
+    if (coded.length === 0 || (await hasExactInt8(engine))) return;
+    console.warn(
+      `model ${this.name_or_path}: this processor cannot add products of uint8 and int8 up exactly (it lacks VNNI), so load_in_8bit multiplies uint8 by uint8, exact and slower`,
+    );
+    for (const [name, format] of coded) this.#formats.set(name, { ...format, unsigned: true });
   }
 
   async #viewHead(engine: Engine): Promise<void> {

@@ -10,7 +10,7 @@ import { PROJECTIONS } from "./shapes.js";
 export type WeightFormats = Map<string, TensorFormat>;
 
 /**
- * The projections of the layers in NF4, as bitsandbytes does it. Embedding and head stay what they are, and so take 16 bits where the
+ * The projections of the layers in NF4 or 8 bits, as bitsandbytes does it. Embedding and head stay what they are, and so take 16 bits where the
  * checkpoint has 16: nothing trains them, and widening them would double the largest tensor of a small model.
  * @throws ConfigError `quantization_nothing`, `skip_module_unknown`
  */
@@ -19,17 +19,13 @@ export function weightFormats(
   tensors: ReadonlyMap<string, Pick<FileTensor, "dtype">>,
   quantization: BitsAndBytesConfig,
 ): WeightFormats {
-  if (!quantization.load_in_4bit)
-    throw new ConfigError(
-      "quantization_nothing",
-      "BitsAndBytesConfig: load_in_4bit must be true to quantise a model, got false; set it, or leave out quantization_config",
-    );
+  const format = projectionFormat(quantization);
   const skipped = new SkippedModules(quantization.llm_int8_skip_modules ?? []);
   const formats: WeightFormats = new Map();
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     for (const projection of Object.values(PROJECTIONS)) {
       const path = `model.layers.${layer}.${projection}`;
-      if (!skipped.has(path)) formats.set(`${path}.weight`, { kind: "nf4", doubleQuant: quantization.bnb_4bit_use_double_quant });
+      if (!skipped.has(path)) formats.set(`${path}.weight`, format);
     }
   }
   skipped.requireUsed();
@@ -37,6 +33,16 @@ export function weightFormats(
     if (tensors.get(name)?.dtype !== "F32") formats.set(name, { kind: "float16" });
   }
   return formats;
+}
+
+function projectionFormat(quantization: BitsAndBytesConfig): TensorFormat {
+  if (quantization.load_in_4bit) return { kind: "nf4", doubleQuant: quantization.bnb_4bit_use_double_quant };
+  if (quantization.load_in_8bit)
+    return { kind: "int8", threshold: quantization.llm_int8_threshold, backward: quantization.llm_int8_backward };
+  throw new ConfigError(
+    "quantization_nothing",
+    "BitsAndBytesConfig: load_in_4bit or load_in_8bit must be true to quantise a model, got false; set one, or leave out quantization_config",
+  );
 }
 
 /** Patterns that name modules by path, by the end of it or by its beginning, whole parts at a time. */

@@ -1,6 +1,7 @@
 /** Fused operations: their traced and eager forms, and their hand-written gradients. */
 import {
   type HostTensor,
+  type Int8Backward,
   type Nf4Weight,
   blockMask,
   gatherHalf,
@@ -8,6 +9,8 @@ import {
   halfAsFloat32,
   headLogProbs,
   hostTensor,
+  int8AsFloat32,
+  int8MatMul,
   nf4AsFloat32,
   nf4MatMul,
   recomputed,
@@ -227,6 +230,44 @@ const quantised: ContractCase[] = nf4Shapes.flatMap(([rows, columns, doubleQuant
   ];
 });
 
+/** Rows of x: ordinary, all zero, with outliers of both signs, one of exactly the threshold, and small. */
+const oddRows = floats([
+  [0.5, -1.25, 2, 0.01, -0.3],
+  [0, 0, 0, 0, 0],
+  [0.7, -9, 0.2, 1.1, 12],
+  [6, 0.1, -0.2, 0.3, 5.99],
+  [1e-20, -2e-20, 0, 0, 3e-20],
+]);
+const eightBits: ContractCase[] = ([0, 6, 0.005, 100] as const).flatMap((threshold) =>
+  (["float32", "int16", "int8"] as const).map((backward) => {
+    const { codes, SCB, ...rest } = inEightBits(7, 5, threshold, backward);
+    const again = Object.keys(rest).find((name) => name.startsWith("backward"));
+    return contractCase({
+      name: `int8 [7,5], outliers from ${threshold}, ${backward} backward`,
+      inputs: { x: oddRows, codes: codes!, SCB: SCB!, ...rest },
+      fn: ({ x, codes, SCB, threshold: from, ...others }: Record<string, CaseTensor>) => {
+        const back = again === undefined ? undefined : ({ codes: others[again]!, bits: backward === "int8" ? 8 : 16 } as const);
+        const weight = { codes: codes!, absmax: SCB!, threshold: from, backward: back };
+        const { gradients, values } = valueAndGradients(
+          (v) => {
+            const y = int8MatMul(v["x"] as tf.Tensor2D, weight);
+            return { loss: tf.sum(tf.mul(y, tf.sin(tf.range(0, 35, 1).reshape([5, 7])))), y };
+          },
+          { x: x! },
+        );
+        return { y: values["y"]!, dx: gradients["x"]!, w: int8AsFloat32(weight) };
+      },
+      tolerance: 2e-6,
+    });
+  }),
+);
+
+function inEightBits(rows: number, columns: number, threshold: number, backward: Int8Backward): Record<string, HostTensor> {
+  const values = normal([rows, columns], 5).data as Float32Array;
+  const parts = encodeTensor("w", [rows, columns], { kind: "int8", threshold, backward }, () => [values]);
+  return Object.fromEntries(Object.entries(parts).map(([name, part]) => [name.slice(2), part]));
+}
+
 /** Random rows of 3 halves, some rows of each seed. */
 function halfRows(...parts: (readonly [rows: number, seed: number])[]): HostTensor {
   const numbers = parts.flatMap(([rows, seed]) => [...normal([rows, 3], seed).data]);
@@ -274,4 +315,13 @@ const together: ContractCase[] = [
   }),
 ];
 
-export const fusedCases: ContractCase[] = [...small, ...rotations, ...attentions, ...heads, ...quantised, ...halves, ...together];
+export const fusedCases: ContractCase[] = [
+  ...small,
+  ...rotations,
+  ...attentions,
+  ...heads,
+  ...quantised,
+  ...eightBits,
+  ...halves,
+  ...together,
+];
