@@ -1,10 +1,11 @@
 /** The compiled engine: traces on the calling thread, computes in a worker thread. */
 import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.js";
-import type { Engine, InputSpec, Program, RunOptions, Signature } from "./engine.js";
+import type { CompileOptions, Engine, InputSpec, Program, RunOptions, Signature } from "./engine.js";
 import type { FileTensor } from "./fileTensors.js";
 import { sizeOf } from "./graph.js";
 import type { HostDType, HostData, HostTensor, HostTensors } from "./hostTensor.js";
+import { inPlaceOutputs } from "./inPlace.js";
 import { encodeOnnxModel } from "./onnxModel.js";
 import { deferWeights, foldBias, prune } from "./optimise.js";
 import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
@@ -100,8 +101,8 @@ export class CompiledEngine implements Engine {
     return this.#stored.bytes();
   }
 
-  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled" }: { name?: string } = {}): Program {
-    return new CompiledProgram(name, fn, signature, {
+  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled", inPlace = false }: CompileOptions = {}): Program {
+    return new CompiledProgram(name, fn, signature, inPlace, {
       shapeOf: (stored) => this.shapeOf(stored),
       open: (model) => {
         const session = `s${this.#nextSession++}`;
@@ -227,6 +228,8 @@ interface Specialised {
   readonly opened: Promise<unknown>;
   readonly inputs: ReadonlySet<string>;
   readonly outputs: ReadonlyMap<string, { dtype: HostDType; shape: readonly number[] }>;
+  /** Outputs that may take the memory of the state of their name. */
+  readonly replacing: ReadonlySet<string>;
 }
 
 class CompiledProgram implements Program {
@@ -236,12 +239,14 @@ class CompiledProgram implements Program {
     readonly name: string,
     private readonly fn: TensorFunction,
     private readonly signature: Signature,
+    private readonly inPlace: boolean,
     private readonly host: Host,
   ) {}
 
   async run(inputs: Readonly<HostTensors>, options: RunOptions = {}): Promise<HostTensors> {
     const sizes = bindSizes(this.name, this.signature, inputs, options, this.host.shapeOf);
-    const { session, opened, inputs: used, outputs } = this.#specialise(sizes);
+    const specialised = this.#specialise(sizes);
+    const { session, opened, inputs: used, outputs } = specialised;
     requireOutputs(this.name, outputs, options);
     const states: Record<string, string> = {};
     const keep: Record<string, string> = { ...options.keep };
@@ -250,18 +255,41 @@ class CompiledProgram implements Program {
       if (used.has(name)) states[name] = storeName(name, spec, options);
       if (outputs.has(name) && options.write?.[name] === undefined) keep[name] ??= storeName(name, spec, options);
     }
-    const changes = Object.entries(keep).map(([output, name]) => ({ name, ...outputs.get(output)! }));
+    const direct = this.#direct(specialised, states, keep, options);
+    // What is computed piece by piece keeps its shape.
+    const changes = options.pieces === undefined ? Object.entries(keep).map(([output, name]) => ({ name, ...outputs.get(output)! })) : [];
     const given: HostTensors = {};
     for (const [name, tensor] of Object.entries(inputs)) {
       if (used.has(name)) given[name] = { ...tensor, data: ownArray(`${this.name}: input "${name}"`, tensor) };
     }
-    const request: Request = { kind: "run", session, inputs: given, states, keep, write: { ...options.write } };
+    const { write, pieces } = options;
+    const request: Request = { kind: "run", session, inputs: given, states, keep, write: { ...write }, direct, pieces };
     try {
       const [, tensors] = await Promise.all([opened, this.host.run(request, changes)]);
       return tensors;
     } catch (error) {
       throw named(error, this.name);
     }
+  }
+
+  /** Outputs that are computed straight into the store, with their shapes. @throws EngineError `pieces_output` */
+  #direct(
+    { outputs, replacing }: Specialised,
+    states: Record<string, string>,
+    keep: Record<string, string>,
+    { write = {}, pieces }: RunOptions,
+  ): Record<string, readonly number[]> {
+    const direct: Record<string, readonly number[]> = {};
+    for (const [name, stored] of Object.entries(keep)) {
+      if (replacing.has(name) && states[name] === stored) direct[name] = outputs.get(name)!.shape;
+      else if (pieces !== undefined)
+        throw new EngineError(
+          "pieces_output",
+          `${this.name}: output "${name}" must be computed in place to be stored by pieces; store it under its own name, with the option inPlace`,
+        );
+    }
+    if (this.inPlace) for (const [name, { axis }] of Object.entries(write)) if (axis === 0) direct[name] = outputs.get(name)!.shape;
+    return direct;
   }
 
   async prepare(sizes: Sizes): Promise<void> {
@@ -296,7 +324,9 @@ class CompiledProgram implements Program {
     const { graph, outputs } = trace(this.fn, traced, this.name);
     prune(graph, outputs.values());
     foldBias(graph, outputs.values());
-    deferWeights(graph, new Set(Object.keys(this.signature).filter((name) => this.signature[name]!.role === "state")));
+    const states = new Set(Object.keys(this.signature).filter((name) => this.signature[name]!.role === "state"));
+    deferWeights(graph, states);
+    const replacing = this.inPlace ? inPlaceOutputs(graph, outputs, states) : new Set<string>();
     // ONNX Runtime refuses feeds that its graph does not read.
     const read = new Set(graph.nodes.flatMap((node) => node.inputs));
     for (const value of outputs.values()) read.add(value);
@@ -307,6 +337,7 @@ class CompiledProgram implements Program {
       ...this.host.open(encodeOnnxModel(graph, named)),
       inputs: new Set(graph.inputs.map((value) => value.name)),
       outputs: new Map([...outputs].map(([name, { dtype, shape }]) => [name, { dtype: dtype as HostDType, shape }])),
+      replacing,
     };
   }
 }

@@ -52,6 +52,22 @@ export interface RunOptions {
   readonly write?: Readonly<Record<string, SliceTarget>>;
   /** Store names for state inputs, over those of the signature: one program serves several models. */
   readonly bind?: Readonly<Record<string, string>>;
+  /**
+   * Runs the program once for each of so many equal pieces of its states. A stored tensor is cut in row-major order, and the signature's
+   * shape is that of a piece, [size / pieces]. New states take the place of the old ones piece by piece; other outputs are joined along
+   * their first axis. The compiled engine must be able to compute the states in place.
+   */
+  readonly pieces?: number;
+}
+
+export interface CompileOptions {
+  /** For errors; default the function's own. */
+  readonly name?: string;
+  /**
+   * Computes outputs straight into stored tensors where the graph allows it (inPlace.ts), and what is written along a first axis too.
+   * It saves memory and copies, and the price is that a run that fails leaves the states it was writing in between. Default false.
+   */
+  readonly inPlace?: boolean;
 }
 
 export interface Program {
@@ -85,7 +101,7 @@ export interface Engine {
   names(prefix?: string): string[];
   /** Bytes that the stored tensors take; views take none. The eager engine keeps bytes as int32 and halves as float32. */
   bytes(): number;
-  compile(fn: TensorFunction, signature: Signature, options?: { name?: string }): Program;
+  compile(fn: TensorFunction, signature: Signature, options?: CompileOptions): Program;
   /** Rejects all calls that have not begun, with EngineError `aborted`. */
   abort(): void;
   /** Waits for the call under way, rejects those behind it with EngineError `disposed`, and frees everything. */

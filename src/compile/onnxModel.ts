@@ -77,8 +77,12 @@ const ModelProto = schema.lookupType("ModelProto");
 export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value>): Uint8Array<ArrayBuffer> {
   const initializers = new Map<string, object>();
   const nodes: object[] = [];
+  // A result that is an output gets the output's name, and no copy.
+  const renamed = new Map<Value, string>();
+  for (const [name, value] of outputs) if (value.producer !== undefined && !renamed.has(value)) renamed.set(value, name);
   const nameOf = (value: Value | null): string => {
     if (value === null) return "";
+    if (renamed.has(value)) return renamed.get(value)!;
     if ((value.data !== undefined || value.uniform !== undefined) && !initializers.has(value.name)) {
       initializers.set(value.name, tensorProto(value));
     }
@@ -87,14 +91,16 @@ export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value
   for (const [index, node] of graph.nodes.entries()) {
     nodes.push({
       input: node.inputs.map(nameOf),
-      output: node.outputs.map((value) => value.name),
+      output: node.outputs.map(nameOf),
       name: `${node.opType}#${index}`,
       op_type: node.opType,
       domain: node.domain,
       attribute: attributeProtos(node.attributes),
     });
   }
-  for (const [name, value] of outputs) nodes.push({ input: [nameOf(value)], output: [name], name: `out:${name}`, op_type: "Identity" });
+  for (const [name, value] of outputs) {
+    if (renamed.get(value) !== name) nodes.push({ input: [nameOf(value)], output: [name], name: `out:${name}`, op_type: "Identity" });
+  }
 
   const message = {
     ir_version: IR_VERSION,

@@ -44,6 +44,10 @@ export type Request =
       /** Model output → where it goes; outputs not listed are returned. */
       keep: Record<string, string>;
       write: Record<string, SliceTarget>;
+      /** Model outputs that are computed straight into where `keep` or `write` says, with their shapes. */
+      direct: Record<string, readonly number[]>;
+      /** As in `RunOptions`. */
+      pieces?: number | undefined;
     };
 
 export interface Envelope {
