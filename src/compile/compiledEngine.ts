@@ -80,6 +80,10 @@ export class CompiledEngine implements Engine {
     await this.#call({ kind: "view", name, from, start, rows }, [{ name, dtype, shape: [rows, ...shape.slice(1)], isView: true }]);
   }
 
+  async clear(...names: string[]): Promise<void> {
+    await this.#call({ kind: "clear", names });
+  }
+
   async remove(...names: string[]): Promise<void> {
     const changes = names.map((name) => ({ name, removed: true as const }));
     await this.#call({ kind: "remove", names }, changes);
@@ -245,8 +249,7 @@ class CompiledProgram implements Program {
 
   async run(inputs: Readonly<HostTensors>, options: RunOptions = {}): Promise<HostTensors> {
     const sizes = bindSizes(this.name, this.signature, inputs, options, this.host.shapeOf);
-    const specialised = this.#specialise(sizes);
-    const { session, opened, inputs: used, outputs } = specialised;
+    const { session, opened, inputs: used, outputs, replacing } = this.#specialise(sizes);
     requireOutputs(this.name, outputs, options);
     const states: Record<string, string> = {};
     const keep: Record<string, string> = { ...options.keep };
@@ -255,7 +258,7 @@ class CompiledProgram implements Program {
       if (used.has(name)) states[name] = storeName(name, spec, options);
       if (outputs.has(name) && options.write?.[name] === undefined) keep[name] ??= storeName(name, spec, options);
     }
-    const direct = this.#direct(specialised, states, keep, options);
+    const direct = this.#direct(replacing, states, keep, options);
     // What is computed piece by piece keeps its shape.
     const changes = options.pieces === undefined ? Object.entries(keep).map(([output, name]) => ({ name, ...outputs.get(output)! })) : [];
     const given: HostTensors = {};
@@ -263,7 +266,8 @@ class CompiledProgram implements Program {
       if (used.has(name)) given[name] = { ...tensor, data: ownArray(`${this.name}: input "${name}"`, tensor) };
     }
     const { write, pieces } = options;
-    const request: Request = { kind: "run", session, inputs: given, states, keep, write: { ...write }, direct, pieces };
+    const shapes = this.inPlace ? Object.fromEntries(outputs) : undefined;
+    const request: Request = { kind: "run", session, inputs: given, states, keep, write: { ...write }, outputs: shapes, direct, pieces };
     try {
       const [, tensors] = await Promise.all([opened, this.host.run(request, changes)]);
       return tensors;
@@ -272,24 +276,19 @@ class CompiledProgram implements Program {
     }
   }
 
-  /** Outputs that are computed straight into the store, with their shapes. @throws EngineError `pieces_output` */
-  #direct(
-    { outputs, replacing }: Specialised,
-    states: Record<string, string>,
-    keep: Record<string, string>,
-    { write = {}, pieces }: RunOptions,
-  ): Record<string, readonly number[]> {
-    const direct: Record<string, readonly number[]> = {};
-    for (const [name, stored] of Object.entries(keep)) {
-      if (replacing.has(name) && states[name] === stored) direct[name] = outputs.get(name)!.shape;
-      else if (pieces !== undefined)
-        throw new EngineError(
-          "pieces_output",
-          `${this.name}: output "${name}" must be computed in place to be stored by pieces; store it under its own name, with the option inPlace`,
-        );
+  /** Outputs that are computed straight into the store. @throws EngineError `pieces_output` */
+  #direct(replacing: ReadonlySet<string>, states: Record<string, string>, keep: Record<string, string>, options: RunOptions): string[] {
+    if (!this.inPlace && options.pieces === undefined) return [];
+    const kept = Object.keys(keep).filter((name) => replacing.has(name) && keep[name] === storeName(name, this.signature[name]!, options));
+    const copied = Object.keys(keep).find((name) => !kept.includes(name));
+    if (options.pieces !== undefined && copied !== undefined) {
+      const rule = `output "${copied}" must be computed in place to be stored by pieces`;
+      throw new EngineError("pieces_output", `${this.name}: ${rule}; keep it under its state's name, and compile with inPlace`);
     }
-    if (this.inPlace) for (const [name, { axis }] of Object.entries(write)) if (axis === 0) direct[name] = outputs.get(name)!.shape;
-    return direct;
+    const written = Object.entries(options.write ?? {}).filter(
+      ([name, { axis }]) => axis === 0 && (!(name in states) || replacing.has(name)),
+    );
+    return [...kept, ...written.map(([name]) => name)];
   }
 
   async prepare(sizes: Sizes): Promise<void> {
@@ -334,7 +333,7 @@ class CompiledProgram implements Program {
     // Outputs may share a name with a state input; inside the model they must differ.
     const named = new Map([...outputs].map(([name, value]) => [`${OUTPUT_PREFIX}${name}`, value]));
     return {
-      ...this.host.open(encodeOnnxModel(graph, named)),
+      ...this.host.open(encodeOnnxModel(graph, named, this.inPlace)),
       inputs: new Set(graph.inputs.map((value) => value.name)),
       outputs: new Map([...outputs].map(([name, { dtype, shape }]) => [name, { dtype: dtype as HostDType, shape }])),
       replacing,

@@ -72,6 +72,15 @@ export class EagerEngine implements Engine {
     });
   }
 
+  clear(...names: string[]): Promise<void> {
+    return this.#enqueue(() => {
+      for (const name of names) {
+        const { shape, dtype } = this.#get(name);
+        this.#set(name, tf.zeros(shape, dtype));
+      }
+    });
+  }
+
   remove(...names: string[]): Promise<void> {
     return this.#enqueue(() => {
       for (const name of names) {

@@ -93,6 +93,8 @@ export interface Engine {
   copy(from: string, to: string): Promise<void>;
   /** Makes `name` stand for rows `start` to `start + rows` of another tensor, as they are whenever it is read. Not copied by the compiled engine. */
   view(name: string, from: string, start: number, rows: number): Promise<void>;
+  /** Sets every element of stored tensors to zero, where they are. */
+  clear(...names: string[]): Promise<void>;
   remove(...names: string[]): Promise<void>;
   has(name: string): boolean;
   /** @throws EngineError `unknown_tensor` */

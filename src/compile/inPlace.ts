@@ -22,15 +22,15 @@ export function inPlaceOutputs(graph: Graph, outputs: ReadonlyMap<string, Value>
   for (const [name, value] of outputs) {
     const old = graph.inputs.find((input) => input.name === name);
     const last = value.producer;
-    if (old === undefined || !states.has(name) || last === undefined) continue;
+    if (old === undefined || !states.has(name) || value === old) continue;
     if (old.dtype !== value.dtype || old.shape.join() !== value.shape.join()) continue;
-    // One value under two names has one memory more.
+    // One value under two names is copied into the second, and who knows when.
     if ([...outputs.values()].filter((other) => other === value).length > 1) continue;
-    const before = ancestors(last);
+    const before = last === undefined ? new Set<Node>() : ancestors(last);
     const isDone = (seen: Value): boolean =>
       !outputValues.has(seen) &&
       (readers.get(seen) ?? []).every((node) => {
-        if (node === last) return ELEMENTWISE.has(node.opType) && sameSize(seen, value);
+        if (node === last) return readsInStep(node, seen, value);
         return before.has(node) && (!ALIASES.has(node.opType) || node.outputs.every(isDone));
       });
     if (isDone(old)) safe.add(name);
@@ -38,8 +38,16 @@ export function inPlaceOutputs(graph: Graph, outputs: ReadonlyMap<string, Value>
   return safe;
 }
 
-function sameSize(a: Value, b: Value): boolean {
-  return a.shape.join() === b.shape.join();
+/**
+ * Whether a node may write its result over this input. Gemm and ScatterND begin with a copy of their C and their data into the result,
+ * which is nothing to do when both are one memory.
+ */
+function readsInStep({ opType, inputs }: Node, old: Value, result: Value): boolean {
+  if (old.shape.join() !== result.shape.join()) return false;
+  const places = [...inputs.keys()].filter((i) => inputs[i] === old);
+  if (opType === "Gemm") return places.join() === "2";
+  if (opType === "ScatterND") return places.join() === "0";
+  return ELEMENTWISE.has(opType);
 }
 
 /** All nodes whose results a node depends on. */

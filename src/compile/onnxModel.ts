@@ -62,7 +62,8 @@ const schema = protobuf.Root.fromJSON({
       },
     },
     ValueInfoProto: { fields: { name: { type: "string", id: 1 }, type: { type: "TypeProto", id: 2 } } },
-    TypeProto: { fields: { tensor_type: { type: "TypeProtoTensor", id: 1 } } },
+    TypeProto: { fields: { tensor_type: { type: "TypeProtoTensor", id: 1 }, sequence_type: { type: "TypeProtoSequence", id: 4 } } },
+    TypeProtoSequence: { fields: { elem_type: { type: "TypeProto", id: 1 } } },
     TypeProtoTensor: { fields: { elem_type: { type: "int32", id: 1 }, shape: { type: "TensorShapeProto", id: 2 } } },
     TensorShapeProto: { fields: { dim: { rule: "repeated", type: "Dimension", id: 1 } } },
     Dimension: { fields: { dim_value: { type: "int64", id: 1 } } },
@@ -70,11 +71,15 @@ const schema = protobuf.Root.fromJSON({
 });
 const ModelProto = schema.lookupType("ModelProto");
 
+/** Name of an output that is a sequence and stands before all others; sessionRun.ts says what for. */
+export const SEQUENCE_OUTPUT = "%sequence";
+
 /**
  * @param outputs graph outputs by the name they get in the model
+ * @param withSequence whether the model also has SEQUENCE_OUTPUT
  * @returns the bytes of a `.onnx` file
  */
-export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value>): Uint8Array<ArrayBuffer> {
+export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value>, withSequence = false): Uint8Array<ArrayBuffer> {
   const initializers = new Map<string, object>();
   const nodes: object[] = [];
   // A result that is an output gets the output's name, and no copy.
@@ -101,6 +106,12 @@ export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value
   for (const [name, value] of outputs) {
     if (renamed.get(value) !== name) nodes.push({ input: [nameOf(value)], output: [name], name: `out:${name}`, op_type: "Identity" });
   }
+  const infos = [...outputs].map(([name, value]) => valueInfo(name, value));
+  if (withSequence) {
+    const element = graph.scalar(0);
+    nodes.push({ input: [nameOf(element)], output: [SEQUENCE_OUTPUT], name: SEQUENCE_OUTPUT, op_type: "SequenceConstruct" });
+    infos.unshift({ name: SEQUENCE_OUTPUT, type: { sequence_type: { elem_type: { tensor_type: { elem_type: DATA_TYPE.float32 } } } } });
+  }
 
   const message = {
     ir_version: IR_VERSION,
@@ -114,7 +125,7 @@ export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value
       node: nodes,
       initializer: [...initializers.values()],
       input: graph.inputs.map((value) => valueInfo(value.name, value)),
-      output: [...outputs].map(([name, value]) => valueInfo(name, value)),
+      output: infos,
     },
   };
   // A copy, because protobufjs hands out a view into a pooled buffer and the bytes are transferred to the worker.

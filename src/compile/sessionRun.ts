@@ -2,8 +2,10 @@
 import { MessageChannel } from "node:worker_threads";
 import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
-import type { HostData, HostDType, HostTensor, HostTensors } from "./hostTensor.js";
-import { OUTPUT_PREFIX, type Request } from "./protocol.js";
+import { sizeOf } from "./graph.js";
+import { type HostData, type HostDType, type HostTensor, type HostTensors, emptyArray } from "./hostTensor.js";
+import { SEQUENCE_OUTPUT } from "./onnxModel.js";
+import { OUTPUT_PREFIX, type OutputShape, type Request } from "./protocol.js";
 import { type TensorStore, rowsOf } from "./tensorStore.js";
 
 type RunRequest = Request & { kind: "run" };
@@ -18,27 +20,17 @@ export async function runSession(
   const { inputs, states, keep, write, pieces } = request;
   const given = Object.fromEntries(Object.entries(states).map(([name, stored]) => [name, store.get(stored)]));
   const targets = directTargets(store, request, given);
-  const tensor = ({ data, dtype, shape }: HostTensor): Ort.Tensor => new ort.Tensor(dtype, data as Float32Array, shape);
   const parts: HostTensors[] = [];
   for (let piece = 0; piece < (pieces ?? 1); piece++) {
     const part = (whole: HostTensor): HostTensor => (pieces === undefined ? whole : pieceOf(whole, piece, pieces));
     const feeds: Record<string, Ort.Tensor> = {};
-    for (const [name, value] of Object.entries(inputs)) feeds[name] = tensor(value);
-    for (const [name, value] of Object.entries(given)) feeds[name] = tensor(part(value));
-    // A session that is told of one output must be told of all.
-    const fetches: Record<string, Ort.Tensor | null> = {};
-    for (const output of session.outputNames) {
-      const target = targets.get(output.slice(OUTPUT_PREFIX.length));
-      fetches[output] = target === undefined ? null : tensor(part(target));
-    }
-    const outputs: HostTensors = {};
-    for (const [output, result] of Object.entries(await session.run(feeds, fetches))) {
-      const name = output.slice(OUTPUT_PREFIX.length);
-      // onnxruntime-node hands out a copy of every output, also of one that was computed in memory of ours.
-      if (targets.has(name)) free(result.data as HostData);
-      else outputs[name] = { data: result.data as Float32Array, dtype: result.type as HostDType, shape: [...result.dims] };
-    }
-    parts.push(outputs);
+    for (const [name, value] of Object.entries(inputs)) feeds[name] = ortTensor(ort, value);
+    for (const [name, value] of Object.entries(given)) feeds[name] = ortTensor(ort, part(value));
+    parts.push(
+      request.outputs === undefined
+        ? await copiedOutputs(session, feeds)
+        : await outputsInPlace(ort, session, feeds, request.outputs, (name) => (targets.has(name) ? part(targets.get(name)!) : undefined)),
+    );
   }
   const outputs = pieces === undefined ? parts[0]! : joined(parts);
   const isLeft = (name: string): boolean => outputs[name] !== undefined;
@@ -48,17 +40,62 @@ export async function runSession(
   return Object.fromEntries(Object.entries(outputs).filter(([name]) => keep[name] === undefined && write[name] === undefined));
 }
 
+function ortTensor(ort: typeof Ort, { data, dtype, shape }: HostTensor): Ort.Tensor {
+  return new ort.Tensor(dtype, data as Float32Array, shape);
+}
+
+async function copiedOutputs(session: Ort.InferenceSession, feeds: Record<string, Ort.Tensor>): Promise<HostTensors> {
+  const outputs: HostTensors = {};
+  for (const [output, { data, type, dims }] of Object.entries(await session.run(feeds))) {
+    outputs[output.slice(OUTPUT_PREFIX.length)] = { data: data as Float32Array, dtype: type as HostDType, shape: [...dims] };
+  }
+  return outputs;
+}
+
+/** What onnxruntime-node says of an output that is no tensor. */
+const NO_TENSOR = "Non tensor type is temporarily not supported.";
+
+/**
+ * Runs with memory of ours for every output. onnxruntime-node computes the outputs there, and afterwards hands out a copy of each in
+ * fresh memory, which costs more than the computing where it is gigabytes. It does so one output after the other and gives up at one
+ * that is no tensor: so the model's first output is a sequence, and this error is the sign that all is done. A version that
+ * can hand out sequences will copy and be slower; no result depends on it.
+ * @param target where an output is stored, if it is computed there
+ * @returns the other outputs
+ */
+async function outputsInPlace(
+  ort: typeof Ort,
+  session: Ort.InferenceSession,
+  feeds: Record<string, Ort.Tensor>,
+  shapes: Readonly<Record<string, OutputShape>>,
+  target: (name: string) => HostTensor | undefined,
+): Promise<HostTensors> {
+  const outputs: HostTensors = {};
+  const fetches: Record<string, Ort.Tensor | null> = { [SEQUENCE_OUTPUT]: null };
+  for (const [name, { dtype, shape }] of Object.entries(shapes)) {
+    let memory = target(name);
+    if (memory === undefined) outputs[name] = memory = { data: emptyArray(dtype, sizeOf(shape)), dtype, shape };
+    fetches[`${OUTPUT_PREFIX}${name}`] = ortTensor(ort, memory);
+  }
+  try {
+    const { [SEQUENCE_OUTPUT]: _sequence, ...copies } = await session.run(feeds, fetches);
+    for (const { data } of Object.values(copies)) free(data as HostData);
+  } catch (error) {
+    if ((error as Error).message !== NO_TENSOR) throw error;
+  }
+  return outputs;
+}
+
 /** The memory of each output that may be computed in place; one that shares memory with something else that is read or written may not. */
 function directTargets(
   store: TensorStore,
-  { direct, keep, write, inputs, pieces }: RunRequest,
+  { outputs, direct, keep, write, inputs, pieces }: RunRequest,
   given: HostTensors,
 ): Map<string, HostTensor> {
   const targets = new Map<string, HostTensor>();
-  for (const [name, shape] of Object.entries(direct)) {
+  for (const name of direct) {
     const slice = write[name];
-    const target = slice === undefined ? store.get(keep[name]!) : sliceOf(store.get(slice.into), shape, slice.offset);
-    targets.set(name, target);
+    targets.set(name, slice === undefined ? store.get(keep[name]!) : sliceOf(store.get(slice.into), outputs![name]!.shape, slice.offset));
   }
   const read = [...Object.entries(given), ...Object.entries(inputs)];
   for (const [name, target] of [...targets]) {
@@ -109,6 +146,6 @@ const { port1: closed } = new MessageChannel();
 closed.close();
 
 /** Gives memory back at once instead of when the garbage collector next comes: sent to nobody, it belongs to nobody. */
-export function free(data: HostData): void {
+function free(data: HostData): void {
   closed.postMessage(null, [data.buffer as ArrayBuffer]);
 }

@@ -61,6 +61,9 @@ async function carryOut(request: Request): Promise<HostTensors> {
     case "view":
       store.setView(request.name, request);
       return {};
+    case "clear":
+      request.names.forEach((name) => store.get(name).data.fill(0));
+      return {};
     case "remove":
       request.names.forEach((name) => store.remove(name));
       return {};

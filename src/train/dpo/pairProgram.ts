@@ -4,7 +4,7 @@ import { type CausalLM, HEAD_MEAN } from "../../model/index.js";
 import type { PairLogps } from "../options/preferenceLoss.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
 import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
-import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
+import { type GradientProgram, GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
 import { NO_PARTS, type PairParts } from "../sequence/pairLayout.js";
 
 function pairSignature(
@@ -93,7 +93,7 @@ export type PairObjective =
 export const COUNTS = ["chosenLengths", "rejectedLengths", "chosenTokens", "rejectedTokens", "nllTokens"] as const;
 
 /**
- * Forward and backward of one pair. The gradient, times `weight`, is added to the stored sums; `carry` 0 starts them anew.
+ * Forward and backward of one pair. The gradient, times `weight`, is added to the stored sums.
  * Outputs as `scoringProgram`, and `loss` of the pair for kind "loss".
  * @param parts what the loss needs of a pair
  * @param dropoutWidths modules that get a dropout mask, with the width of their input
@@ -106,7 +106,7 @@ export function gradientProgram(
   parts: PairParts,
   dropoutWidths: ReadonlyMap<string, number>,
   recompute: boolean,
-): Program {
+): GradientProgram {
   const sums = new GradientSums(model);
   const signature: Record<string, InputSpec> = {
     ...pairSignature(model, dropoutWidths, parts, true),
@@ -120,7 +120,13 @@ export function gradientProgram(
   const step = (inputs: TensorMap): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { values, gradients } = valueAndGradients((current) => {
-      const pair = pairForward(model, { ...inputs, ...current }, { masks, recompute }, parts, !headIsFrozen(model));
+      const pair = pairForward(
+        model,
+        { ...inputs, ...current },
+        { masks, recompute, noise: sums.noise(current) },
+        parts,
+        !headIsFrozen(model),
+      );
       const objectiveValue = pairObjective(objective, pair, inputs);
       return {
         loss: tf.sum(tf.mul(objectiveValue, inputs["weight"]!)),
@@ -137,7 +143,7 @@ export function gradientProgram(
     if (objective.kind === "loss") results["loss"] = pairLoss!;
     return results;
   };
-  return engine.compile(step, signature, { name: "gradient of a pair" });
+  return sums.compile(engine, step, signature, "gradient of a pair");
 }
 
 function pairObjective(objective: PairObjective, pair: PairForward, inputs: TensorMap): tf.Tensor1D {

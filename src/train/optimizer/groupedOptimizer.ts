@@ -1,7 +1,7 @@
 /** The common part of all optimizers: which tensors one program updates, what is stored, and the gradient's norm. */
 import { type Engine, type InputSpec, type Program, type TensorMap, hostTensor, tf } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
-import { gradientName } from "./gradientSums.js";
+import { gradientName, headSums } from "./gradientSums.js";
 import { type Optimizer, type OptimizerKind, type StateTensor, decays, sizeOf } from "./optimizer.js";
 
 /** Small tensors are updated together, up to so many elements. */
@@ -86,6 +86,7 @@ export abstract class GroupedOptimizer implements Optimizer {
         await this.engine.put(slotName(slot, stored), hostTensor(zeros, kept));
       }
     }
+    for (const { sum, whole, start, rows } of headSums(this.#model)) await this.engine.view(sum, whole, start, rows);
     this.#groups = this.#grouped(groupElements);
     return this;
   }
@@ -133,6 +134,7 @@ export abstract class GroupedOptimizer implements Optimizer {
       await update.dispose();
     }
     const sums = this.#parameters.map(({ name }) => gradientName(this.#model.storeName(name)));
+    await this.engine.remove(...headSums(this.#model).map(({ sum }) => sum));
     await this.engine.remove(...sums, ...this.states().map(({ store }) => store));
   }
 

@@ -1,7 +1,7 @@
 /** The tensor functions of language modelling: the weighted loss of a sequence's scored tokens, and its gradient. */
 import { type Engine, type InputSpec, type Program, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
-import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
+import { type GradientProgram, GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
 import { dropoutMasksOf, maskSignature } from "./dropout.js";
 import { NOISE, noiseSignature } from "./embeddingNoise.js";
 import { scoredStates } from "./scoredStates.js";
@@ -22,20 +22,20 @@ export interface TextProgramOptions {
 
 /**
  * Forward and backward of one sequence of T tokens with C scored ones. Inputs as a pair's (`ids`, `cos`, `sin`, `segments`, `parents`,
- * `sources`, `targets`), `weights` [C] of the scored tokens, and `carry`, which is 0 to start the gradient sums anew.
+ * `sources`, `targets`) and `weights` [C] of the scored tokens.
  * Outputs as `textScoringProgram`; the gradient of `loss` is added to the stored sums.
  */
-export function textGradientProgram(engine: Engine, model: CausalLM, options: TextProgramOptions = {}): Program {
+export function textGradientProgram(engine: Engine, model: CausalLM, options: TextProgramOptions = {}): GradientProgram {
   const sums = new GradientSums(model);
   const signature = { ...textSignature(model, options), ...sums.signature() };
   const step = (inputs: TensorMap): TensorMap => {
     const { values, gradients } = valueAndGradients(
-      (current) => textForward(model, { ...inputs, ...current }, options, !headIsFrozen(model)),
+      (current) => textForward(model, { ...inputs, ...current }, options, !headIsFrozen(model), (noise) => sums.noise(current, noise)),
       sums.variables(inputs),
     );
     return { ...asVectors(values), ...sums.added(inputs, gradients) };
   };
-  return engine.compile(step, signature, { name: "gradient of a text" });
+  return sums.compile(engine, step, signature, "gradient of a text");
 }
 
 /**
@@ -57,10 +57,16 @@ function textSignature(model: CausalLM, { dropoutWidths, noise }: TextProgramOpt
 }
 
 /** All scalars. */
-function textForward(model: CausalLM, inputs: TensorMap, options: TextProgramOptions, headTrainable: boolean) {
+function textForward(
+  model: CausalLM,
+  inputs: TensorMap,
+  options: TextProgramOptions,
+  headTrainable: boolean,
+  withNoise = (noise?: tf.Tensor2D): tf.Tensor2D | undefined => noise,
+) {
   const masks = dropoutMasksOf(inputs, options.dropoutWidths ?? new Map());
   const given = inputs as Record<string, tf.Tensor1D>;
-  const noise = options.noise === true ? (inputs[NOISE] as tf.Tensor2D) : undefined;
+  const noise = withNoise(options.noise === true ? (inputs[NOISE] as tf.Tensor2D) : undefined);
   const { scored, weights } = scoredStates(model, inputs, { masks, noise, recompute: options.recompute });
   const { logps, entropy, correct } = headLogProbs(scored, given["targets"]!, model.base.head(weights, headTrainable));
   const counted = tf.cast(tf.greater(given["weights"]!, 0), "float32");
