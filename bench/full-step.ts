@@ -40,6 +40,7 @@ async function main(): Promise<void> {
   console.log(`stored: ${gigabytes(engine.bytes())}; memory ${gigabytes(process.memoryUsage().rss)}`);
   const step = async (): Promise<number> => {
     const times = [performance.now()];
+    const processor = process.cpuUsage();
     const lap = (): number => times[times.push(performance.now()) - 1]! - times[times.length - 2]!;
     const { loss } = await runner.run(pairs, references, { of: 1, index: 0, random: new Random(0) });
     const gradient = lap() / 1000;
@@ -49,7 +50,8 @@ async function main(): Promise<void> {
     const update = lap() / 1000;
     const total = gradient + norms + update;
     const stages = `gradient ${gradient.toFixed(2)} s (${(gradient / pairs.length).toFixed(2)} s a pair), norm ${norms.toFixed(2)} s, update ${update.toFixed(2)} s`;
-    const memory = `memory ${gigabytes(process.memoryUsage().rss)}, peak ${gigabytes(process.resourceUsage().maxRSS * 1024)}`;
+    const { user, system } = process.cpuUsage(processor);
+    const memory = `processor time ${(user / 1e6).toFixed(1)} s and ${(system / 1e6).toFixed(1)} s in the system; memory ${gigabytes(process.memoryUsage().rss)}, peak ${gigabytes(process.resourceUsage().maxRSS * 1024)}`;
     console.log(`step ${total.toFixed(2)} s: ${stages}; ${memory}; loss ${loss.toFixed(6)}, gradient norm ${norm}`);
     return total;
   };
