@@ -2,6 +2,7 @@
 import { type Extent, type Extents, generalise, markerSizes } from "./anySize.js";
 import type { InputSpec, Signature } from "./engine.js";
 import type { HostDType } from "./hostTensor.js";
+import { inPlaceOutputs } from "./inPlace.js";
 import { encodeOnnxModel } from "./onnxModel.js";
 import { deferWeights, foldBias, mergeDuplicates, prune } from "./optimise.js";
 import { OUTPUT_PREFIX } from "./protocol.js";
@@ -13,20 +14,22 @@ export interface BuiltProgram {
   /** Names of the inputs that the model reads; ONNX Runtime refuses others. */
   readonly inputs: ReadonlySet<string>;
   readonly outputs: ReadonlyMap<string, { readonly dtype: HostDType; readonly shape: readonly Extent[] }>;
+  /** Outputs that may take the memory of the state of their name. */
+  readonly replacing: ReadonlySet<string>;
 }
 
-/** The program for one combination of sizes. @throws EngineError as `trace` does */
-export function buildForSizes(name: string, fn: TensorFunction, signature: Signature, sizes: Sizes): BuiltProgram {
-  return encoded(optimisedTrace(name, fn, signature, sizes));
+/** The program for one combination of sizes. @param inPlace whether states may be overwritten while it runs @throws EngineError as `trace` does */
+export function buildForSizes(name: string, fn: TensorFunction, signature: Signature, sizes: Sizes, inPlace: boolean): BuiltProgram {
+  return encoded(optimisedTrace(name, fn, signature, sizes), signature, inPlace);
 }
 
 /** One program for all sizes of at least 1; undefined when the function does not do the same at all of them. */
-export function buildForAnySize(name: string, fn: TensorFunction, signature: Signature): BuiltProgram | undefined {
+export function buildForAnySize(name: string, fn: TensorFunction, signature: Signature, inPlace: boolean): BuiltProgram | undefined {
   const sizes = markerSizes(signature);
   if (sizes === undefined) return undefined;
   const first = optimisedTrace(name, fn, signature, sizes[0]);
   const extents = generalise([first, optimisedTrace(name, fn, signature, sizes[1])], sizes, signature);
-  return extents && encoded(first, extents);
+  return extents && encoded(first, signature, inPlace, extents);
 }
 
 function optimisedTrace(name: string, fn: TensorFunction, signature: Signature, sizes: Sizes): Trace {
@@ -36,18 +39,23 @@ function optimisedTrace(name: string, fn: TensorFunction, signature: Signature, 
   prune(graph, outputs.values());
   mergeDuplicates(graph, outputs);
   foldBias(graph, outputs.values());
-  deferWeights(graph, new Set(Object.keys(signature).filter((input) => signature[input]!.role === "state")));
+  deferWeights(graph, statesOf(signature));
   const read = new Set(graph.nodes.flatMap((node) => node.inputs));
   for (const value of outputs.values()) read.add(value);
   graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter((value) => read.has(value)));
   return { graph, outputs };
 }
 
-function encoded({ graph, outputs }: Trace, extents?: Extents): BuiltProgram {
+function statesOf(signature: Signature): Set<string> {
+  return new Set(Object.keys(signature).filter((input) => signature[input]!.role === "state"));
+}
+
+function encoded({ graph, outputs }: Trace, signature: Signature, inPlace: boolean, extents?: Extents): BuiltProgram {
   // Outputs may share a name with a state input; inside the model they must differ.
   const named = new Map([...outputs].map(([name, value]) => [`${OUTPUT_PREFIX}${name}`, value]));
   return {
-    model: encodeOnnxModel(graph, named, extents),
+    model: encodeOnnxModel(graph, named, { extents, withSequence: inPlace }),
+    replacing: inPlace ? inPlaceOutputs(graph, outputs, statesOf(signature)) : new Set(),
     inputs: new Set(graph.inputs.map((value) => value.name)),
     outputs: new Map(
       [...outputs].map(([name, value]) => [name, { dtype: value.dtype as HostDType, shape: extents?.(value) ?? value.shape }]),

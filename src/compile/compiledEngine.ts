@@ -79,6 +79,10 @@ export class CompiledEngine implements Engine {
     await this.#call({ kind: "view", name, from, start, rows }, [{ name, dtype, shape: [rows, ...shape.slice(1)], isView: true }]);
   }
 
+  async clear(...names: string[]): Promise<void> {
+    await this.#call({ kind: "clear", names });
+  }
+
   async remove(...names: string[]): Promise<void> {
     const changes = names.map((name) => ({ name, removed: true as const }));
     await this.#call({ kind: "remove", names }, changes);
@@ -100,7 +104,11 @@ export class CompiledEngine implements Engine {
     return this.#stored.bytes();
   }
 
-  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled", sizes }: CompileOptions = {}): Program {
+  compile(
+    fn: TensorFunction,
+    signature: Signature,
+    { name = fn.name || "compiled", sizes, inPlace = false }: CompileOptions = {},
+  ): Program {
     const host: Host = {
       shapeOf: (stored) => this.shapeOf(stored),
       open: (model) => {
@@ -113,7 +121,7 @@ export class CompiledEngine implements Engine {
       },
       run: (request, changes) => this.#call(request, changes),
     };
-    return new CompiledProgram(name, fn, signature, host, sizes);
+    return new CompiledProgram(name, fn, signature, inPlace, host, sizes);
   }
 
   abort(): void {
@@ -228,6 +236,8 @@ interface Specialised {
   readonly opened: Promise<unknown>;
   readonly inputs: ReadonlySet<string>;
   readonly outputs: BuiltProgram["outputs"];
+  /** Outputs that may take the memory of the state of their name. */
+  readonly replacing: ReadonlySet<string>;
 }
 
 /** Key of the session for all sizes. */
@@ -242,6 +252,7 @@ class CompiledProgram implements Program {
     readonly name: string,
     private readonly fn: TensorFunction,
     private readonly signature: Signature,
+    private readonly inPlace: boolean,
     private readonly host: Host,
     sizes: CompileOptions["sizes"],
   ) {
@@ -250,7 +261,7 @@ class CompiledProgram implements Program {
 
   async run(inputs: Readonly<HostTensors>, options: RunOptions = {}): Promise<HostTensors> {
     const sizes = bindSizes(this.name, this.signature, inputs, options, this.host.shapeOf);
-    const { session, opened, inputs: used, outputs } = this.#specialise(sizes);
+    const { session, opened, inputs: used, outputs, replacing } = this.#specialise(sizes);
     requireOutputs(this.name, outputs, options);
     const states: Record<string, string> = {};
     const keep: Record<string, string> = { ...options.keep };
@@ -259,21 +270,49 @@ class CompiledProgram implements Program {
       if (used.has(name)) states[name] = storeName(name, spec, options);
       if (outputs.has(name) && options.write?.[name] === undefined) keep[name] ??= storeName(name, spec, options);
     }
-    const changes = Object.entries(keep).map(([output, name]) => {
-      const { dtype, shape } = outputs.get(output)!;
-      return { name, dtype, shape: shape.map((extent) => extentAt(extent, sizes)) };
-    });
+    const direct = this.#direct(replacing, states, keep, options);
+    const shapes = Object.fromEntries(
+      [...outputs].map(([output, { dtype, shape }]) => [output, { dtype, shape: shape.map((extent) => extentAt(extent, sizes)) }]),
+    );
+    // What is computed piece by piece keeps its shape.
+    const changes = options.pieces === undefined ? Object.entries(keep).map(([output, name]) => ({ name, ...shapes[output]! })) : [];
     const given: HostTensors = {};
     for (const [name, tensor] of Object.entries(inputs)) {
       if (used.has(name)) given[name] = { ...tensor, data: ownArray(`${this.name}: input "${name}"`, tensor) };
     }
-    const request: Request = { kind: "run", session, inputs: given, states, keep, write: { ...options.write } };
+    const { write, pieces } = options;
+    const request: Request = {
+      kind: "run",
+      session,
+      inputs: given,
+      states,
+      keep,
+      write: { ...write },
+      outputs: this.inPlace ? shapes : undefined,
+      direct,
+      pieces,
+    };
     try {
       const [, tensors] = await Promise.all([opened, this.host.run(request, changes)]);
       return tensors;
     } catch (error) {
       throw named(error, this.name);
     }
+  }
+
+  /** Outputs that are computed straight into the store. @throws EngineError `pieces_output` */
+  #direct(replacing: ReadonlySet<string>, states: Record<string, string>, keep: Record<string, string>, options: RunOptions): string[] {
+    if (!this.inPlace && options.pieces === undefined) return [];
+    const kept = Object.keys(keep).filter((name) => replacing.has(name) && keep[name] === storeName(name, this.signature[name]!, options));
+    const copied = Object.keys(keep).find((name) => !kept.includes(name));
+    if (options.pieces !== undefined && copied !== undefined) {
+      const rule = `output "${copied}" must be computed in place to be stored by pieces`;
+      throw new EngineError("pieces_output", `${this.name}: ${rule}; keep it under its state's name, and compile with inPlace`);
+    }
+    const written = Object.entries(options.write ?? {}).filter(
+      ([name, { axis }]) => axis === 0 && (!(name in states) || replacing.has(name)),
+    );
+    return [...kept, ...written.map(([name]) => name)];
   }
 
   async prepare(sizes: Sizes): Promise<void> {
@@ -296,12 +335,12 @@ class CompiledProgram implements Program {
     const key = general ? ANY_SIZE : sizesKey(sizes);
     const known = this.#specialised.get(key);
     if (known !== undefined) return known;
-    const made = general ? buildForAnySize(this.name, this.fn, this.signature) : undefined;
+    const made = general ? buildForAnySize(this.name, this.fn, this.signature, this.inPlace) : undefined;
     if (general && made === undefined) {
       this.#anySize = false;
       return this.#specialise(sizes);
     }
-    const built = this.#open(made ?? buildForSizes(this.name, this.fn, this.signature, sizes));
+    const built = this.#open(made ?? buildForSizes(this.name, this.fn, this.signature, sizes, this.inPlace));
     this.#specialised.set(key, built);
     // Every run waits for the session as well and reports a failure; the next run tries again.
     built.opened.catch(() => this.#specialised.get(key) === built && this.#specialised.delete(key));
@@ -313,8 +352,8 @@ class CompiledProgram implements Program {
     return this.#anySize && Object.values(sizes).every((size) => size > 0);
   }
 
-  #open({ model, inputs, outputs }: BuiltProgram): Specialised {
-    return { ...this.host.open(model), inputs, outputs };
+  #open({ model, ...program }: BuiltProgram): Specialised {
+    return { ...this.host.open(model), ...program };
   }
 }
 

@@ -1,6 +1,6 @@
 /** The eager engine: calls the function itself on a TensorFlow.js backend. For teaching, debugging, and as the oracle in tests. */
 import { EngineError } from "../errors.js";
-import type { Engine, Program, RunOptions, Signature } from "./engine.js";
+import type { CompileOptions, Engine, Program, RunOptions, Signature } from "./engine.js";
 import { type FileTensor, float16ToFloat32, readFileTensor, readFileTensorParts } from "./fileTensors.js";
 import { DTYPE_BYTES, type HostDType, type HostTensor, type HostTensors, hostTensor } from "./hostTensor.js";
 import { PART_NUMBERS, type TensorFormat, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
@@ -72,6 +72,15 @@ export class EagerEngine implements Engine {
     });
   }
 
+  clear(...names: string[]): Promise<void> {
+    return this.#enqueue(() => {
+      for (const name of names) {
+        const { shape, dtype } = this.#get(name);
+        this.#set(name, tf.zeros(shape, dtype));
+      }
+    });
+  }
+
   remove(...names: string[]): Promise<void> {
     return this.#enqueue(() => {
       for (const name of names) {
@@ -100,7 +109,7 @@ export class EagerEngine implements Engine {
     return [...this.#tensors.values()].reduce((sum, { dtype, size }) => sum + DTYPE_BYTES[dtype as HostDType] * size, 0);
   }
 
-  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "eager" }: { name?: string } = {}): Program {
+  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "eager" }: CompileOptions = {}): Program {
     return {
       name,
       run: (inputs, options = {}) => this.#enqueue(() => this.#run(name, fn, signature, inputs, options)),
@@ -129,16 +138,27 @@ export class EagerEngine implements Engine {
     options: RunOptions,
   ): Promise<HostTensors> {
     const sizes = bindSizes(name, signature, inputs, options, (stored) => this.shapeOf(stored));
-    const outputs = tf.tidy(() => {
+    const once = (piece: number): TensorMap => {
       const tensors: TensorMap = {};
       for (const [input, spec] of Object.entries(signature)) {
-        if (spec.role === "state") tensors[input] = this.#read(storeName(input, spec, options));
+        if (spec.role === "state") tensors[input] = pieceOf(this.#read(storeName(input, spec, options)), piece, options.pieces);
         else if (spec.role === "constant")
           tensors[input] = toTensor(constantValue(name, input, spec, boundShape(name, input, spec, sizes)));
         else tensors[input] = toTensor(inputs[input]!);
       }
       // Clones: an output may be an input, which the tidy or the store owns.
       return Object.fromEntries(Object.entries(namedTensors(fn(tensors), name)).map(([output, tensor]) => [output, tensor.clone()]));
+    };
+    const outputs = tf.tidy(() => {
+      if (options.pieces === undefined) return once(0);
+      const parts = Array.from({ length: options.pieces }, (_, piece) => once(piece));
+      return Object.fromEntries(
+        Object.keys(parts[0]!).map((output) => {
+          const whole = tf.concat(parts.map((part) => part[output]!));
+          const spec = signature[output];
+          return [output, spec?.role === "state" ? tf.reshape(whole, [...this.shapeOf(storeName(output, spec, options))]) : whole];
+        }),
+      );
     });
     try {
       requireOutputs(name, new Map(Object.entries(outputs)), options);
@@ -215,7 +235,13 @@ export class EagerEngine implements Engine {
   }
 }
 
-/** A tensor of the active backend. Bytes become int32 and halves float32. */
+function pieceOf(tensor: tf.Tensor, piece: number, pieces: number | undefined): tf.Tensor {
+  if (pieces === undefined) return tensor;
+  const size = tensor.size / pieces;
+  return tf.slice(tf.reshape(tensor, [tensor.size]), [piece * size], [size]);
+}
+
+/** A tensor of the active backend. Bytes become int32 and halves float32. @throws EngineError `tensor_type` */
 export function toTensor({ data, dtype, shape }: HostTensor): tf.Tensor {
   // TensorFlow.js has neither bytes nor halves: see fused/bytes.ts and fused/half.ts.
   if (dtype === "float16") {

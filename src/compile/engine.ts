@@ -52,6 +52,22 @@ export interface RunOptions {
   readonly write?: Readonly<Record<string, SliceTarget>>;
   /** Store names for state inputs, over those of the signature: one program serves several models. */
   readonly bind?: Readonly<Record<string, string>>;
+  /**
+   * Runs the program once for each of so many equal pieces of its states. A stored tensor is cut in row-major order, and the signature's
+   * shape is that of a piece, [size / pieces]. New states take the place of the old ones piece by piece; other outputs are joined along
+   * their first axis. The compiled engine must be able to compute the states in place.
+   */
+  readonly pieces?: number;
+}
+
+export interface CompileOptions {
+  /** For errors; default the function's own. */
+  readonly name?: string;
+  /**
+   * Computes outputs straight into stored tensors where the graph allows it (inPlace.ts), and what is written along a first axis too.
+   * It saves memory and copies, and the price is that a run that fails leaves the states it was writing in between. Default false.
+   */
+  readonly inPlace?: boolean;
 }
 
 export interface CompileOptions {
@@ -87,6 +103,8 @@ export interface Engine {
   copy(from: string, to: string): Promise<void>;
   /** Makes `name` stand for rows `start` to `start + rows` of another tensor, as they are whenever it is read. Not copied by the compiled engine. */
   view(name: string, from: string, start: number, rows: number): Promise<void>;
+  /** Sets every element of stored tensors to zero, where they are. */
+  clear(...names: string[]): Promise<void>;
   remove(...names: string[]): Promise<void>;
   has(name: string): boolean;
   /** @throws EngineError `unknown_tensor` */

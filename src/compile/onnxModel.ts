@@ -64,7 +64,8 @@ const schema = protobuf.Root.fromJSON({
       },
     },
     ValueInfoProto: { fields: { name: { type: "string", id: 1 }, type: { type: "TypeProto", id: 2 } } },
-    TypeProto: { fields: { tensor_type: { type: "TypeProtoTensor", id: 1 } } },
+    TypeProto: { fields: { tensor_type: { type: "TypeProtoTensor", id: 1 }, sequence_type: { type: "TypeProtoSequence", id: 4 } } },
+    TypeProtoSequence: { fields: { elem_type: { type: "TypeProto", id: 1 } } },
     TypeProtoTensor: { fields: { elem_type: { type: "int32", id: 1 }, shape: { type: "TensorShapeProto", id: 2 } } },
     TensorShapeProto: { fields: { dim: { rule: "repeated", type: "Dimension", id: 1 } } },
     Dimension: { fields: { dim_value: { type: "int64", id: 1 }, dim_param: { type: "string", id: 2 } } },
@@ -72,17 +73,28 @@ const schema = protobuf.Root.fromJSON({
 });
 const ModelProto = schema.lookupType("ModelProto");
 
+/** Name of an output that is a sequence and stands before all others; sessionRun.ts says what for. */
+export const SEQUENCE_OUTPUT = "%sequence";
+
 /**
  * @param outputs graph outputs by the name they get in the model
- * @param extents the shapes of values where they are not those of the graph. Then the shapes of all results are written down, since ONNX
- *   Runtime does not find them by itself, and without them it reuses no memory
+ * @param options extents: the shapes of values where they are not those of the graph; then the shapes of all results are written down, since
+ *   ONNX Runtime does not find them by itself, and without them it reuses no memory. withSequence: whether the model also has SEQUENCE_OUTPUT
  * @returns the bytes of a `.onnx` file
  */
-export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value>, extents?: Extents): Uint8Array<ArrayBuffer> {
+export function encodeOnnxModel(
+  graph: Graph,
+  outputs: ReadonlyMap<string, Value>,
+  { extents, withSequence = false }: { readonly extents?: Extents; readonly withSequence?: boolean } = {},
+): Uint8Array<ArrayBuffer> {
   const initializers = new Map<string, object>();
   const nodes: object[] = [];
+  // A result that is an output gets the output's name, and no copy.
+  const renamed = new Map<Value, string>();
+  for (const [name, value] of outputs) if (value.producer !== undefined && !renamed.has(value)) renamed.set(value, name);
   const nameOf = (value: Value | null): string => {
     if (value === null) return "";
+    if (renamed.has(value)) return renamed.get(value)!;
     if ((value.data !== undefined || value.uniform !== undefined) && !initializers.has(value.name)) {
       initializers.set(value.name, tensorProto(value));
     }
@@ -91,14 +103,23 @@ export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value
   for (const [index, node] of graph.nodes.entries()) {
     nodes.push({
       input: node.inputs.map(nameOf),
-      output: node.outputs.map((value) => value.name),
+      output: node.outputs.map(nameOf),
       name: `${node.opType}#${index}`,
       op_type: node.opType,
       domain: node.domain,
       attribute: attributeProtos(node.attributes),
     });
   }
-  for (const [name, value] of outputs) nodes.push({ input: [nameOf(value)], output: [name], name: `out:${name}`, op_type: "Identity" });
+  for (const [name, value] of outputs) {
+    if (renamed.get(value) !== name) nodes.push({ input: [nameOf(value)], output: [name], name: `out:${name}`, op_type: "Identity" });
+  }
+  const infos = [...outputs].map(([name, value]) => valueInfo(name, value, extents));
+  const results = graph.nodes.flatMap((node) => node.outputs.filter((value) => !renamed.has(value)));
+  if (withSequence) {
+    const element = graph.scalar(0);
+    nodes.push({ input: [nameOf(element)], output: [SEQUENCE_OUTPUT], name: SEQUENCE_OUTPUT, op_type: "SequenceConstruct" });
+    infos.unshift({ name: SEQUENCE_OUTPUT, type: { sequence_type: { elem_type: { tensor_type: { elem_type: DATA_TYPE.float32 } } } } });
+  }
 
   const message = {
     ir_version: IR_VERSION,
@@ -112,8 +133,8 @@ export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value
       node: nodes,
       initializer: [...initializers.values()],
       input: graph.inputs.map((value) => valueInfo(value.name, value, extents)),
-      output: [...outputs].map(([name, value]) => valueInfo(name, value, extents)),
-      value_info: extents === undefined ? [] : graph.nodes.flatMap((node) => node.outputs.flatMap((value) => resultInfo(value, extents))),
+      output: infos,
+      value_info: extents === undefined ? [] : results.flatMap((value) => resultInfo(value, extents)),
     },
   };
   // A copy, because protobufjs hands out a view into a pooled buffer and the bytes are transferred to the worker.

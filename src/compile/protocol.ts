@@ -30,6 +30,7 @@ export type Request =
   | { kind: "fetch"; name: string }
   | { kind: "copy"; from: string; to: string }
   | { kind: "view"; name: string; from: string; start: number; rows: number }
+  | { kind: "clear"; names: string[] }
   | { kind: "remove"; names: string[] }
   | { kind: "open"; session: string; model: Uint8Array; options: SessionOptions }
   | { kind: "close"; session: string }
@@ -44,12 +45,23 @@ export type Request =
       /** Model output → where it goes; outputs not listed are returned. */
       keep: Record<string, string>;
       write: Record<string, SliceTarget>;
+      /** Of a model with SEQUENCE_OUTPUT: what its other outputs look like. */
+      outputs?: Record<string, OutputShape> | undefined;
+      /** Those of them that are computed straight into where `keep` or `write` says. */
+      direct: string[];
+      /** As in `RunOptions`. */
+      pieces?: number | undefined;
     };
 
 export interface Envelope {
   readonly id: number;
   readonly epoch: number;
   readonly request: Request;
+}
+
+export interface OutputShape {
+  readonly dtype: HostDType;
+  readonly shape: readonly number[];
 }
 
 /** What a stored tensor looks like. */

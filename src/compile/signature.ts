@@ -1,7 +1,7 @@
 /** Checks the inputs of a run against a signature and binds its named dimensions. */
 import { EngineError, nearestName } from "../errors.js";
 import type { InputSpec, RunOptions, Signature } from "./engine.js";
-import { sameShape } from "./graph.js";
+import { sameShape, sizeOf } from "./graph.js";
 import type { HostTensor } from "./hostTensor.js";
 
 export type Sizes = Readonly<Record<string, number>>;
@@ -22,6 +22,17 @@ export function sizeNames(signature: Signature): string[] {
 /** The store name a state input reads. */
 export function storeName(name: string, spec: InputSpec, options: RunOptions = {}): string {
   return options.bind?.[name] ?? spec.store ?? name;
+}
+
+/** The shape of one of the pieces into which a run cuts a stored tensor. @throws EngineError `pieces_size` */
+export function pieceShape(where: string, shape: readonly number[], pieces: number | undefined): readonly number[] {
+  if (pieces === undefined) return shape;
+  const size = sizeOf(shape) / pieces;
+  if (Number.isInteger(pieces) && pieces > 0 && Number.isInteger(size)) return [size];
+  throw new EngineError(
+    "pieces_size",
+    `${where}: pieces must divide the states, got ${pieces} pieces of [${shape.join(", ")}]; choose a divisor`,
+  );
 }
 
 /**
@@ -61,7 +72,7 @@ export function bindSizes(
     const wanted = spec.dtype ?? "float32";
     if (given !== undefined && given.dtype !== wanted)
       throw new EngineError("input_type", `${where}: input "${name}" must be ${wanted}, got ${given.dtype}`);
-    shapes.set(name, given?.shape ?? shapeOf(storeName(name, spec, options)));
+    shapes.set(name, given?.shape ?? pieceShape(where, shapeOf(storeName(name, spec, options)), options.pieces));
     spec.shape.forEach((dimension, axis) => {
       const length = shapes.get(name)![axis];
       if (typeof dimension === "string" && !dimension.includes("+") && length !== undefined) sizes[dimension] ??= length;

@@ -6,9 +6,10 @@ import { parentPort, workerData } from "node:worker_threads";
 import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
 import { readFileTensor, readFileTensorParts } from "./fileTensors.js";
-import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
-import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions } from "./protocol.js";
+import type { HostTensors } from "./hostTensor.js";
+import { CONTROL, type Envelope, type Reply, type Request, type SessionOptions } from "./protocol.js";
 import { PART_NUMBERS, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
+import { runSession } from "./sessionRun.js";
 import { TensorStore } from "./tensorStore.js";
 
 const port = parentPort!;
@@ -60,6 +61,9 @@ async function carryOut(request: Request): Promise<HostTensors> {
     case "view":
       store.setView(request.name, request);
       return {};
+    case "clear":
+      request.names.forEach((name) => store.get(name).data.fill(0));
+      return {};
     case "remove":
       request.names.forEach((name) => store.remove(name));
       return {};
@@ -93,28 +97,11 @@ function setAll(tensors: HostTensors): void {
   for (const [name, tensor] of Object.entries(tensors)) store.set(name, tensor);
 }
 
-async function run({ session: id, inputs, states, keep, write }: Request & { kind: "run" }): Promise<HostTensors> {
+async function run(request: Request & { kind: "run" }): Promise<HostTensors> {
   const ort = await onnxruntime();
-  const session = sessions.get(id);
-  if (session === undefined) throw new EngineError("no_session", `worker: session ${id} was closed`);
-  const feeds: Record<string, Ort.Tensor> = {};
-  const feed = (name: string, { data, dtype, shape }: HostTensor): void => {
-    feeds[name] = new ort.Tensor(dtype, data as Float32Array, shape);
-  };
-  for (const [name, tensor] of Object.entries(inputs)) feed(name, tensor);
-  for (const [name, stored] of Object.entries(states)) feed(name, store.get(stored));
-  const outputs: HostTensors = {};
-  for (const [output, result] of Object.entries(await session.run(feeds))) {
-    outputs[output.slice(OUTPUT_PREFIX.length)] = {
-      data: result.data as Float32Array,
-      dtype: result.type as HostDType,
-      shape: [...result.dims],
-    };
-  }
-  // Writing may fail and is first: a failed run stores nothing.
-  for (const [name, target] of Object.entries(write)) store.writeSlice(outputs[name]!, target);
-  for (const [name, stored] of Object.entries(keep)) store.set(stored, outputs[name]!);
-  return Object.fromEntries(Object.entries(outputs).filter(([name]) => keep[name] === undefined && write[name] === undefined));
+  const session = sessions.get(request.session);
+  if (session === undefined) throw new EngineError("no_session", `worker: session ${request.session} was closed`);
+  return runSession(ort, session, store, request);
 }
 
 /** Sessions are shared by later runs, and cleaning up must not be skipped. */

@@ -1,4 +1,5 @@
 /** Operations with hand-written gradients, which keep graphs short and memory low. Each also runs eagerly. */
+export { addRows } from "./addRows.js";
 export { bytesAsInt32, int32AsBytes } from "./bytes.js";
 export { BlockCodec, type CodedBlocks } from "./blockCodec.js";
 export { type AttentionShape, blockMask, groupedQueryAttention } from "./attention.js";

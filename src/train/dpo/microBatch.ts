@@ -6,11 +6,11 @@ import type { TrainingOptions } from "../options/trainingConfig.js";
 import { batchLoss, countColumns } from "./batchLoss.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
-import { type MicroBatchPlace, one, requireFiniteLoss, sumInputs } from "../sequence/microBatch.js";
+import { type MicroBatchPlace, one, requireFiniteLoss, weightInput } from "../sequence/microBatch.js";
 import { pairInputs } from "../sequence/pairLayout.js";
 import { tokensSize } from "../sequence/sequenceInputs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
-import { headIsFrozen } from "../optimizer/gradientSums.js";
+import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js";
 import { COUNTS, gradientProgram, scoringProgram } from "./pairProgram.js";
 import type { Preference } from "./preference.js";
 
@@ -31,8 +31,8 @@ export class MicroBatchRunner {
   readonly #model: CausalLM;
   readonly #widths: Map<string, number>;
   /** One pass with the loss inside, or with given slopes for a loss that couples the pairs of a batch. */
-  readonly #lossProgram: SequenceProgram;
-  readonly #slopesProgram: SequenceProgram;
+  readonly #lossProgram: GradientProgram;
+  readonly #slopesProgram: GradientProgram;
   readonly #scoring: SequenceProgram;
 
   private constructor(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference) {
@@ -78,12 +78,13 @@ export class MicroBatchRunner {
     let loss = 0;
     for (const i of pairs.keys()) {
       const reference = references[i];
-      const outputs = await this.#lossProgram.run({
+      const given = {
         ...inputs[i]!,
-        ...sumInputs(1 / (pairs.length * place.of), place.index === 0 && i === 0),
+        ...weightInput(1 / (pairs.length * place.of)),
         ...(reference === undefined ? {} : { referenceChosen: one(reference.chosen), referenceRejected: one(reference.rejected) }),
         ...Object.fromEntries(COUNTS.map((name) => [name, one(counts[name][i]!)])),
-      });
+      };
+      const outputs = await this.#lossProgram.run(given, place.index === 0 && i === 0);
       scores.push(pairScores(outputs));
       loss += outputs["loss"]!.data[0]! / pairs.length;
     }
@@ -101,13 +102,14 @@ export class MicroBatchRunner {
     const { loss, slopes } = await batchLoss(this.#preference, pairs, scores, references);
     if (!Number.isFinite(loss)) return { loss, scores };
     for (const [i, tensors] of inputs.entries()) {
-      await this.#slopesProgram.run({
+      const given = {
         ...tensors,
-        ...sumInputs(1 / place.of, place.index === 0 && i === 0),
+        ...weightInput(1 / place.of),
         chosenSlope: one(slopes.policyChosen[i]!),
         rejectedSlope: one(slopes.policyRejected[i]!),
         nllSlope: one(slopes.chosenNll[i]!),
-      });
+      };
+      await this.#slopesProgram.run(given, place.index === 0 && i === 0);
     }
     return { loss, scores };
   }

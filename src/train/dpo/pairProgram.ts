@@ -4,7 +4,7 @@ import { type CausalLM, HEAD_MEAN } from "../../model/index.js";
 import type { PairLogps } from "../options/preferenceLoss.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
 import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
-import { GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
+import { type GradientProgram, GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
 import { NO_PARTS, type PairParts } from "../sequence/pairLayout.js";
 import { type SequenceForm, sequenceSignature } from "../sequence/sequenceInputs.js";
 import { type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
@@ -106,7 +106,7 @@ export type PairObjective =
 export const COUNTS = ["chosenLengths", "rejectedLengths", "chosenTokens", "rejectedTokens", "nllTokens"] as const;
 
 /**
- * Forward and backward of one pair. The gradient, times `weight`, is added to the stored sums; `carry` 0 starts them anew.
+ * Forward and backward of one pair. The gradient, times `weight`, is added to the stored sums.
  * Outputs as `scoringProgram`, and `loss` of the pair for kind "loss".
  * @param parts what the loss needs of a pair
  * @param dropoutWidths modules that get a dropout mask, with the width of their input
@@ -119,7 +119,7 @@ export function gradientProgram(
   parts: PairParts,
   dropoutWidths: ReadonlyMap<string, number>,
   recompute: boolean,
-): SequenceProgram {
+): GradientProgram {
   const sums = new GradientSums(model);
   const references = objective.kind === "loss" && objective.reference ? ["referenceChosen", "referenceRejected"] : [];
   const scalars = objective.kind === "loss" ? [...references, ...COUNTS] : ["chosenSlope", "rejectedSlope", "nllSlope"];
@@ -133,7 +133,14 @@ export function gradientProgram(
   const step = (inputs: TensorMap, form: SequenceForm): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { values, gradients } = valueAndGradients((current) => {
-      const pair = pairForward(model, { ...inputs, ...current }, form, { masks, recompute }, parts, !headIsFrozen(model));
+      const pair = pairForward(
+        model,
+        { ...inputs, ...current },
+        form,
+        { masks, recompute, noise: sums.noise(current) },
+        parts,
+        !headIsFrozen(model),
+      );
       const objectiveValue = pairObjective(objective, pair, inputs);
       return {
         loss: tf.sum(tf.mul(objectiveValue, inputs["weight"]!)),
@@ -150,9 +157,7 @@ export function gradientProgram(
     if (objective.kind === "loss") results["loss"] = pairLoss!;
     return results;
   };
-  return sequenceProgram((form) =>
-    engine.compile((inputs) => step(inputs, form), signature(form), { name: "gradient of a pair", sizes: "any" }),
-  );
+  return sums.compile(engine, step, signature, "gradient of a pair");
 }
 
 function pairObjective(objective: PairObjective, pair: PairForward, inputs: TensorMap): tf.Tensor1D {

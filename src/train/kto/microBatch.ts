@@ -7,10 +7,10 @@
 import type { Engine, HostTensors } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
-import { headIsFrozen } from "../optimizer/gradientSums.js";
+import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js";
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
-import { type MicroBatchPlace, one, requireFiniteLoss, sumInputs } from "../sequence/microBatch.js";
+import { type MicroBatchPlace, one, requireFiniteLoss, weightInput } from "../sequence/microBatch.js";
 import { tokensSize } from "../sequence/sequenceInputs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { lossFunction } from "./losses.js";
@@ -35,7 +35,7 @@ export class MicroBatchRunner {
   readonly #args: KTOConfig;
   readonly #model: CausalLM;
   readonly #widths: Map<string, number>;
-  readonly #gradient: SequenceProgram;
+  readonly #gradient: GradientProgram;
   readonly #mismatched: SequenceProgram;
 
   private constructor(engine: Engine, model: CausalLM, args: KTOConfig) {
@@ -59,13 +59,14 @@ export class MicroBatchRunner {
     let loss = 0;
     for (const [i, row] of rows.entries()) {
       const weight = rowWeight(row, this.#args);
-      const outputs = await this.#gradient.run({
+      const given = {
         ...this.#inputs(row, "own", place.random.fork(`row ${i}`)),
-        ...sumInputs(weight / (rows.length * place.of), place.index === 0 && i === 0),
+        ...weightInput(weight / (rows.length * place.of)),
         reference: one(references[i]!.own),
         kl: one(kl),
         label: one(row.label ? 1 : 0),
-      });
+      };
+      const outputs = await this.#gradient.run(given, place.index === 0 && i === 0);
       scores.push(rowScores(outputs));
       loss += (weight * outputs["loss"]!.data[0]!) / rows.length;
     }

@@ -1,7 +1,7 @@
 /** The tensor functions of KTO: a row's log-probs, and their gradient. */
 import { type Engine, type InputSpec, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
 import { type CausalLM, HEAD_MEAN } from "../../model/index.js";
-import { GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
+import { type GradientProgram, GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
 import type { KTOLossFunction } from "../options/ktoConfig.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
 import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
@@ -59,8 +59,8 @@ export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropo
 }
 
 /**
- * Forward and backward of one row's own completion. The gradient of its loss, times `weight`, is added to the stored sums;
- * `carry` 0 starts them anew. With `recompute` activations are computed again in the backward pass. Also given: `reference`, `kl` and `label` [1]. Outputs: logps, entropy, logits and the row's `loss`, each [1].
+ * Forward and backward of one row's own completion. The gradient of its loss, times `weight`, is added to the stored sums.
+ * With `recompute` activations are computed again in the backward pass. Also given: `reference`, `kl` and `label` [1]. Outputs: logps, entropy, logits and the row's `loss`, each [1].
  */
 export function gradientProgram(
   engine: Engine,
@@ -69,7 +69,7 @@ export function gradientProgram(
   beta: number,
   dropoutWidths: ReadonlyMap<string, number>,
   recompute: boolean,
-): SequenceProgram {
+): GradientProgram {
   const gradients = new GradientSums(model);
   const one = { shape: [1] };
   const signature = (form: SequenceForm): Record<string, InputSpec> => ({
@@ -82,14 +82,18 @@ export function gradientProgram(
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { reference, kl, label } = inputs as Record<string, tf.Tensor1D>;
     const { values, gradients: slopes } = valueAndGradients((current) => {
-      const row = rowForward(model, { ...inputs, ...current }, form, { masks, recompute }, !headIsFrozen(model));
+      const row = rowForward(
+        model,
+        { ...inputs, ...current },
+        form,
+        { masks, recompute, noise: gradients.noise(current) },
+        !headIsFrozen(model),
+      );
       const value = rowLoss(loss, { policy: row.logps, reference: reference!, kl: kl!, label: label! }, beta);
       return { loss: tf.sum(tf.mul(value, inputs["weight"]!)), rowLoss: value, logps: row.logps, ...row.sums };
     }, gradients.variables(inputs));
     const { loss: _weighted, rowLoss: value, ...outputs } = values;
     return { ...outputs, loss: value!, ...gradients.added(inputs, slopes) };
   };
-  return sequenceProgram((form) =>
-    engine.compile((inputs) => step(inputs, form), signature(form), { name: "gradient of a row", sizes: "any" }),
-  );
+  return gradients.compile(engine, step, signature, "gradient of a row");
 }

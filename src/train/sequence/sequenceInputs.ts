@@ -53,6 +53,14 @@ export function formOf(inputs: HostTensors): SequenceForm {
   return inputs[idsName(2)] === undefined ? 2 : 3;
 }
 
+/** All token ids of a program's inputs, shape [T]. */
+export function sequenceIds(inputs: HostTensors): HostTensors[string] {
+  const form = formOf(inputs);
+  if (form === 0) return inputs["ids"]!;
+  const ids = Array.from({ length: form }, (_, i) => [...(inputs[idsName(i)]!.data as Int32Array)]).flat();
+  return hostTensor(Int32Array.from(ids), [ids.length]);
+}
+
 /** C: the scored tokens of a layout; 1 where there is none, since no operator takes empty tensors. */
 export function scoredSize({ sources }: SequenceLayout): number {
   return Math.max(1, sources.length);

@@ -1,7 +1,7 @@
 /** The tensor functions of language modelling: the weighted loss of a sequence's scored tokens, and its gradient. */
 import { type Engine, type InputSpec, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
-import { GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
+import { type GradientProgram, GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
 import { dropoutMasksOf, maskSignature } from "./dropout.js";
 import { NOISE, noiseSignature } from "./embeddingNoise.js";
 import { scoredStates } from "./scoredStates.js";
@@ -23,23 +23,21 @@ export interface TextProgramOptions {
 }
 
 /**
- * Forward and backward of one sequence with C scored tokens. Inputs of `sequenceSignature`, `weights` [C] of the scored tokens, and
- * `carry`, which is 0 to start the gradient sums anew.
+ * Forward and backward of one sequence with C scored tokens. Inputs of `sequenceSignature`, and `weights` [C] of the scored tokens.
  * Outputs as `textScoringProgram`; the gradient of `loss` is added to the stored sums.
  */
-export function textGradientProgram(engine: Engine, model: CausalLM, options: TextProgramOptions = {}): SequenceProgram {
+export function textGradientProgram(engine: Engine, model: CausalLM, options: TextProgramOptions = {}): GradientProgram {
   const sums = new GradientSums(model);
   const step = (inputs: TensorMap, form: SequenceForm): TensorMap => {
     const { values, gradients } = valueAndGradients(
-      (current) => textForward(model, { ...inputs, ...current }, form, options, !headIsFrozen(model)),
+      (current) =>
+        textForward(model, { ...inputs, ...current }, form, options, !headIsFrozen(model), (noise) => sums.noise(current, noise)),
       sums.variables(inputs),
     );
     return { ...asVectors(values), ...sums.added(inputs, gradients) };
   };
-  return sequenceProgram((form) => {
-    const signature = { ...textSignature(model, form, options), ...sums.signature() };
-    return engine.compile((inputs) => step(inputs, form), signature, { name: "gradient of a text", sizes: "any" });
-  });
+  const signature = (form: SequenceForm): Record<string, InputSpec> => ({ ...textSignature(model, form, options), ...sums.signature() });
+  return sums.compile(engine, step, signature, "gradient of a text");
 }
 
 /**
@@ -63,10 +61,17 @@ function textSignature(model: CausalLM, form: SequenceForm, { dropoutWidths, noi
 }
 
 /** All scalars. */
-function textForward(model: CausalLM, inputs: TensorMap, form: SequenceForm, options: TextProgramOptions, headTrainable: boolean) {
+function textForward(
+  model: CausalLM,
+  inputs: TensorMap,
+  form: SequenceForm,
+  options: TextProgramOptions,
+  headTrainable: boolean,
+  withNoise = (noise?: tf.Tensor2D): tf.Tensor2D | undefined => noise,
+) {
   const masks = dropoutMasksOf(inputs, options.dropoutWidths ?? new Map());
   const given = inputs as Record<string, tf.Tensor1D>;
-  const noise = options.noise === true ? (inputs[NOISE] as tf.Tensor2D) : undefined;
+  const noise = withNoise(options.noise === true ? (inputs[NOISE] as tf.Tensor2D) : undefined);
   const { scored, weights } = scoredStates(model, inputs, form, { masks, noise, recompute: options.recompute });
   const { logps, entropy, correct } = headLogProbs(scored, given["targets"]!, model.base.head(weights, headTrainable));
   const counted = tf.cast(tf.greater(given["weights"]!, 0), "float32");

@@ -4,9 +4,10 @@ import type { CausalLM, Qwen2Config } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { BatchMetrics } from "../loop/logWindow.js";
 import type { SFTLossName, SFTOptions } from "../options/sftConfig.js";
+import type { GradientProgram } from "../optimizer/gradientSums.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { embeddingNoise } from "../sequence/embeddingNoise.js";
-import { carryOf, requireFiniteLoss } from "../sequence/microBatch.js";
+import { requireFiniteLoss } from "../sequence/microBatch.js";
 import { tokensSize } from "../sequence/sequenceInputs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { textInputs } from "../sequence/textLayout.js";
@@ -58,7 +59,7 @@ export class TextRunner {
   readonly #args: SFTOptions;
   readonly #model: CausalLM;
   readonly #widths: Map<string, number>;
-  readonly #program: SequenceProgram;
+  readonly #program: GradientProgram;
 
   /** Compiles nothing yet: programs are made for each form of a sequence when it is first met. */
   constructor(engine: Engine, model: CausalLM, args: SFTOptions) {
@@ -77,11 +78,11 @@ export class TextRunner {
   async run(texts: readonly PreparedText[], { weight, first, random }: TextPlace): Promise<TextScores> {
     let total: TextScores = { loss: 0, entropy: 0, correct: 0 };
     for (const [i, text] of texts.entries()) {
-      const outputs = await this.#program.run({
+      const given = {
         ...textInputs(text.layout, this.#model.config, weight),
         ...this.#drawn(text, texts, random.fork(`row ${i}`)),
-        carry: carryOf(first && i === 0),
-      });
+      };
+      const outputs = await this.#program.run(given, first && i === 0);
       total = plus(total, outputs);
       requireFiniteLoss(total.loss, [text], "SFTTrainer");
     }

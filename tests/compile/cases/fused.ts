@@ -149,6 +149,12 @@ const heads: ContractCase[] = [
     gradientOf: ["h", "a", "b"],
   }),
   contractCase({
+    name: "head log-probs of a trained head whose probabilities are computed twice",
+    inputs: headInputs,
+    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, true), { mostKept: 0 }).logps,
+    gradientOf: ["h", "a", "b"],
+  }),
+  contractCase({
     name: "head log-probs in one block, with all metrics",
     inputs: headInputs,
     fn: ({ h, b, targets }) => ({
