@@ -111,13 +111,14 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head, withSquare
   let targetLogit: tf.Tensor1D | undefined;
   // A power of two, so that it makes no difference where it is multiplied in: here it is cheapest.
   const seen = head.scale === undefined ? h : (tf.mul(h, head.scale) as tf.Tensor2D);
+  /** What the last block leaves. */
+  let done: tf.Tensor[] = [];
   let start = 0;
   for (const stored of head.blocks) {
     const block = headBlock(head, stored);
     const [rows] = block.shape;
-    // One block after the other: ONNX Runtime would compute the logits of all blocks first.
-    const last = shares.at(-1);
-    const logits = tf.matMul(last === undefined ? seen : after(seen, last), block, false, true); // [C, V_b]
+    // One block after the other: ONNX Runtime would keep the logits of all blocks.
+    const logits = tf.matMul(done.length === 0 ? seen : after(seen, ...done), block, false, true); // [C, V_b]
     const softmax = tf.softmax(logits);
     inBlocks.push(softmax as tf.Tensor2D);
     const maximum = rowMaximum(logits); // [C, 1]
@@ -133,6 +134,7 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head, withSquare
     const picked = tf.reshape(tf.gather(logits, tf.reshape(index, [-1, 1]), 1, 1), [-1]); // [C]
     const here = tf.where(inside, picked, tf.scalar(0)) as tf.Tensor1D;
     targetLogit = targetLogit === undefined ? here : tf.add(targetLogit, here);
+    done = [shares.at(-1)!, logSums.at(-1)!, here, ...squares.slice(-1)];
     start += rows;
   }
   const blockLogSums = tf.concat(logSums as tf.Tensor2D[], 1); // [C, blocks]
