@@ -15,38 +15,12 @@ import { AutoModelForCausalLM, LoraConfig, type Qwen2Config, type Qwen2ForCausal
 import { Random } from "../src/random.js";
 import { publishedConfig } from "../src/model/shapes.js";
 import { AdamW } from "../src/train/optimizer/adamw.js";
-import { bucketOf, chooseBuckets } from "../src/train/sequence/buckets.js";
 import { DPOConfig } from "../src/train/options/dpoConfig.js";
 import { MicroBatchRunner } from "../src/train/dpo/microBatch.js";
 import type { PreparedPair } from "../src/train/dpo/pairBatch.js";
 import { dpoPreference } from "../src/train/dpo/preference.js";
-import { layoutPair } from "../src/train/sequence/pairLayout.js";
 import { writeRandomCheckpoint } from "../scripts/make-random-checkpoint.js";
-
-function syntheticPairs(count: number, config: Qwen2Config, seed: number): PreparedPair[] {
-  const random = new Random(seed);
-  const ids = (mean: number, spread: number): number[] => {
-    const length = mean - spread + random.integer(2 * spread + 1);
-    return Array.from({ length }, () => random.integer(config.vocab_size));
-  };
-  const layouts = Array.from({ length: count }, (_, row) =>
-    layoutPair({
-      row,
-      prompt_ids: ids(60, 30),
-      chosen_ids: ids(80, 40),
-      rejected_ids: ids(80, 40),
-      chosen_prompt_start: 0,
-      rejected_prompt_start: 0,
-      prompt_is_prefix_of_chosen: true,
-      prompt_is_prefix_of_rejected: true,
-    }),
-  );
-  const buckets = chooseBuckets(layouts, 4);
-  return layouts.map((layout, i) => {
-    const bucket = bucketOf(buckets, layout);
-    return { layout, bucket, origin: `row ${i}` };
-  });
-}
+import { syntheticPairs } from "./syntheticPairs.js";
 
 /** Floating-point operations that one pair needs. */
 function neededOperations(pair: PreparedPair, config: Qwen2Config): number {

@@ -5,10 +5,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
-import { readFileTensor, readFileTensorParts } from "./fileTensors.js";
 import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
 import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions } from "./protocol.js";
-import { PART_NUMBERS, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
+import { encodeTensor, partsOf } from "./quantise/tensorFormat.js";
+import { readTensors } from "./tensorReaders.js";
 import { TensorStore } from "./tensorStore.js";
 
 const port = parentPort!;
@@ -41,13 +41,14 @@ async function openSession(model: Uint8Array, { device, threads }: SessionOption
   });
 }
 
-async function carryOut(request: Request): Promise<HostTensors> {
+async function carryOut(request: Request, epoch: number): Promise<HostTensors> {
   switch (request.kind) {
     case "put":
       store.set(request.name, request.tensor);
       return {};
     case "load":
-      load(request);
+      // All or nothing, as every call.
+      setAll(await readTensors(request.tensors, () => requireWanted(epoch, request, true)));
       return {};
     case "encode":
       encode(request);
@@ -77,11 +78,6 @@ async function carryOut(request: Request): Promise<HostTensors> {
     case "run":
       return run(request);
   }
-}
-
-function load({ name, file, format }: Request & { kind: "load" }): void {
-  if (format === undefined) store.set(name, { data: readFileTensor(file), dtype: "float32", shape: file.shape });
-  else setAll(encodeTensor(name, file.shape, format, () => readFileTensorParts(file, PART_NUMBERS)));
 }
 
 function encode({ from, to, format }: Request & { kind: "encode" }): void {
@@ -123,11 +119,12 @@ function isAbortable({ kind }: Request): boolean {
 }
 
 /** @throws EngineError `aborted`, `disposed` */
-function requireWanted(epoch: number, request: Request): void {
+function requireWanted(epoch: number, request: Request, begun = false): void {
   if (request.kind === "end") return;
-  if (Atomics.load(control, CONTROL.closing) === 1) throw new EngineError("disposed", "engine: it was disposed before the call began");
+  if (Atomics.load(control, CONTROL.closing) === 1)
+    throw new EngineError("disposed", `engine: it was disposed ${begun ? "while the call read files" : "before the call began"}`);
   if (epoch < Atomics.load(control, CONTROL.abortEpoch) && isAbortable(request)) {
-    throw new EngineError("aborted", "engine: the call was aborted before it began");
+    throw new EngineError("aborted", `engine: the call was aborted ${begun ? "while it read files" : "before it began"}`);
   }
 }
 
@@ -137,7 +134,7 @@ async function answer({ id, epoch, request }: Envelope): Promise<void> {
   Atomics.store(control, CONTROL.busy, 1);
   try {
     requireWanted(epoch, request);
-    reply = { id, tensors: await carryOut(request) };
+    reply = { id, tensors: await carryOut(request, epoch) };
   } catch (error) {
     const { code = "session", message } = error as { code?: string; message: string };
     reply = { id, error: { code: typeof code === "string" ? code : "session", message } };

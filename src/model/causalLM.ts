@@ -180,7 +180,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   async #read(engine: Engine): Promise<Engine> {
     this.#engine = engine;
     try {
-      for (const [name, entry] of this.checkpoint.tensors) await engine.load(name, entry, this.formatOf(name));
+      await engine.loadAll([...this.checkpoint.tensors].map(([name, file]) => ({ name, file, format: this.formatOf(name) })));
       await this.#viewHead(engine);
       return engine;
     } catch (error) {
