@@ -11,6 +11,7 @@ import { CONTROL, type Envelope, type Reply, type Request, type SessionOptions, 
 import { type TensorFormat, storedParts } from "./quantise/tensorFormat.js";
 import { type Sizes, bindSizes, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
 import { StoredShapes } from "./storedShapes.js";
+import type { TensorToLoad } from "./tensorReaders.js";
 import type { TensorFunction } from "./trace.js";
 
 export interface CompiledEngineOptions {
@@ -59,7 +60,12 @@ export class CompiledEngine implements Engine {
   }
 
   async load(name: string, file: FileTensor, format?: TensorFormat): Promise<void> {
-    await this.#call({ kind: "load", name, file, format }, storedParts(name, file.shape, format));
+    await this.loadAll([{ name, file, format }]);
+  }
+
+  async loadAll(tensors: readonly TensorToLoad[]): Promise<void> {
+    const changes = tensors.flatMap(({ name, file, format }) => storedParts(name, file.shape, format));
+    await this.#call({ kind: "load", tensors }, changes);
   }
 
   async encode(from: string, to: string, format: TensorFormat): Promise<void> {

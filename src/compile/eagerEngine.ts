@@ -1,11 +1,12 @@
 /** The eager engine: calls the function itself on a TensorFlow.js backend. For teaching, debugging, and as the oracle in tests. */
 import { EngineError } from "../errors.js";
 import type { CompileOptions, Engine, Program, RunOptions, Signature } from "./engine.js";
-import { type FileTensor, float16ToFloat32, readFileTensor, readFileTensorParts } from "./fileTensors.js";
+import { type FileTensor, float16ToFloat32 } from "./fileTensors.js";
 import { DTYPE_BYTES, type HostDType, type HostTensor, type HostTensors, hostTensor } from "./hostTensor.js";
-import { PART_NUMBERS, type TensorFormat, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
+import { type TensorFormat, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
 import { bindSizes, boundShape, constantValue, requireOutputs, storeName } from "./signature.js";
 import { tf } from "./tensorflow.js";
+import { type TensorToLoad, readTensor } from "./tensorReaders.js";
 import { TensorStore } from "./tensorStore.js";
 import { type TensorFunction, namedTensors } from "./trace.js";
 import type { TensorMap } from "./tracingBackend.js";
@@ -40,9 +41,19 @@ export class EagerEngine implements Engine {
   }
 
   load(name: string, file: FileTensor, format?: TensorFormat): Promise<void> {
+    return this.loadAll([{ name, file, format }]);
+  }
+
+  loadAll(tensors: readonly TensorToLoad[]): Promise<void> {
     return this.#enqueue(() => {
-      if (format === undefined) this.#set(name, tf.tensor(readFileTensor(file), [...file.shape], "float32"));
-      else this.#setAll(encodeTensor(name, file.shape, format, () => readFileTensorParts(file, PART_NUMBERS)));
+      const read: [string, tf.Tensor][] = [];
+      try {
+        for (const tensor of tensors) for (const [name, host] of Object.entries(readTensor(tensor))) read.push([name, toTensor(host)]);
+      } catch (error) {
+        read.forEach(([, tensor]) => tensor.dispose());
+        throw error;
+      }
+      for (const [name, tensor] of read) this.#set(name, tensor);
     });
   }
 

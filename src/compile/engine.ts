@@ -15,6 +15,7 @@ import type { HostTensor, HostTensors } from "./hostTensor.js";
 import type { TensorFunction } from "./trace.js";
 import type { FileTensor } from "./fileTensors.js";
 import type { TensorFormat } from "./quantise/tensorFormat.js";
+import type { TensorToLoad } from "./tensorReaders.js";
 
 /** A number; a name that is bound by the inputs of each run; or a sum of names and numbers, "P+A+1", of which each name must be bound elsewhere. */
 export type Dimension = number | string;
@@ -97,6 +98,9 @@ export interface Engine {
   put(name: string, tensor: HostTensor): Promise<void>;
   /** Reads a tensor of a file straight into the store, as float32 or as the parts of a format; the numbers are never there twice. */
   load(name: string, file: FileTensor, format?: TensorFormat): Promise<void>;
+  /** Loads several tensors as one call, all or none of them; the compiled engine reads them on several threads. What stands under these
+   *  names is there until all are read. */
+  loadAll(tensors: readonly TensorToLoad[]): Promise<void>;
   /** Stores a float32 tensor of the store once more, as the parts of a format (see quantise/tensorFormat.ts). */
   encode(from: string, to: string, format: TensorFormat): Promise<void>;
   fetch(name: string): Promise<HostTensor>;

@@ -1,8 +1,8 @@
 /** Messages between the calling thread and the compute worker. */
 import type { SliceTarget } from "./engine.js";
-import type { FileTensor } from "./fileTensors.js";
 import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
 import type { TensorFormat } from "./quantise/tensorFormat.js";
+import type { TensorToLoad } from "./tensorReaders.js";
 
 /** Stands before the names of a model's outputs: a state has an input and an output of one name, and ONNX wants two. */
 export const OUTPUT_PREFIX = "%out/";
@@ -25,7 +25,7 @@ export interface SessionOptions {
 
 export type Request =
   | { kind: "put"; name: string; tensor: HostTensor }
-  | { kind: "load"; name: string; file: FileTensor; format?: TensorFormat }
+  | { kind: "load"; tensors: readonly TensorToLoad[] }
   | { kind: "encode"; from: string; to: string; format: TensorFormat }
   | { kind: "fetch"; name: string }
   | { kind: "copy"; from: string; to: string }

@@ -5,11 +5,11 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
-import { readFileTensor, readFileTensorParts } from "./fileTensors.js";
 import type { HostTensors } from "./hostTensor.js";
 import { CONTROL, type Envelope, type Reply, type Request, type SessionOptions } from "./protocol.js";
-import { PART_NUMBERS, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
+import { encodeTensor, partsOf } from "./quantise/tensorFormat.js";
 import { runSession } from "./sessionRun.js";
+import { readTensors } from "./tensorReaders.js";
 import { TensorStore } from "./tensorStore.js";
 
 const port = parentPort!;
@@ -42,13 +42,14 @@ async function openSession(model: Uint8Array, { device, threads }: SessionOption
   });
 }
 
-async function carryOut(request: Request): Promise<HostTensors> {
+async function carryOut(request: Request, epoch: number): Promise<HostTensors> {
   switch (request.kind) {
     case "put":
       store.set(request.name, request.tensor);
       return {};
     case "load":
-      load(request);
+      // All or nothing, as every call.
+      setAll(await readTensors(request.tensors, () => requireWanted(epoch, request, true)));
       return {};
     case "encode":
       encode(request);
@@ -83,11 +84,6 @@ async function carryOut(request: Request): Promise<HostTensors> {
   }
 }
 
-function load({ name, file, format }: Request & { kind: "load" }): void {
-  if (format === undefined) store.set(name, { data: readFileTensor(file), dtype: "float32", shape: file.shape });
-  else setAll(encodeTensor(name, file.shape, format, () => readFileTensorParts(file, PART_NUMBERS)));
-}
-
 function encode({ from, to, format }: Request & { kind: "encode" }): void {
   const { data, shape } = store.get(from);
   setAll(encodeTensor(to, shape, format, () => partsOf(data as Float32Array)));
@@ -110,11 +106,12 @@ function isAbortable({ kind }: Request): boolean {
 }
 
 /** @throws EngineError `aborted`, `disposed` */
-function requireWanted(epoch: number, request: Request): void {
+function requireWanted(epoch: number, request: Request, begun = false): void {
   if (request.kind === "end") return;
-  if (Atomics.load(control, CONTROL.closing) === 1) throw new EngineError("disposed", "engine: it was disposed before the call began");
+  if (Atomics.load(control, CONTROL.closing) === 1)
+    throw new EngineError("disposed", `engine: it was disposed ${begun ? "while the call read files" : "before the call began"}`);
   if (epoch < Atomics.load(control, CONTROL.abortEpoch) && isAbortable(request)) {
-    throw new EngineError("aborted", "engine: the call was aborted before it began");
+    throw new EngineError("aborted", `engine: the call was aborted ${begun ? "while it read files" : "before it began"}`);
   }
 }
 
@@ -124,7 +121,7 @@ async function answer({ id, epoch, request }: Envelope): Promise<void> {
   Atomics.store(control, CONTROL.busy, 1);
   try {
     requireWanted(epoch, request);
-    reply = { id, tensors: await carryOut(request) };
+    reply = { id, tensors: await carryOut(request, epoch) };
   } catch (error) {
     const { code = "session", message } = error as { code?: string; message: string };
     reply = { id, error: { code: typeof code === "string" ? code : "session", message } };

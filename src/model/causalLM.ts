@@ -182,7 +182,7 @@ export class Qwen2ForCausalLM extends CausalLM {
     this.#engine = engine;
     try {
       await this.#chooseCodes(engine);
-      for (const [name, entry] of this.checkpoint.tensors) await engine.load(name, entry, this.formatOf(name));
+      await engine.loadAll([...this.checkpoint.tensors].map(([name, file]) => ({ name, file, format: this.formatOf(name) })));
       await this.#viewHead(engine);
       return engine;
     } catch (error) {
