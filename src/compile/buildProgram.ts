@@ -40,9 +40,6 @@ function optimisedTrace(name: string, fn: TensorFunction, signature: Signature, 
   mergeDuplicates(graph, outputs);
   foldBias(graph, outputs.values());
   deferWeights(graph, statesOf(signature));
-  const read = new Set(graph.nodes.flatMap((node) => node.inputs));
-  for (const value of outputs.values()) read.add(value);
-  graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter((value) => read.has(value)));
   return { graph, outputs };
 }
 
@@ -51,6 +48,9 @@ function statesOf(signature: Signature): Set<string> {
 }
 
 function encoded({ graph, outputs }: Trace, signature: Signature, inPlace: boolean, extents?: Extents): BuiltProgram {
+  const read = new Set(graph.nodes.flatMap((node) => node.inputs));
+  for (const value of outputs.values()) read.add(value);
+  graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter((value) => read.has(value)));
   // Outputs may share a name with a state input; inside the model they must differ.
   const named = new Map([...outputs].map(([name, value]) => [`${OUTPUT_PREFIX}${name}`, value]));
   return {

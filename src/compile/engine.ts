@@ -75,8 +75,9 @@ export interface CompileOptions {
   /** For errors; default the function's name. */
   readonly name?: string;
   /**
-   * `each` (default): the function is traced for every combination of sizes it meets, and may do something else at each. `any`: one trace
-   * serves all sizes of at least 1, if the function does the same at all of them; otherwise as `each`.
+   * `each` (default): the function is traced for every combination of sizes it meets, and may do something else at each. `any`: for a
+   * function that does the same at all of them; one graph then serves all sizes of at least 1. Where a number is seen to depend on a size in
+   * another way than a shape does, as `1 / T`, it is traced for each after all; an `if` on a size cannot be seen.
    */
   readonly sizes?: "each" | "any";
 }

@@ -9,6 +9,7 @@ import {
   EagerEngine,
   type Engine,
   type Head,
+  type HeadGradient,
   type InputSpec,
   type TensorFormat,
   type TensorMap,
@@ -246,8 +247,8 @@ export class Qwen2ForCausalLM extends CausalLM {
   }
 
   /** The language-model head out of a program's inputs. A frozen head may come with the mean of its rows, `HEAD_MEAN`. */
-  head(weights: TensorMap, trainable: boolean): Head {
-    return headOf(this.config, weights, trainable);
+  head(weights: TensorMap, gradient: HeadGradient): Head {
+    return headOf(this.config, weights, gradient);
   }
 
   /** Stores the mean of the head's rows as it is now, for programs that list `HEAD_MEAN` among their inputs. */
@@ -257,7 +258,7 @@ export class Qwen2ForCausalLM extends CausalLM {
     const used = [name, `${name}.half`, `${name}.half_scale`, ...this.headBlocks().map(({ view }) => view)];
     const mean = engine.compile(
       (weights) => {
-        const head = this.head(weights, false);
+        const head = this.head(weights, "none");
         return { mean: head.scale === undefined ? tf.mean(head.weight, 0) : headMean(head) };
       },
       Object.fromEntries(Object.entries(this.signature()).filter(([input]) => used.includes(input))),

@@ -1,5 +1,5 @@
 /** The language-model head: which weight it is, and how it is cut into blocks. */
-import { type Head, type TensorMap, headBlock, tf } from "../compile/index.js";
+import { type Head, type HeadGradient, type TensorMap, headBlock, tf } from "../compile/index.js";
 import { halfOf } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
 
@@ -31,14 +31,14 @@ function presentHead(config: Qwen2Config, weights: TensorMap): string {
 }
 
 /** The head out of a program's inputs. A frozen head may come with the mean of its rows, `HEAD_MEAN`. */
-export function headOf(config: Qwen2Config, weights: TensorMap, trainable: boolean): Head {
+export function headOf(config: Qwen2Config, weights: TensorMap, gradient: HeadGradient): Head {
   const name = presentHead(config, weights);
   const half = halfOf(weights, name);
   const weight = half?.numbers ?? (weights[name] as tf.Tensor2D);
   const views = headBlocks(config);
   const blocks = views.length === 0 ? [weight] : views.map(({ view }) => weights[view] as tf.Tensor2D);
-  const mean = trainable ? undefined : (weights[HEAD_MEAN] as tf.Tensor1D | undefined);
-  return { weight, blocks, mean, trainable, ...(half === undefined ? {} : { scale: half.scale }) };
+  const mean = gradient === "none" ? (weights[HEAD_MEAN] as tf.Tensor1D | undefined) : undefined;
+  return { weight, blocks, mean, gradient, ...(half === undefined ? {} : { scale: half.scale }) };
 }
 
 /** Logits of given hidden states, shape [N, D] → [N, V]. For sampling; training uses `headLogProbs`. */
@@ -47,7 +47,7 @@ export function headLogits(config: Qwen2Config, weights: TensorMap, hidden: tf.T
   const half = halfOf(weights, name);
   if (half === undefined) return tf.matMul(hidden, weights[name] as tf.Tensor2D, false, true);
   const seen = tf.mul(hidden, half.scale) as tf.Tensor2D;
-  const head = headOf(config, weights, false);
+  const head = headOf(config, weights, "none");
   // Block by block: the whole head in float32 would be the largest tensor of all.
   return tf.concat(
     head.blocks.map((block) => tf.matMul(seen, headBlock(head, block), false, true)),

@@ -3,6 +3,12 @@ import { after } from "./after.js";
 import { gatherHalf, halfAsFloat32, halfAsFloat32Again } from "./half.js";
 import { onnxOp } from "./onnxOp.js";
 
+/**
+ * Whether gradients of the head's weights are wanted. They need the probabilities of the whole vocabulary, which are either kept, C · V
+ * numbers, or computed once more block by block.
+ */
+export type HeadGradient = "none" | "kept" | "recomputed";
+
 /** The language-model head: `weight` whole, and the same rows as `blocks` (views, so that no block is copied out of it). */
 export interface Head {
   /** shape [V, D]; of halves when there is a `scale` */
@@ -11,8 +17,7 @@ export interface Head {
   readonly blocks: readonly tf.Tensor2D[];
   /** shape [D], the mean of the rows; computed here when absent, which reads the whole head once more */
   readonly mean?: tf.Tensor1D;
-  /** Whether gradients of the head are wanted; they cost a second pass over the vocabulary when there are many tokens. */
-  readonly trainable: boolean;
+  readonly gradient: HeadGradient;
   /** A head of 16-bit floats, frozen: by what they are multiplied, shape []. Blocks are widened one after the other. */
   readonly scale?: tf.Scalar;
 }
@@ -30,23 +35,20 @@ export interface HeadResult {
   readonly aligned?: tf.Tensor1D;
 }
 
-/** Most probabilities that are kept for the gradient of a trainable head, 256 MB; for more they are computed once more, block by block. */
-const MOST_KEPT = 1 << 26;
-
 /**
- * Log-probabilities of given tokens that store no more logits than MOST_KEPT: the vocabulary is visited block by block, and each block
+ * Log-probabilities of given tokens that never store all logits: the vocabulary is visited block by block, and each block
  * leaves its log-sum-exp and its share of `U = softmax(h Wᵀ) W`. That share is also the gradient's:
  * d logp / dh = W[target] − U, so the backward pass is one multiplication by the upstream scalar per token.
  * Entropy is logsumexp − h·U, since Σ p·logit = h·U.
  * @param h shape [C, D]
  * @param targets shape [C] int32
- * @param options aligned: also compute `aligned`, which reads each block's softmax once more; mostKept: in place of MOST_KEPT
+ * @param options aligned: also compute `aligned`, which reads each block's softmax once more
  */
 export function headLogProbs(
   h: tf.Tensor2D,
   targets: tf.Tensor1D,
   head: Head,
-  { aligned = false, mostKept = MOST_KEPT }: { readonly aligned?: boolean; readonly mostKept?: number } = {},
+  { aligned = false }: { readonly aligned?: boolean } = {},
 ): HeadResult {
   const parts: { rest?: tf.Tensor[] } = {};
   const op = tf.customGrad((...args: unknown[]) => {
@@ -60,11 +62,11 @@ export function headLogProbs(
     const meanLogit = tf.sum(tf.mul(hidden, mean), -1);
     // Without keep they would be freed with the custom operation's scope.
     parts.rest = [entropy, meanLogit, top, ...logSquares.map((squares) => tf.sub(logps, squares))].map((tensor) => tf.keep(tensor));
-    const kept = head.trainable && hidden.shape[0] * head.weight.shape[0] <= mostKept ? softmaxes.flat() : [];
+    const kept = head.gradient === "kept" ? softmaxes.flat() : [];
     save([hidden, unitGradient, logSum, ...kept]);
     return { value: logps, gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => gradients(dy as tf.Tensor1D, saved, targets, head) };
   });
-  const trainables = head.trainable ? head.blocks : [];
+  const trainables = head.gradient === "none" ? [] : head.blocks;
   const logps = op(h, ...trainables) as tf.Tensor1D;
   const [entropy, meanLogit, correct, ofAligned] = parts.rest!.map((kept) => {
     const owned = tf.clone(kept);
@@ -169,7 +171,7 @@ function gradients(dy: tf.Tensor1D, saved: tf.Tensor[], targets: tf.Tensor1D, he
   const [h, unitGradient, logSum, ...kept] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D, ...tf.Tensor2D[]];
   const column = tf.reshape(dy, [-1, 1]); // [C, 1]
   const dh = tf.mul(unitGradient, column);
-  if (!head.trainable) return [dh];
+  if (head.gradient === "none") return [dh];
   const scaled = tf.neg(tf.mul(h, column)); // [C, D]
   let start = 0;
   const blockGradients = head.blocks.map((block, b) => {

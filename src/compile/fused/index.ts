@@ -7,7 +7,7 @@ export { type BlockShape, blockAttention, blockMasks } from "./blockAttention.js
 export { gatherHalf, halfAsFloat32 } from "./half.js";
 export { type Int8Weight, int8AsFloat32, int8MatMul } from "./int8MatMul.js";
 export { type Nf4Weight, nf4AsFloat32, nf4MatMul } from "./nf4MatMul.js";
-export { type Head, type HeadResult, headBlock, headLogProbs, headMean } from "./headLogProbs.js";
+export { type Head, type HeadGradient, type HeadResult, headBlock, headLogProbs, headMean } from "./headLogProbs.js";
 export { recomputed } from "./recompute.js";
 export { rmsNorm } from "./rmsNorm.js";
 export { rotary, rotaryAngles } from "./rotary.js";

@@ -1,5 +1,13 @@
 /** The tensor functions of preference training: a pair's log-probs, and their gradient. */
-import { type Engine, type InputSpec, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+import {
+  type Engine,
+  type HeadGradient,
+  type InputSpec,
+  type TensorMap,
+  headLogProbs,
+  tf,
+  valueAndGradients,
+} from "../../compile/index.js";
 import { type CausalLM, HEAD_MEAN } from "../../model/index.js";
 import type { PairLogps } from "../options/preferenceLoss.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
@@ -41,11 +49,11 @@ function pairForward(
   form: SequenceForm,
   forward: ForwardParts,
   parts: PairParts,
-  headTrainable: boolean,
+  headGradient: HeadGradient,
 ): PairForward {
   const { targets, chosen, rejected } = inputs as Record<string, tf.Tensor1D>;
   const { scored, weights } = scoredStates(model, inputs, form, forward);
-  const head = headLogProbs(scored, targets!, model.base.head(weights, headTrainable), { aligned: parts.weights });
+  const head = headLogProbs(scored, targets!, model.base.head(weights, headGradient), { aligned: parts.weights });
   const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
   // WPO, arXiv:2406.11827: exp of the mean of log p − log Σ p².
   const weight = (side: tf.Tensor): tf.Tensor => tf.exp(tf.div(total(head.aligned!, side), tf.maximum(tf.sum(side), 1)));
@@ -86,7 +94,7 @@ export function scoringProgram(
 ): SequenceProgram {
   const score = (inputs: TensorMap, form: SequenceForm): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
-    const { chosenLogps, rejectedLogps, chosenNll, weights, sums } = pairForward(model, inputs, form, { masks }, parts, false);
+    const { chosenLogps, rejectedLogps, chosenNll, weights, sums } = pairForward(model, inputs, form, { masks }, parts, "none");
     return { chosenLogps, rejectedLogps, chosenNll, ...weights, ...(metrics ? sums : {}) };
   };
   return sequenceProgram((form) => {
@@ -130,7 +138,7 @@ export function gradientProgram(
     ...Object.fromEntries(scalars.map((name) => [name, { shape: [1] }])),
   });
 
-  const step = (inputs: TensorMap, form: SequenceForm): TensorMap => {
+  const step = (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { values, gradients } = valueAndGradients((current) => {
       const pair = pairForward(
@@ -139,7 +147,7 @@ export function gradientProgram(
         form,
         { masks, recompute, noise: sums.noise(current) },
         parts,
-        !headIsFrozen(model),
+        headGradient,
       );
       const objectiveValue = pairObjective(objective, pair, inputs);
       return {

@@ -1,5 +1,13 @@
 /** The tensor functions of KTO: a row's log-probs, and their gradient. */
-import { type Engine, type InputSpec, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+import {
+  type Engine,
+  type HeadGradient,
+  type InputSpec,
+  type TensorMap,
+  headLogProbs,
+  tf,
+  valueAndGradients,
+} from "../../compile/index.js";
 import { type CausalLM, HEAD_MEAN } from "../../model/index.js";
 import { type GradientProgram, GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
 import type { KTOLossFunction } from "../options/ktoConfig.js";
@@ -22,10 +30,10 @@ function rowSignature(
 }
 
 /** Log-probs summed over the row's own completion (with gradient) and its sums for the logged means; all of shape [1]. */
-function rowForward(model: CausalLM, inputs: TensorMap, form: SequenceForm, parts: ForwardParts, headTrainable: boolean) {
+function rowForward(model: CausalLM, inputs: TensorMap, form: SequenceForm, parts: ForwardParts, headGradient: HeadGradient) {
   const { targets, completion, mismatched } = inputs as Record<string, tf.Tensor1D>;
   const { scored, weights } = scoredStates(model, inputs, form, parts);
-  const head = headLogProbs(scored, targets!, model.base.head(weights, headTrainable));
+  const head = headLogProbs(scored, targets!, model.base.head(weights, headGradient));
   const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
   return {
     logps: total(head.logps, completion!),
@@ -49,7 +57,7 @@ export interface ScoringOptions {
  */
 export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropoutWidths = new Map() }: ScoringOptions): SequenceProgram {
   const score = (inputs: TensorMap, form: SequenceForm): TensorMap => {
-    const { logps, mismatchedLogps, sums } = rowForward(model, inputs, form, { masks: dropoutMasksOf(inputs, dropoutWidths) }, false);
+    const { logps, mismatchedLogps, sums } = rowForward(model, inputs, form, { masks: dropoutMasksOf(inputs, dropoutWidths) }, "none");
     return { logps, mismatchedLogps: mismatchedLogps(), ...(metrics ? sums : {}) };
   };
   return sequenceProgram((form) => {
@@ -78,17 +86,11 @@ export function gradientProgram(
     weight: { shape: [] },
     ...{ reference: one, kl: one, label: one },
   });
-  const step = (inputs: TensorMap, form: SequenceForm): TensorMap => {
+  const step = (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { reference, kl, label } = inputs as Record<string, tf.Tensor1D>;
     const { values, gradients: slopes } = valueAndGradients((current) => {
-      const row = rowForward(
-        model,
-        { ...inputs, ...current },
-        form,
-        { masks, recompute, noise: gradients.noise(current) },
-        !headIsFrozen(model),
-      );
+      const row = rowForward(model, { ...inputs, ...current }, form, { masks, recompute, noise: gradients.noise(current) }, headGradient);
       const value = rowLoss(loss, { policy: row.logps, reference: reference!, kl: kl!, label: label! }, beta);
       return { loss: tf.sum(tf.mul(value, inputs["weight"]!)), rowLoss: value, logps: row.logps, ...row.sums };
     }, gradients.variables(inputs));

@@ -1,5 +1,14 @@
 /** The stored sums that all gradient programs add to. */
-import { type Engine, type HostTensors, type InputSpec, type Program, type TensorMap, addRows, tf } from "../../compile/index.js";
+import {
+  type Engine,
+  type HeadGradient,
+  type HostTensors,
+  type InputSpec,
+  type Program,
+  type TensorMap,
+  addRows,
+  tf,
+} from "../../compile/index.js";
 import { type CausalLM, headName } from "../../model/index.js";
 import { type SequenceForm, sequenceIds } from "../sequence/sequenceInputs.js";
 import { type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
@@ -93,12 +102,14 @@ export class GradientSums {
    */
   compile(
     engine: Engine,
-    fn: (inputs: TensorMap, form: SequenceForm) => TensorMap,
+    fn: (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient) => TensorMap,
     signature: (form: SequenceForm) => Record<string, InputSpec>,
     name: string,
   ): GradientProgram {
-    const program = sequenceProgram((form) =>
-      engine.compile((inputs) => fn(inputs, form), signature(form), { name, inPlace: true, sizes: "any" }),
+    const program = sequenceProgram<HeadGradient>(
+      (form, headGradient) =>
+        engine.compile((inputs) => fn(inputs, form, headGradient), signature(form), { name, inPlace: true, sizes: "any" }),
+      (inputs) => headGradientOf(this.#model, inputs),
     );
     return new GradientProgram(
       engine,
@@ -108,6 +119,14 @@ export class GradientSums {
       this.#byRows ? embeddingProgram(engine, this.#model) : undefined,
     );
   }
+}
+
+/** Most probabilities that are kept for the gradient of a trained head: 256 MB. */
+const MOST_KEPT = 1 << 26;
+
+function headGradientOf(model: CausalLM, inputs: HostTensors): HeadGradient {
+  if (headIsFrozen(model)) return "none";
+  return inputs["targets"]!.data.length * model.config.vocab_size <= MOST_KEPT ? "kept" : "recomputed";
 }
 
 /** Adds the gradients of the embeddings' rows to the embedding's sum. */

@@ -1,7 +1,15 @@
 /** The tensor functions of language modelling: the weighted loss of a sequence's scored tokens, and its gradient. */
-import { type Engine, type InputSpec, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+import {
+  type Engine,
+  type HeadGradient,
+  type InputSpec,
+  type TensorMap,
+  headLogProbs,
+  tf,
+  valueAndGradients,
+} from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
-import { type GradientProgram, GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
+import { type GradientProgram, GradientSums } from "../optimizer/gradientSums.js";
 import { dropoutMasksOf, maskSignature } from "./dropout.js";
 import { NOISE, noiseSignature } from "./embeddingNoise.js";
 import { scoredStates } from "./scoredStates.js";
@@ -28,10 +36,9 @@ export interface TextProgramOptions {
  */
 export function textGradientProgram(engine: Engine, model: CausalLM, options: TextProgramOptions = {}): GradientProgram {
   const sums = new GradientSums(model);
-  const step = (inputs: TensorMap, form: SequenceForm): TensorMap => {
+  const step = (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient): TensorMap => {
     const { values, gradients } = valueAndGradients(
-      (current) =>
-        textForward(model, { ...inputs, ...current }, form, options, !headIsFrozen(model), (noise) => sums.noise(current, noise)),
+      (current) => textForward(model, { ...inputs, ...current }, form, options, headGradient, (noise) => sums.noise(current, noise)),
       sums.variables(inputs),
     );
     return { ...asVectors(values), ...sums.added(inputs, gradients) };
@@ -46,7 +53,7 @@ export function textGradientProgram(engine: Engine, model: CausalLM, options: Te
  */
 export function textScoringProgram(engine: Engine, model: CausalLM, options: Pick<TextProgramOptions, "loss"> = {}): SequenceProgram {
   return sequenceProgram((form) => {
-    const score = (inputs: TensorMap): TensorMap => asVectors(textForward(model, inputs, form, options, false));
+    const score = (inputs: TensorMap): TensorMap => asVectors(textForward(model, inputs, form, options, "none"));
     return engine.compile(score, textSignature(model, form, options), { name: "score a text", sizes: "any" });
   });
 }
@@ -66,14 +73,14 @@ function textForward(
   inputs: TensorMap,
   form: SequenceForm,
   options: TextProgramOptions,
-  headTrainable: boolean,
+  headGradient: HeadGradient,
   withNoise = (noise?: tf.Tensor2D): tf.Tensor2D | undefined => noise,
 ) {
   const masks = dropoutMasksOf(inputs, options.dropoutWidths ?? new Map());
   const given = inputs as Record<string, tf.Tensor1D>;
   const noise = withNoise(options.noise === true ? (inputs[NOISE] as tf.Tensor2D) : undefined);
   const { scored, weights } = scoredStates(model, inputs, form, { masks, noise, recompute: options.recompute });
-  const { logps, entropy, correct } = headLogProbs(scored, given["targets"]!, model.base.head(weights, headTrainable));
+  const { logps, entropy, correct } = headLogProbs(scored, given["targets"]!, model.base.head(weights, headGradient));
   const counted = tf.cast(tf.greater(given["weights"]!, 0), "float32");
   const losses = options.loss === "dft" ? dftLosses(logps) : tf.neg(logps);
   return {

@@ -7,6 +7,7 @@ import {
   gatherHalf,
   groupedQueryAttention,
   halfAsFloat32,
+  type HeadGradient,
   headLogProbs,
   hostTensor,
   int8AsFloat32,
@@ -131,42 +132,42 @@ const attentions: ContractCase[] = [
 ];
 
 const headInputs = { h: normal([4, 3]), a: normal([3, 3], 2), b: normal([4, 3], 3), targets: ints([0, 3, 6, 2]) };
-function headOf(a: CaseTensor, b: CaseTensor, trainable: boolean, mean?: CaseTensor) {
-  return { weight: tf.concat([a, b]) as tf.Tensor2D, blocks: [a, b], trainable, ...(mean === undefined ? {} : { mean }) };
+function headOf(a: CaseTensor, b: CaseTensor, gradient: HeadGradient, mean?: CaseTensor) {
+  return { weight: tf.concat([a, b]) as tf.Tensor2D, blocks: [a, b], gradient, ...(mean === undefined ? {} : { mean }) };
 }
 
 const heads: ContractCase[] = [
   contractCase({
     name: "head log-probs of a frozen head",
     inputs: headInputs,
-    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, false)).logps,
+    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, "none")).logps,
     gradientOf: ["h"],
   }),
   contractCase({
     name: "head log-probs of a trained head",
     inputs: headInputs,
-    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, true)).logps,
+    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, "kept")).logps,
     gradientOf: ["h", "a", "b"],
   }),
   contractCase({
     name: "head log-probs of a trained head whose probabilities are computed twice",
     inputs: headInputs,
-    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, true), { mostKept: 0 }).logps,
+    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, "recomputed")).logps,
     gradientOf: ["h", "a", "b"],
   }),
   contractCase({
     name: "head log-probs in one block, with all metrics",
     inputs: headInputs,
     fn: ({ h, b, targets }) => ({
-      ...headLogProbs(h, tf.clipByValue(targets, 0, 3).toInt(), { weight: b, blocks: [b], trainable: false }),
+      ...headLogProbs(h, tf.clipByValue(targets, 0, 3).toInt(), { weight: b, blocks: [b], gradient: "none" }),
     }),
   }),
   contractCase({
     name: "head metrics over blocks, mean given and not",
     inputs: { ...headInputs, mean: normal([3], 4) },
     fn: ({ h, a, b, targets, mean }) => [
-      ...Object.values(headLogProbs(h, targets, headOf(a, b, false))),
-      headLogProbs(h, targets, headOf(a, b, false, mean)).meanLogit,
+      ...Object.values(headLogProbs(h, targets, headOf(a, b, "none"))),
+      headLogProbs(h, targets, headOf(a, b, "none", mean)).meanLogit,
     ],
   }),
   contractCase({
@@ -175,7 +176,7 @@ const heads: ContractCase[] = [
     fn: ({ h, a, b, targets }) => {
       const loss = (current: Record<string, tf.Tensor>) => {
         const { h, a, b } = current as Record<"h" | "a" | "b", tf.Tensor2D>;
-        const { logps, aligned } = headLogProbs(h, targets, headOf(a, b, true), { aligned: true });
+        const { logps, aligned } = headLogProbs(h, targets, headOf(a, b, "kept"), { aligned: true });
         return { loss: tf.sum(tf.mul(logps, tf.exp(aligned!))), aligned: aligned! };
       };
       const { values, gradients } = valueAndGradients(loss, { h, a, b });
@@ -193,7 +194,7 @@ const heads: ContractCase[] = [
       b: normal([4, 3], 3),
       targets: ints([1, 5]),
     },
-    fn: ({ h, a, b, targets }) => ({ ...headLogProbs(h, targets, headOf(a, b, false), { aligned: true }) }),
+    fn: ({ h, a, b, targets }) => ({ ...headLogProbs(h, targets, headOf(a, b, "none"), { aligned: true }) }),
     tolerance: 2e-5,
   }),
 ];
@@ -291,7 +292,7 @@ const halves: ContractCase[] = [
   contractCase({
     name: "head log-probs and metrics of a head of halves",
     inputs: { h: normal([4, 3]), targets: ints([0, 3, 2, 1]), half: halfHead.b, scale: hostTensor([0.25], []) },
-    fn: ({ h, half, targets, scale }) => ({ ...headLogProbs(h, targets, { weight: half, blocks: [half], trainable: false, scale }) }),
+    fn: ({ h, half, targets, scale }) => ({ ...headLogProbs(h, targets, { weight: half, blocks: [half], gradient: "none", scale }) }),
   }),
   contractCase({
     name: "gradient of log-probs of a head of halves in blocks",
@@ -300,7 +301,7 @@ const halves: ContractCase[] = [
       headLogProbs(h as tf.Tensor2D, targets as tf.Tensor1D, {
         weight: whole as tf.Tensor2D,
         blocks: [a, b] as tf.Tensor2D[],
-        trainable: false,
+        gradient: "none",
         scale: scale as tf.Scalar,
       }).logps,
     gradientOf: ["h"],
