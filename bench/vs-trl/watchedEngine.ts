@@ -6,7 +6,7 @@ import type { MadeProgram } from "./requests.js";
 export function watchEngine(engine: Engine, onMade: (made: MadeProgram) => void): Engine {
   const compile: Engine["compile"] = (fn, signature, options) => {
     const program = engine.compile(fn, signature, options);
-    return watchProgram(program, (inputs, run) => namedSizes(signature, inputs, run, engine), onMade);
+    return watchProgram(program, options?.sizes === "any", (inputs, run) => namedSizes(signature, inputs, run, engine), onMade);
   };
   return new Proxy(engine, {
     get(target, name) {
@@ -21,12 +21,20 @@ export function watchEngine(engine: Engine, onMade: (made: MadeProgram) => void)
 type Sizes = Readonly<Record<string, number>>;
 type Inputs = Readonly<Record<string, HostTensor>>;
 
-function watchProgram(program: Program, sizesOf: (inputs: Inputs, run: RunOptions) => Sizes, onMade: (made: MadeProgram) => void): Program {
+/** @param any whether the program is made once for all sizes */
+function watchProgram(
+  program: Program,
+  any: boolean,
+  sizesOf: (inputs: Inputs, run: RunOptions) => Sizes,
+  onMade: (made: MadeProgram) => void,
+): Program {
   const ready = new Set<string>();
   const prepare = async (sizes: Sizes): Promise<void> => {
-    const key = Object.entries(sizes)
-      .map(([name, size]) => `${name}=${size}`)
-      .join(" ");
+    const key = any
+      ? "any size"
+      : Object.entries(sizes)
+          .map(([name, size]) => `${name}=${size}`)
+          .join(" ");
     if (ready.has(key)) return;
     ready.add(key);
     const started = performance.now();
@@ -51,7 +59,8 @@ function namedSizes(signature: Signature, inputs: Inputs, { sizes = {}, bind = {
     if (!shape.some((dimension) => typeof dimension === "string")) continue;
     const actual = role === "state" ? engine.shapeOf(bind[name] ?? store ?? name) : inputs[name]?.shape;
     shape.forEach((dimension, axis) => {
-      if (typeof dimension === "string" && actual !== undefined) found[dimension] ??= actual[axis]!;
+      // A sum of sizes says nothing about them.
+      if (typeof dimension === "string" && !dimension.includes("+") && actual !== undefined) found[dimension] ??= actual[axis]!;
     });
   }
   return found;

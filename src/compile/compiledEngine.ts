@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.js";
 import { extentAt } from "./anySize.js";
 import { type BuiltProgram, buildForAnySize, buildForSizes } from "./buildProgram.js";
+import { cachedProgram } from "./programCache.js";
 import type { CompileOptions, Engine, Program, RunOptions, Signature } from "./engine.js";
 import type { FileTensor } from "./fileTensors.js";
 import { sizeOf } from "./graph.js";
@@ -110,11 +111,7 @@ export class CompiledEngine implements Engine {
     return this.#stored.bytes();
   }
 
-  compile(
-    fn: TensorFunction,
-    signature: Signature,
-    { name = fn.name || "compiled", sizes, inPlace = false }: CompileOptions = {},
-  ): Program {
+  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled", ...options }: CompileOptions = {}): Program {
     const host: Host = {
       shapeOf: (stored) => this.shapeOf(stored),
       open: (model) => {
@@ -127,7 +124,7 @@ export class CompiledEngine implements Engine {
       },
       run: (request, changes) => this.#call(request, changes),
     };
-    return new CompiledProgram(name, fn, signature, inPlace, host, sizes);
+    return new CompiledProgram(name, fn, signature, options, host);
   }
 
   abort(): void {
@@ -253,16 +250,19 @@ class CompiledProgram implements Program {
   readonly #specialised = new Map<string, Specialised>();
   /** Whether one graph is to serve all sizes; not any more once it turned out that it cannot. */
   #anySize: boolean;
+  readonly #inPlace: boolean;
+  readonly #key: unknown;
 
   constructor(
     readonly name: string,
     private readonly fn: TensorFunction,
     private readonly signature: Signature,
-    private readonly inPlace: boolean,
+    { sizes, inPlace = false, key }: Omit<CompileOptions, "name">,
     private readonly host: Host,
-    sizes: CompileOptions["sizes"],
   ) {
     this.#anySize = sizes === "any";
+    this.#inPlace = inPlace;
+    this.#key = key;
   }
 
   async run(inputs: Readonly<HostTensors>, options: RunOptions = {}): Promise<HostTensors> {
@@ -294,7 +294,7 @@ class CompiledProgram implements Program {
       states,
       keep,
       write: { ...write },
-      outputs: this.inPlace ? shapes : undefined,
+      outputs: this.#inPlace ? shapes : undefined,
       direct,
       pieces,
     };
@@ -308,7 +308,7 @@ class CompiledProgram implements Program {
 
   /** Outputs that are computed straight into the store. @throws EngineError `pieces_output` */
   #direct(replacing: ReadonlySet<string>, states: Record<string, string>, keep: Record<string, string>, options: RunOptions): string[] {
-    if (!this.inPlace && options.pieces === undefined) return [];
+    if (!this.#inPlace && options.pieces === undefined) return [];
     const kept = Object.keys(keep).filter((name) => replacing.has(name) && keep[name] === storeName(name, this.signature[name]!, options));
     const copied = Object.keys(keep).find((name) => !kept.includes(name));
     if (options.pieces !== undefined && copied !== undefined) {
@@ -341,16 +341,21 @@ class CompiledProgram implements Program {
     const key = general ? ANY_SIZE : sizesKey(sizes);
     const known = this.#specialised.get(key);
     if (known !== undefined) return known;
-    const made = general ? buildForAnySize(this.name, this.fn, this.signature, this.inPlace) : undefined;
+    const made = general ? this.#forAnySize() : undefined;
     if (general && made === undefined) {
       this.#anySize = false;
       return this.#specialise(sizes);
     }
-    const built = this.#open(made ?? buildForSizes(this.name, this.fn, this.signature, sizes, this.inPlace));
+    const built = this.#open(made ?? buildForSizes(this.name, this.fn, this.signature, sizes, this.#inPlace));
     this.#specialised.set(key, built);
     // Every run waits for the session as well and reports a failure; the next run tries again.
     built.opened.catch(() => this.#specialised.get(key) === built && this.#specialised.delete(key));
     return built;
+  }
+
+  #forAnySize(): BuiltProgram | undefined {
+    const build = (): BuiltProgram | undefined => buildForAnySize(this.name, this.fn, this.signature, this.#inPlace);
+    return this.#key === undefined ? build() : cachedProgram([this.name, this.#key], this.signature, this.#inPlace, build);
   }
 
   /** An operator may not take empty tensors, which a trace at their size leaves out. */

@@ -80,6 +80,11 @@ export interface CompileOptions {
    * another way than a shape does, as `1 / T`, it is traced for each after all; an `if` on a size cannot be seen.
    */
   readonly sizes?: "each" | "any";
+  /**
+   * With `sizes: "any"`: a JSON value that names the function, so that later processes need not trace it (programCache.ts). Functions with equal
+   * keys and signatures must be equal: everything that the function takes from around it belongs into the key. Default none: traced anew.
+   */
+  readonly key?: unknown;
 }
 
 export interface Program {

@@ -1,3 +1,4 @@
+export { cacheFolder } from "./cacheFolder.js";
 export { defineOptions, noteOnce, OptionTable, unknownOption } from "./optionTable.js";
 export type {
   CheckOptions,

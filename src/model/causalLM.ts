@@ -96,6 +96,8 @@ export abstract class CausalLM {
   abstract load(choice?: EngineChoice): Promise<Engine>;
   /** Names the program that computes the model: it changes with the active adapters, and when a tied head is untied. */
   abstract readonly form: string;
+  /** As a JSON value: everything about the model that its programs depend on, beside their signatures. */
+  abstract readonly computation: unknown;
   /** The weights as inputs of a program. */
   abstract signature(): Record<string, InputSpec>;
   /** Picks the model's tensors out of a program's inputs. @param masks dropout masks by module path */
@@ -149,6 +151,11 @@ export class Qwen2ForCausalLM extends CausalLM {
 
   override get form(): string {
     return this.#config === undefined ? "" : "untied";
+  }
+
+  override get computation(): unknown {
+    const { raw: _raw, ...config } = this.config;
+    return config;
   }
 
   /** The checkpoint's, unless `untieHead` has changed it. */

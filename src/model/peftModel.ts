@@ -240,6 +240,16 @@ export class PeftModel extends CausalLM {
     return [this.base.form, ...this.#states().map(({ state, prefix }) => `${prefix}=${state.prefix}`)].join();
   }
 
+  override get computation(): unknown {
+    const adapters = this.#states().map(({ state, prefix, trainable }) => ({
+      prefix,
+      trainable,
+      modules: [...state.plan.modules],
+      replaced: state.plan.replaced,
+    }));
+    return { base: this.base.computation, adapters };
+  }
+
   /** Whether the trained adapter was read from a folder; a fresh one leaves the model's outputs unchanged until it is trained. */
   get wasLoaded(): boolean {
     return this.#adapters.get(this.#main)!.wasLoaded;

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { randomPairs } from "../../bench/shared/pairs.js";
 import { measurePreflab } from "../../bench/vs-trl/preflabSide.js";
 import type { PreflabRequest } from "../../bench/vs-trl/requests.js";
@@ -14,10 +14,10 @@ const MODEL = resolve(import.meta.dirname, "../../datasets/tiny-qwen2-chat");
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "preflab-bench-test-"));
-  process.env["PREFLAB_CACHE"] = join(folder, "cache");
+  vi.stubEnv("PREFLAB_CACHE", join(folder, "cache"));
 });
 afterAll(() => {
-  delete process.env["PREFLAB_CACHE"];
+  vi.unstubAllEnvs();
   rmSync(folder, { recursive: true, force: true });
 });
 

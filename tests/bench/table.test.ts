@@ -1,7 +1,7 @@
 /** Ratios, times and the table. */
 import { describe, expect, test } from "vitest";
 import { gridTrials } from "../../bench/vs-trl/cases/grid.js";
-import { bucketPrograms, setUpSeconds } from "../../bench/vs-trl/cases/start.js";
+import { sizedPrograms, setUpSeconds } from "../../bench/vs-trl/cases/start.js";
 import { stepSeconds } from "../../bench/vs-trl/bench.js";
 import type { Measured } from "../../bench/vs-trl/requests.js";
 import { medianRate, rateOf, ratios, type Round } from "../../bench/vs-trl/rounds.js";
@@ -54,12 +54,12 @@ test("the grid has 12 different trials", () => {
   expect(new Set(gridTrials().map((trial) => JSON.stringify(trial))).size).toBe(12);
 });
 
-test("programs with named sizes are those of buckets", () => {
+test("programs with named sizes are those over rows", () => {
   const programs = [
     { name: "gradient", sizes: "T=9 C=4", seconds: 1 },
     { name: "adamw", sizes: "", seconds: 1 },
   ];
-  expect(bucketPrograms(programs)).toEqual([programs[0]]);
+  expect(sizedPrograms(programs)).toEqual([programs[0]]);
 });
 
 test("times say their spread", () => {

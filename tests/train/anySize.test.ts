@@ -5,7 +5,6 @@ import type { Engine, Program, Signature, TensorFunction } from "../../src/compi
 import { AutoModelForCausalLM, BitsAndBytesConfig, type CausalLM, LoraConfig, get_peft_model } from "../../src/model/index.js";
 import { dpoPreference, orpoPreference } from "../../src/train/dpo/preference.js";
 import { gradientProgram, scoringProgram } from "../../src/train/dpo/pairProgram.js";
-import { lossFunction } from "../../src/train/kto/losses.js";
 import { gradientProgram as rowGradient, scoringProgram as rowScoring } from "../../src/train/kto/rowProgram.js";
 import { ORPOConfig, KTOConfig } from "../../src/train/index.js";
 import { dropoutWidths } from "../../src/train/sequence/dropout.js";
@@ -70,14 +69,14 @@ it.each(["lora", "dropout", "dora", "nf4", "int8", "all weights"])("of %s", asyn
   const dpo = dpoPreference(quiet({ use_weighting: true, ld_alpha: 0.5 }));
   const orpo = orpoPreference(new ORPOConfig({ output_dir: "unused" }));
   const kto = new KTOConfig({ output_dir: "unused" });
-  const objective = (preference: typeof dpo) => ({ kind: "loss", loss: preference.loss, reference: preference.reference }) as const;
+  const objective = (preference: typeof dpo) => ({ kind: "loss", ...preference }) as const;
   // A gradient program clears its sums first, which the recording engine has none of.
   const gradients = (recompute: boolean): SequenceProgram[] =>
     [
       gradientProgram(engine, model, objective(dpo), dpo.parts, widths, recompute),
       gradientProgram(engine, model, objective(orpo), orpo.parts, widths, recompute),
       gradientProgram(engine, model, { kind: "slopes" }, NO_PARTS, widths, recompute),
-      rowGradient(engine, model, lossFunction(kto), kto.beta, widths, recompute),
+      rowGradient(engine, model, kto, widths, recompute),
       textGradientProgram(engine, model, { dropoutWidths: widths, noise: true, recompute, loss: "dft" }),
     ].map((program) => ({ run: (inputs) => program.run(inputs, false), dispose: () => program.dispose() }));
   const programs = [

@@ -36,14 +36,14 @@ export class MicroBatchRunner {
   readonly #scoring: SequenceProgram;
 
   private constructor(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference) {
-    const { loss, reference, coupled, parts } = preference;
+    const { loss, reference, coupled, parts, key } = preference;
     const recompute = args.gradient_checkpointing;
     this.#preference = preference;
     // Decided by the configured size: a last, smaller batch must not be the first to trace a user's function.
     this.#couples = coupled && args.per_device_train_batch_size > 1;
     this.#model = model;
     this.#widths = args.disable_dropout ? new Map<string, number>() : dropoutWidths(model);
-    this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss, reference }, parts, this.#widths, recompute);
+    this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss, reference, key }, parts, this.#widths, recompute);
     this.#slopesProgram = gradientProgram(engine, model, { kind: "slopes" }, parts, this.#widths, recompute);
     this.#scoring = scoringProgram(engine, model, { metrics: true, dropoutWidths: this.#widths, parts });
   }

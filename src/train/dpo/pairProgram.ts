@@ -99,14 +99,23 @@ export function scoringProgram(
   };
   return sequenceProgram((form) => {
     const signature = pairSignature(model, form, dropoutWidths, parts, metrics);
-    return engine.compile((inputs) => score(inputs, form), signature, { name: "score a pair", sizes: "any" });
+    return engine.compile((inputs) => score(inputs, form), signature, {
+      name: "score a pair",
+      sizes: "any",
+      key: [model.computation, parts, metrics],
+    });
   });
 }
 
 /** How a pair's log-probs become the number to differentiate. */
 export type PairObjective =
   /** The pair's own loss, with the reference's log-probs if it needs them. */
-  | { kind: "loss"; loss: (logps: PairLogps) => tf.Tensor1D; reference: boolean }
+  | {
+      kind: "loss";
+      loss: (logps: PairLogps) => tf.Tensor1D;
+      reference: boolean;
+      /** What the loss depends on; undefined for one that a user wrote. */ key: unknown;
+    }
   /** A linear function whose slopes are given: the second pass of a loss that couples the pairs of a batch. */
   | { kind: "slopes" };
 
@@ -165,7 +174,9 @@ export function gradientProgram(
     if (objective.kind === "loss") results["loss"] = pairLoss!;
     return results;
   };
-  return sums.compile(engine, step, signature, "gradient of a pair");
+  const ofLoss = objective.kind === "loss" ? objective.key : "slopes";
+  const key = ofLoss === undefined ? undefined : [model.computation, ofLoss, parts, recompute];
+  return sums.compile(engine, step, signature, { name: "gradient of a pair", key });
 }
 
 function pairObjective(objective: PairObjective, pair: PairForward, inputs: TensorMap): tf.Tensor1D {

@@ -7,6 +7,7 @@ import type { BatchMetrics } from "../loop/logWindow.js";
 import type { CPOOptions } from "../options/cpoConfig.js";
 import { type DPOOptions, SORTING } from "../options/dpoConfig.js";
 import type { ORPOOptions } from "../options/orpoConfig.js";
+import { lossKey } from "../options/lossKey.js";
 import type { DPOLossFunction, PairLogps } from "../options/preferenceLoss.js";
 import { type PairParts, scoredTokens } from "../sequence/pairLayout.js";
 import { requireOneAPair } from "./batchLoss.js";
@@ -25,6 +26,8 @@ export interface Preference {
   readonly coupled: boolean;
   /** Whether the loss was written by the user: `tryLoss` tries it at the start. */
   readonly written: boolean;
+  /** What the loss depends on (`lossKey`); undefined for one that a user wrote. */
+  readonly key: unknown;
   readonly parts: PairParts;
   /** What TRL logs for a micro-batch, by its names. @param references as many as pairs, or none without `reference` */
   metrics(pairs: readonly PreparedPair[], scores: readonly PairScores[], references: readonly ReferenceLogps[]): BatchMetrics;
@@ -43,6 +46,7 @@ export function dpoPreference(args: DPOOptions): Preference {
     reference: true,
     coupled: typeof loss_type === "function" || loss_type.some((name) => SORTING.has(name)),
     written: typeof loss_type === "function",
+    key: lossKey(args),
     parts: { ldAlpha: args.ld_alpha, weights: use_weighting, prompt: false },
     metrics: (pairs, scores, references) =>
       batchMetrics(
@@ -65,6 +69,7 @@ export function cpoPreference(args: CPOOptions): Preference {
   return {
     ...withoutReference(false),
     trainer: "CPOTrainer",
+    key: lossKey(args),
     loss: (logps) => cpoLoss(logps, args),
     metrics: (pairs, scores) => {
       const sides = isPerToken(args.loss_type) ? logpsPerToken(pairs, scores) : scores;
@@ -84,6 +89,7 @@ export function orpoPreference({ beta }: Pick<ORPOOptions, "beta">): Preference 
   return {
     ...withoutReference(true),
     trainer: "ORPOTrainer",
+    key: { beta },
     loss: (logps) => orpoLoss(logps, { beta }),
     metrics: (pairs, scores) => {
       const sides = logpsPerToken(pairs, scores);

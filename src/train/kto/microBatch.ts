@@ -13,7 +13,6 @@ import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type MicroBatchPlace, one, requireFiniteLoss, weightInput } from "../sequence/microBatch.js";
 import { tokensSize } from "../sequence/sequenceInputs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
-import { lossFunction } from "./losses.js";
 import { type PreparedRow, type RowPart, rowInputs } from "./preparedRows.js";
 import { type ReferenceLogps, type RowScores, klEstimate, rowScores } from "./rowBatch.js";
 import { gradientProgram, scoringProgram } from "./rowProgram.js";
@@ -42,7 +41,7 @@ export class MicroBatchRunner {
     this.#args = args;
     this.#model = model;
     this.#widths = args.disable_dropout ? new Map<string, number>() : dropoutWidths(model);
-    this.#gradient = gradientProgram(engine, model, lossFunction(args), args.beta, this.#widths, args.gradient_checkpointing);
+    this.#gradient = gradientProgram(engine, model, args, this.#widths, args.gradient_checkpointing);
     this.#mismatched = scoringProgram(engine, model, { metrics: false, dropoutWidths: this.#widths });
   }
 

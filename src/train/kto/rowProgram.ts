@@ -10,11 +10,12 @@ import {
 } from "../../compile/index.js";
 import { type CausalLM, HEAD_MEAN } from "../../model/index.js";
 import { type GradientProgram, GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
-import type { KTOLossFunction } from "../options/ktoConfig.js";
+import type { KTOOptions } from "../options/ktoConfig.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
 import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
 import { type SequenceForm, sequenceSignature } from "../sequence/sequenceInputs.js";
 import { type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
+import { lossFunction } from "./losses.js";
 import { rowLoss } from "./rowLoss.js";
 
 function rowSignature(
@@ -62,7 +63,11 @@ export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropo
   };
   return sequenceProgram((form) => {
     const signature = { ...rowSignature(model, form, dropoutWidths, metrics), mismatched: { shape: ["C"] } };
-    return engine.compile((inputs) => score(inputs, form), signature, { name: "score a row", sizes: "any" });
+    return engine.compile((inputs) => score(inputs, form), signature, {
+      name: "score a row",
+      sizes: "any",
+      key: [model.computation, metrics],
+    });
   });
 }
 
@@ -73,8 +78,7 @@ export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropo
 export function gradientProgram(
   engine: Engine,
   model: CausalLM,
-  loss: KTOLossFunction,
-  beta: number,
+  { loss_type, beta }: Pick<KTOOptions, "loss_type" | "beta">,
   dropoutWidths: ReadonlyMap<string, number>,
   recompute: boolean,
 ): GradientProgram {
@@ -91,11 +95,12 @@ export function gradientProgram(
     const { reference, kl, label } = inputs as Record<string, tf.Tensor1D>;
     const { values, gradients: slopes } = valueAndGradients((current) => {
       const row = rowForward(model, { ...inputs, ...current }, form, { masks, recompute, noise: gradients.noise(current) }, headGradient);
-      const value = rowLoss(loss, { policy: row.logps, reference: reference!, kl: kl!, label: label! }, beta);
+      const value = rowLoss(lossFunction({ loss_type }), { policy: row.logps, reference: reference!, kl: kl!, label: label! }, beta);
       return { loss: tf.sum(tf.mul(value, inputs["weight"]!)), rowLoss: value, logps: row.logps, ...row.sums };
     }, gradients.variables(inputs));
     const { loss: _weighted, rowLoss: value, ...outputs } = values;
     return { ...outputs, loss: value!, ...gradients.added(inputs, slopes) };
   };
-  return gradients.compile(engine, step, signature, "gradient of a row");
+  const key = typeof loss_type === "function" ? undefined : [model.computation, loss_type, beta, recompute];
+  return gradients.compile(engine, step, signature, { name: "gradient of a row", key });
 }

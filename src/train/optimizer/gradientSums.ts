@@ -99,16 +99,22 @@ export class GradientSums {
   /**
    * @param fn the function of a program with `signature()` among its inputs and `added()` among its outputs
    * @param signature all of its inputs, for a form of its sequence
+   * @param key what the function depends on, for the disk cache (`CompileOptions.key`)
    */
   compile(
     engine: Engine,
     fn: (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient) => TensorMap,
     signature: (form: SequenceForm) => Record<string, InputSpec>,
-    name: string,
+    { name, key }: { readonly name: string; readonly key: unknown },
   ): GradientProgram {
     const program = sequenceProgram<HeadGradient>(
       (form, headGradient) =>
-        engine.compile((inputs) => fn(inputs, form, headGradient), signature(form), { name, inPlace: true, sizes: "any" }),
+        engine.compile((inputs) => fn(inputs, form, headGradient), signature(form), {
+          name,
+          inPlace: true,
+          sizes: "any",
+          key: key === undefined ? undefined : [key, headGradient],
+        }),
       (inputs) => headGradientOf(this.#model, inputs),
     );
     return new GradientProgram(

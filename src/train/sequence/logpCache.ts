@@ -5,9 +5,9 @@
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { cacheFolder } from "../../config/index.js";
 import type { CausalLM } from "../../model/index.js";
 import { writeFileAtomic } from "../../text/atomicFile.js";
 
@@ -45,7 +45,7 @@ export async function cachedLogps(
     hash.update(JSON.stringify(row));
     count++;
   }
-  const folder = join(process.env["PREFLAB_CACHE"] ?? join(homedir(), ".cache", "preflab"), "reference");
+  const folder = cacheFolder("reference");
   const path = join(folder, `${hash.digest("hex")}.json`);
   const cached = existsSync(path) ? parseEntry(await readFile(path, "utf8"), count, width) : undefined;
   if (cached !== undefined) return cached;

@@ -44,7 +44,8 @@ export function textGradientProgram(engine: Engine, model: CausalLM, options: Te
     return { ...asVectors(values), ...sums.added(inputs, gradients) };
   };
   const signature = (form: SequenceForm): Record<string, InputSpec> => ({ ...textSignature(model, form, options), ...sums.signature() });
-  return sums.compile(engine, step, signature, "gradient of a text");
+  const key = [model.computation, options.loss, options.recompute];
+  return sums.compile(engine, step, signature, { name: "gradient of a text", key });
 }
 
 /**
@@ -54,7 +55,11 @@ export function textGradientProgram(engine: Engine, model: CausalLM, options: Te
 export function textScoringProgram(engine: Engine, model: CausalLM, options: Pick<TextProgramOptions, "loss"> = {}): SequenceProgram {
   return sequenceProgram((form) => {
     const score = (inputs: TensorMap): TensorMap => asVectors(textForward(model, inputs, form, options, "none"));
-    return engine.compile(score, textSignature(model, form, options), { name: "score a text", sizes: "any" });
+    return engine.compile(score, textSignature(model, form, options), {
+      name: "score a text",
+      sizes: "any",
+      key: [model.computation, options.loss],
+    });
   });
 }
 
