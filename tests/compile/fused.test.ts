@@ -1,6 +1,17 @@
 /** Fused operations against values derived by hand or from TensorFlow.js's plain operations, run eagerly. */
 import { beforeAll, expect, test } from "vitest";
-import { blockMask, groupedQueryAttention, headLogProbs, rmsNorm, rotary, rotaryAngles, swiglu, tf } from "../../src/compile/index.js";
+import {
+  blockAttention,
+  blockMask,
+  blockMasks,
+  groupedQueryAttention,
+  headLogProbs,
+  rmsNorm,
+  rotary,
+  rotaryAngles,
+  swiglu,
+  tf,
+} from "../../src/compile/index.js";
 import { normal } from "./contractCase.js";
 
 beforeAll(async () => {
@@ -76,6 +87,23 @@ test("grouped-query attention equals plain attention with repeated key/value hea
   const scores = tf.add(tf.div(tf.matMul(split(q, heads), repeated(k), false, true), Math.sqrt(size)), mask);
   const plain = tf.reshape(tf.transpose(tf.matMul(tf.softmax(scores), repeated(v)), [1, 0, 2]), [tokens, heads * size]);
   expectEqual(groupedQueryAttention(q, k, v, mask, { heads, kvHeads }), plain.dataSync());
+});
+
+test("attention by blocks is attention under their mask, for all tokens and for those from the first block's last on", () => {
+  const blocks = [3, 2, 4];
+  const segments = tf.tensor1d([0, 0, 0, 1, 1, 2, 2, 2, 2], "int32");
+  const parents = tf.tensor1d([-1, -1, -1, 0, 0, 0, 0, 0, 0], "int32");
+  const shape = { heads: 4, kvHeads: 2 };
+  const [q, k, v] = [8, 4, 4].map((width, i) => tf.randomNormal([9, width], 0, 1, "float32", i + 1)) as [
+    tf.Tensor2D,
+    tf.Tensor2D,
+    tf.Tensor2D,
+  ];
+  const masked = groupedQueryAttention(q, k, v, blockMask(segments, parents), shape);
+  const masks = blockMasks({ blocks, ...shape });
+  expectEqual(blockAttention(q, k, v, masks, { blocks, ...shape }), masked.dataSync());
+  const last = tf.slice(q, [2, 0], [7, 8]);
+  expectEqual(blockAttention(last, k, v, masks, { blocks, ...shape }), tf.slice(masked, [2, 0], [7, 8]).dataSync());
 });
 
 test("head log-probs and metrics over blocks equal those of stored logits", () => {

@@ -3,7 +3,9 @@ import {
   type HostTensor,
   type Int8Backward,
   type Nf4Weight,
+  blockAttention,
   blockMask,
+  blockMasks,
   gatherHalf,
   groupedQueryAttention,
   halfAsFloat32,
@@ -100,6 +102,19 @@ const attentions: ContractCase[] = [
       fn: ({ q, k, v, segments, parents }) => groupedQueryAttention(q, k, v, blockMask(segments, parents), { heads, kvHeads }),
       gradientOf: ["q", "k", "v"],
     }),
+  ),
+  ...groupings.flatMap(([heads, kvHeads]) =>
+    [0, 1].map((from) =>
+      contractCase({
+        name: `attention by blocks, ${heads} heads on ${kvHeads} key/value heads, queries from token ${from} on`,
+        inputs: { q: normal([5 - from, 4 * heads]), k: normal([5, 4 * kvHeads], 2), v: normal([5, 4 * kvHeads], 3) },
+        fn: ({ q, k, v }) => {
+          const shape = { blocks: [2, 2, 1], heads, kvHeads };
+          return blockAttention(q, k, v, blockMasks(shape), shape);
+        },
+        gradientOf: ["q", "k", "v"],
+      }),
+    ),
   ),
   contractCase({
     name: "attention of new tokens over a longer cache",
