@@ -7,6 +7,7 @@ import { dpoPreference, orpoPreference } from "../../src/train/dpo/preference.js
 import { gradientProgram, scoringProgram } from "../../src/train/dpo/pairProgram.js";
 import { gradientProgram as rowGradient, scoringProgram as rowScoring } from "../../src/train/kto/rowProgram.js";
 import { ORPOConfig, KTOConfig } from "../../src/train/index.js";
+import type { GradientProgram } from "../../src/train/optimizer/gradientSums.js";
 import { dropoutWidths } from "../../src/train/sequence/dropout.js";
 import { NO_PARTS } from "../../src/train/sequence/pairLayout.js";
 import { type SequenceForm, idsName } from "../../src/train/sequence/sequenceInputs.js";
@@ -60,8 +61,6 @@ function recording(): { engine: Engine; readonly build: (program: SequenceProgra
   };
 }
 
-const forms: SequenceForm[] = [0, 2, 3];
-
 it.each(["lora", "dropout", "dora", "nf4", "int8", "all weights"])("of %s", async (kind) => {
   const model = await newModel(kind);
   const widths = dropoutWidths(model);
@@ -70,22 +69,25 @@ it.each(["lora", "dropout", "dora", "nf4", "int8", "all weights"])("of %s", asyn
   const orpo = orpoPreference(new ORPOConfig({ output_dir: "unused" }));
   const kto = new KTOConfig({ output_dir: "unused" });
   const objective = (preference: typeof dpo) => ({ kind: "loss", ...preference }) as const;
-  // A gradient program clears its sums first, which the recording engine has none of.
-  const gradients = (recompute: boolean): SequenceProgram[] =>
-    [
-      gradientProgram(engine, model, objective(dpo), dpo.parts, widths, recompute),
-      gradientProgram(engine, model, objective(orpo), orpo.parts, widths, recompute),
-      gradientProgram(engine, model, { kind: "slopes" }, NO_PARTS, widths, recompute),
-      rowGradient(engine, model, kto, widths, recompute),
-      textGradientProgram(engine, model, { dropoutWidths: widths, noise: true, recompute, loss: "dft" }),
-    ].map((program) => ({ run: (inputs) => program.run(inputs, false), dispose: () => program.dispose() }));
-  const programs = [
-    ...gradients(false),
-    ...gradients(true),
-    scoringProgram(engine, model, { parts: dpo.parts, dropoutWidths: widths }),
-    rowScoring(engine, model, { metrics: true, dropoutWidths: widths }),
-    textScoringProgram(engine, model),
+  // The forms that rows of the method take; a pair whose prompt is scored stands under a mask.
+  const gradients = (recompute: boolean): [GradientProgram, SequenceForm[]][] => [
+    [gradientProgram(engine, model, objective(dpo), dpo.parts, widths, recompute), [0, 3]],
+    [gradientProgram(engine, model, objective(orpo), orpo.parts, widths, recompute), [0]],
+    [gradientProgram(engine, model, { kind: "slopes" }, NO_PARTS, widths, recompute), [3]],
+    [rowGradient(engine, model, kto, widths, recompute), [2]],
+    [textGradientProgram(engine, model, { dropoutWidths: widths, noise: true, recompute, loss: "dft" }), [0, 2]],
   ];
-  for (const [i, program] of programs.entries())
+  const programs: [SequenceProgram, SequenceForm[]][] = [
+    // Sums are cleared in front of a step's first row only.
+    ...[...gradients(false), ...(kind === "lora" ? gradients(true) : [])].map(([program, forms]): [SequenceProgram, SequenceForm[]] => [
+      { run: (inputs) => program.run(inputs, false), dispose: () => program.dispose() },
+      forms,
+    ]),
+    [scoringProgram(engine, model, { parts: dpo.parts, dropoutWidths: widths }), [0, 3]],
+    [rowScoring(engine, model, { metrics: true, dropoutWidths: widths }), [2, 3]],
+    [textScoringProgram(engine, model), [2]],
+  ];
+  for (const [i, [program, forms]] of programs.entries()) {
     for (const form of forms) expect(await build(program, form), `program ${i}, form ${form}`).toBeDefined();
+  }
 });
