@@ -3,7 +3,7 @@ export { addRows } from "./addRows.js";
 export { bytesAsInt32, int32AsBytes } from "./bytes.js";
 export { BlockCodec, type CodedBlocks } from "./blockCodec.js";
 export { type AttentionShape, blockMask, groupedQueryAttention } from "./attention.js";
-export { type BlockShape, blockAttention, blockMasks } from "./blockAttention.js";
+export { type BlockShape, type TokenRange, blockAttention, blockMasks, lastRanges } from "./blockAttention.js";
 export { gatherHalf, halfAsFloat32 } from "./half.js";
 export { type Int8Weight, int8AsFloat32, int8MatMul } from "./int8MatMul.js";
 export { type Nf4Weight, nf4AsFloat32, nf4MatMul } from "./nf4MatMul.js";

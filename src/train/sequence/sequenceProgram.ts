@@ -16,7 +16,7 @@ export function sequenceProgram<Variant extends string>(
   return {
     run: (inputs: HostTensors, options) => {
       const [form, variant] = [formOf(inputs), variantOf(inputs)];
-      const key = `${form} ${variant}`;
+      const key = `${form.blocks} ${form.rows} ${variant}`;
       const program = made.get(key) ?? make(form, variant);
       made.set(key, program);
       return program.run(inputs, options);
