@@ -19,11 +19,14 @@ export interface SizeTerm {
 export type Extent = number | SizeTerm;
 
 /**
- * Sizes to trace at. Primes, and no other sum of some of them is a multiple of one: what a number depends on can be told. No axis of a
- * model is as long by chance, and if one is, the two graphs differ in more than numbers.
+ * Sizes to trace at, and how much larger the second ones are: primes, so that a number is hardly ever a multiple of two sums of some of them.
+ * No axis of a model is as long by chance, and if one is, the two graphs differ in more than numbers.
  */
-const FIRST = [1013, 2039, 4079, 8161, 16319];
-const STEPS = [1009, 2027, 4057, 8117, 16229];
+const FIRST = [1013, 1031, 1051, 1069, 1091, 1109, 1129, 1151, 1171, 1193, 1213, 1231, 1249];
+const STEPS = [20011, 23021, 26029, 29033, 32057, 35069, 38083, 41113, 44119, 47123, 50129, 53147, 56149];
+
+/** A number that depends on sizes is no further than this from a multiple of their sum. */
+const MOST_REST = 64;
 
 /** Two sets of sizes for `generalise`; none for a signature without names, or with more names than there are markers. */
 export function markerSizes(signature: Signature): readonly [Sizes, Sizes] | undefined {
@@ -148,7 +151,13 @@ class Pairs {
       const factor = (second - first) / sum.step;
       if (Number.isInteger(factor)) found.push({ factor, sizes: sum.names, offset: first - factor * sum.first });
     }
-    const extent = found.length === 1 ? found[0] : undefined;
+    // A sum that fits by chance leaves a large rest.
+    const rest = ({ offset }: SizeTerm): number => Math.abs(offset);
+    const [extent, next] = found.sort((a, b) => rest(a) - rest(b));
+    if (extent !== undefined && next !== undefined && rest(next) <= MOST_REST) {
+      this.#extents.set(key, undefined);
+      return undefined;
+    }
     this.#extents.set(key, extent);
     return extent;
   }

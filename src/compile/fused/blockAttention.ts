@@ -21,7 +21,7 @@ export function blockMasks({ sequences, heads, kvHeads }: BlockShape): tf.Tensor
       const index = tf.range(0, tokens, 1, "int32");
       const seen = tf.lessEqual(tf.reshape(index, [1, tokens]), tf.reshape(index, [tokens, 1]));
       const own = tf.where<tf.Tensor>(seen, tf.scalar(0), tf.scalar(HIDDEN)) as tf.Tensor2D;
-      const mask = i === 0 ? own : (tf.concat([tf.zeros([tokens, blocks[0]!]), own], 1) as tf.Tensor2D);
+      const mask = i === 0 ? own : (tf.concat([tf.fill([tokens, blocks[0]!], 0), own], 1) as tf.Tensor2D);
       return tf.tile(tf.expandDims(mask, 0), [kvHeads, heads / kvHeads, 1]) as tf.Tensor3D;
     }),
   );
