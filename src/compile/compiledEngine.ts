@@ -1,17 +1,27 @@
 /** The compiled engine: traces on the calling thread, computes in a worker thread. */
 import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.js";
-import type { Engine, InputSpec, Program, RunOptions, Signature } from "./engine.js";
+import type { CompileOptions, Dimension, Engine, InputSpec, Program, RunOptions, Signature } from "./engine.js";
 import type { FileTensor } from "./fileTensors.js";
-import { sizeOf } from "./graph.js";
+import { sameShape, sizeOf } from "./graph.js";
 import type { HostDType, HostData, HostTensor, HostTensors } from "./hostTensor.js";
 import { encodeOnnxModel } from "./onnxModel.js";
+import { type OpenTrace, traceOpen } from "./openSizes.js";
 import { deferWeights, foldBias, prune } from "./optimise.js";
-import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
+import {
+  CONTROL,
+  type Envelope,
+  OUTPUT_PREFIX,
+  type PlaceTarget,
+  type Reply,
+  type Request,
+  type SessionOptions,
+  type StoredShape,
+} from "./protocol.js";
 import { type TensorFormat, storedParts } from "./quantise/tensorFormat.js";
 import { type Sizes, bindSizes, boundShape, constantValue, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
 import { StoredShapes } from "./storedShapes.js";
-import { type TensorFunction, type TracedInput, trace } from "./trace.js";
+import { type TensorFunction, type Trace, type TracedInput, trace } from "./trace.js";
 
 export interface CompiledEngineOptions {
   /** ONNX Runtime execution provider; default `cpu`. */
@@ -100,18 +110,25 @@ export class CompiledEngine implements Engine {
     return this.#stored.bytes();
   }
 
-  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled" }: { name?: string } = {}): Program {
-    return new CompiledProgram(name, fn, signature, {
+  version(names: Iterable<string>): number {
+    return this.#stored.version(names);
+  }
+
+  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled", openSizes = false }: CompileOptions = {}): Program {
+    return new CompiledProgram(name, fn, signature, openSizes, {
       shapeOf: (stored) => this.shapeOf(stored),
-      open: (model) => {
+      open: (model, fixed) => {
         const session = `s${this.#nextSession++}`;
-        return { session, opened: this.#call({ kind: "open", session, model, options: this.#options }, [], [model.buffer]) };
+        return { session, opened: this.#call({ kind: "open", session, model, fixed, options: this.#options }, [], [model.buffer]) };
       },
       close: async (session) => {
         // The sessions of an engine that ended are gone already.
         if (this.#ended === undefined) await this.#call({ kind: "close", session });
       },
-      run: (request, changes) => this.#call(request, changes),
+      run: (request, changes) => {
+        this.#stored.touch([...Object.values(request.write), ...Object.values(request.place)].map(({ into }) => into));
+        return this.#call(request, changes);
+      },
     });
   }
 
@@ -217,16 +234,16 @@ function ownArray(where: string, { data, shape }: HostTensor): HostData {
 /** What a program needs of its engine. */
 interface Host {
   readonly shapeOf: (name: string) => readonly number[];
-  open(model: Uint8Array<ArrayBuffer>): { session: string; opened: Promise<unknown> };
+  open(model: Uint8Array<ArrayBuffer>, fixed: Record<string, string>): { session: string; opened: Promise<unknown> };
   close(session: string): Promise<void>;
-  run(request: Request, changes: Changes): Promise<HostTensors>;
+  run(request: Request & { kind: "run" }, changes: Changes): Promise<HostTensors>;
 }
 
 interface Specialised {
   readonly session: string;
   readonly opened: Promise<unknown>;
   readonly inputs: ReadonlySet<string>;
-  readonly outputs: ReadonlyMap<string, { dtype: HostDType; shape: readonly number[] }>;
+  readonly outputs: ReadonlyMap<string, { dtype: HostDType; shape: readonly Dimension[] }>;
 }
 
 class CompiledProgram implements Program {
@@ -236,6 +253,7 @@ class CompiledProgram implements Program {
     readonly name: string,
     private readonly fn: TensorFunction,
     private readonly signature: Signature,
+    private readonly openSizes: boolean,
     private readonly host: Host,
   ) {}
 
@@ -250,12 +268,21 @@ class CompiledProgram implements Program {
       if (used.has(name)) states[name] = storeName(name, spec, options);
       if (outputs.has(name) && options.write?.[name] === undefined) keep[name] ??= storeName(name, spec, options);
     }
-    const changes = Object.entries(keep).map(([output, name]) => ({ name, ...outputs.get(output)! }));
+    const outputShape = (output: string): number[] => boundShape(this.name, output, outputs.get(output)!, sizes);
+    const changes = Object.entries(keep).map(([output, name]) => ({
+      name,
+      dtype: outputs.get(output)!.dtype,
+      shape: outputShape(output),
+    }));
+    const place: Record<string, PlaceTarget> = {};
+    for (const [output, target] of Object.entries(options.place ?? {}))
+      place[output] = placeTarget(this.name, outputShape(output), target, this.host.shapeOf(target.into));
     const given: HostTensors = {};
     for (const [name, tensor] of Object.entries(inputs)) {
       if (used.has(name)) given[name] = { ...tensor, data: ownArray(`${this.name}: input "${name}"`, tensor) };
     }
-    const request: Request = { kind: "run", session, inputs: given, states, keep, write: { ...options.write } };
+    const write = { ...options.write };
+    const request = { kind: "run", session, inputs: given, states, rows: { ...options.rows }, place, keep, write } as const;
     try {
       const [, tensors] = await Promise.all([opened, this.host.run(request, changes)]);
       return tensors;
@@ -280,7 +307,7 @@ class CompiledProgram implements Program {
   }
 
   #specialise(sizes: Sizes): Specialised {
-    const key = sizesKey(sizes);
+    const key = this.openSizes ? "" : sizesKey(sizes);
     const known = this.#specialised.get(key);
     if (known !== undefined) return known;
     const built = this.#build(sizes);
@@ -291,23 +318,43 @@ class CompiledProgram implements Program {
   }
 
   #build(sizes: Sizes): Specialised {
-    const traced = new Map<string, TracedInput>();
-    for (const [name, spec] of Object.entries(this.signature)) traced.set(name, tracedInput(this.name, name, spec, sizes));
-    const { graph, outputs } = trace(this.fn, traced, this.name);
-    prune(graph, outputs.values());
-    foldBias(graph, outputs.values());
-    deferWeights(graph, new Set(Object.keys(this.signature).filter((name) => this.signature[name]!.role === "state")));
+    const open = this.openSizes ? traceOpen(this.name, this.signature, (some) => this.#trace(some)) : undefined;
+    const { graph, outputs } = open ?? this.#trace(sizes);
     // ONNX Runtime refuses feeds that its graph does not read.
     const read = new Set(graph.nodes.flatMap((node) => node.inputs));
     for (const value of outputs.values()) read.add(value);
     graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter((value) => read.has(value)));
     // Outputs may share a name with a state input; inside the model they must differ.
     const named = new Map([...outputs].map(([name, value]) => [`${OUTPUT_PREFIX}${name}`, value]));
+    const inputs = graph.inputs.map((value) => value.name);
+    const fixed = inputs.filter((name) => this.signature[name]!.fixed === true);
+    const openShapes = open === undefined ? undefined : this.#openShapes(open);
     return {
-      ...this.host.open(encodeOnnxModel(graph, named)),
-      inputs: new Set(graph.inputs.map((value) => value.name)),
-      outputs: new Map([...outputs].map(([name, { dtype, shape }]) => [name, { dtype: dtype as HostDType, shape }])),
+      ...this.host.open(
+        encodeOnnxModel(graph, named, { openShapes, external: new Set(fixed) }),
+        Object.fromEntries(fixed.map((name) => [name, storeName(name, this.signature[name]!)])),
+      ),
+      inputs: new Set(inputs.filter((name) => !fixed.includes(name))),
+      outputs: new Map(
+        [...outputs].map(([name, { dtype, shape }]) => [name, { dtype: dtype as HostDType, shape: open?.shapes.get(name) ?? shape }]),
+      ),
     };
+  }
+
+  #trace(sizes: Sizes): Trace {
+    const traced = new Map<string, TracedInput>();
+    for (const [name, spec] of Object.entries(this.signature)) traced.set(name, tracedInput(this.name, name, spec, sizes));
+    const { graph, outputs } = trace(this.fn, traced, this.name);
+    prune(graph, outputs.values());
+    foldBias(graph, outputs.values());
+    deferWeights(graph, new Set(Object.keys(this.signature).filter((name) => this.signature[name]!.role === "state")));
+    return { graph, outputs };
+  }
+
+  #openShapes({ shapes }: OpenTrace): Map<string, readonly Dimension[]> {
+    const open = new Map(Object.entries(this.signature).map(([name, { shape }]) => [name, shape]));
+    for (const [name, shape] of shapes) open.set(`${OUTPUT_PREFIX}${name}`, shape);
+    return open;
   }
 }
 
@@ -316,6 +363,21 @@ function tracedInput(where: string, name: string, spec: InputSpec, sizes: Sizes)
   const shape = boundShape(where, name, spec, sizes);
   if (spec.role !== "constant") return { dtype, shape };
   return { dtype, shape, value: constantValue(where, name, spec, shape).data as Float32Array };
+}
+
+/** @throws EngineError `slice_shape` */
+function placeTarget(
+  where: string,
+  shape: readonly number[],
+  { into, offset }: { into: string; offset: number },
+  stored: readonly number[],
+): PlaceTarget {
+  if (shape.length !== stored.length || offset < 0 || offset + shape[0]! > stored[0]! || !sameShape(shape.slice(1), stored.slice(1)))
+    throw new EngineError(
+      "slice_shape",
+      `${where}: an output [${shape.join(",")}] must fit into "${into}" [${stored.join(",")}] at row ${offset}; store a larger tensor`,
+    );
+  return { into, start: offset * sizeOf(stored.slice(1)), shape };
 }
 
 /** Errors of the worker do not know the program. */

@@ -1,6 +1,6 @@
 /** The eager engine: calls the function itself on a TensorFlow.js backend. For teaching, debugging, and as the oracle in tests. */
 import { EngineError } from "../errors.js";
-import type { Engine, Program, RunOptions, Signature } from "./engine.js";
+import type { CompileOptions, Engine, Program, RunOptions, Signature } from "./engine.js";
 import { type FileTensor, float16ToFloat32, readFileTensor, readFileTensorParts } from "./fileTensors.js";
 import { DTYPE_BYTES, type HostDType, type HostTensor, type HostTensors, hostTensor } from "./hostTensor.js";
 import { PART_NUMBERS, type TensorFormat, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
@@ -17,6 +17,7 @@ export class EagerEngine implements Engine {
   readonly #views = new Map<string, { from: string; start: number; rows: number }>();
   /** Calls run one after the other, as the compiled engine's do. */
   #queue: Promise<unknown> = Promise.resolve();
+  readonly #versions = new Map<string, number>();
   #epoch = 0;
   #disposed = false;
 
@@ -100,7 +101,13 @@ export class EagerEngine implements Engine {
     return [...this.#tensors.values()].reduce((sum, { dtype, size }) => sum + DTYPE_BYTES[dtype as HostDType] * size, 0);
   }
 
-  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "eager" }: { name?: string } = {}): Program {
+  version(names: Iterable<string>): number {
+    let sum = 0;
+    for (const name of names) sum += this.#versions.get(name) ?? 0;
+    return sum;
+  }
+
+  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "eager" }: CompileOptions = {}): Program {
     return {
       name,
       run: (inputs, options = {}) => this.#enqueue(() => this.#run(name, fn, signature, inputs, options)),
@@ -132,7 +139,7 @@ export class EagerEngine implements Engine {
     const outputs = tf.tidy(() => {
       const tensors: TensorMap = {};
       for (const [input, spec] of Object.entries(signature)) {
-        if (spec.role === "state") tensors[input] = this.#read(storeName(input, spec, options));
+        if (spec.role === "state") tensors[input] = this.#readRows(storeName(input, spec, options), options.rows?.[input]);
         else if (spec.role === "constant")
           tensors[input] = toTensor(constantValue(name, input, spec, boundShape(name, input, spec, sizes)));
         else tensors[input] = toTensor(inputs[input]!);
@@ -153,7 +160,8 @@ export class EagerEngine implements Engine {
     const results: HostTensors = {};
     for (const [output, tensor] of Object.entries(outputs)) {
       const spec = signature[output];
-      const target = options.write?.[output];
+      // What an operation would read in place, `fused/cachedAttention.ts` takes from its arguments when it runs eagerly.
+      const target = options.write?.[output] ?? options.place?.[output];
       const kept =
         options.keep?.[output] ?? (spec?.role === "state" && target === undefined ? storeName(output, spec, options) : undefined);
       if (kept !== undefined) {
@@ -178,6 +186,7 @@ export class EagerEngine implements Engine {
   }
 
   #set(name: string, tensor: tf.Tensor): void {
+    this.#versions.set(name, (this.#versions.get(name) ?? 0) + 1);
     this.#views.delete(name);
     this.#tensors.get(name)?.dispose();
     this.#tensors.set(name, tf.keep(tensor));
@@ -187,6 +196,11 @@ export class EagerEngine implements Engine {
   #read(name: string): tf.Tensor {
     const view = this.#views.get(name);
     return view === undefined ? this.#get(name) : tf.slice(this.#get(view.from), view.start, view.rows);
+  }
+
+  #readRows(name: string, rows: number | undefined): tf.Tensor {
+    const tensor = this.#read(name);
+    return rows === undefined ? tensor : tf.slice(tensor, [0], [rows]);
   }
 
   #copyOf(name: string): tf.Tensor {

@@ -28,6 +28,11 @@ export interface InputSpec {
    * `constant`: baked into the program.
    */
   readonly role?: "input" | "state" | "constant";
+  /**
+   * A state that never changes: ONNX Runtime gets it when the session is opened and may lay it out anew, as it must for the fast products of
+   * `fused/blockMatMul.ts`. What is stored later under its name is not seen.
+   */
+  readonly fixed?: boolean;
   /** The store name of a state input; the input's own name by default. */
   readonly store?: string;
   /** The value of a constant input. */
@@ -50,8 +55,24 @@ export interface RunOptions {
   readonly keep?: Readonly<Record<string, string>>;
   /** Outputs that are written into part of a stored tensor instead of being returned. */
   readonly write?: Readonly<Record<string, SliceTarget>>;
+  /**
+   * Outputs that are computed right into rows (`axis` 0) of a stored tensor. Unlike with `write`, an operation that runs later reads them
+   * there, if the tensor is also an input: see `fused/cachedAttention.ts`.
+   */
+  readonly place?: Readonly<Record<string, SliceTarget>>;
+  /** State inputs of which the program sees only so many first rows. */
+  readonly rows?: Readonly<Record<string, number>>;
   /** Store names for state inputs, over those of the signature: one program serves several models. */
   readonly bind?: Readonly<Record<string, string>>;
+}
+
+export interface CompileOptions {
+  readonly name?: string;
+  /**
+   * One session for all sizes instead of one for each, for functions whose graph has no size in it: no constant shape, mask or range
+   * that is made of one. Default false.
+   */
+  readonly openSizes?: boolean;
 }
 
 export interface Program {
@@ -83,9 +104,12 @@ export interface Engine {
   shapeOf(name: string): readonly number[];
   /** The names in the store that start with `prefix`, in the order in which they were put. */
   names(prefix?: string): string[];
+  /** A number that grows with every change of one of the named tensors. */
+  version(names: Iterable<string>): number;
   /** Bytes that the stored tensors take; views take none. The eager engine keeps bytes as int32 and halves as float32. */
   bytes(): number;
-  compile(fn: TensorFunction, signature: Signature, options?: { name?: string }): Program;
+  /** @throws EngineError `size_in_graph`, on the first run, when `openSizes` does not fit the function */
+  compile(fn: TensorFunction, signature: Signature, options?: CompileOptions): Program;
   /** Rejects all calls that have not begun, with EngineError `aborted`. */
   abort(): void;
   /** Waits for the call under way, rejects those behind it with EngineError `disposed`, and frees everything. */

@@ -4,9 +4,12 @@
  */
 import protobuf from "protobufjs";
 import { EngineError } from "../errors.js";
+import type { Dimension } from "./engine.js";
 import { type Attributes, type DType, type Graph, type TypedArray, type Value, sizeOf } from "./graph.js";
 
 const OPSET = 21;
+/** Attention came with this one. */
+const ATTENTION_OPSET = 23;
 const IR_VERSION = 9;
 /** TensorProto.DataType */
 const DATA_TYPE: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10 };
@@ -59,67 +62,94 @@ const schema = protobuf.Root.fromJSON({
         data_type: { type: "int32", id: 2 },
         name: { type: "string", id: 8 },
         raw_data: { type: "bytes", id: 9 },
+        external_data: { rule: "repeated", type: "StringStringEntryProto", id: 13 },
+        data_location: { type: "int32", id: 14 },
       },
     },
+    StringStringEntryProto: { fields: { key: { type: "string", id: 1 }, value: { type: "string", id: 2 } } },
     ValueInfoProto: { fields: { name: { type: "string", id: 1 }, type: { type: "TypeProto", id: 2 } } },
     TypeProto: { fields: { tensor_type: { type: "TypeProtoTensor", id: 1 } } },
     TypeProtoTensor: { fields: { elem_type: { type: "int32", id: 1 }, shape: { type: "TensorShapeProto", id: 2 } } },
     TensorShapeProto: { fields: { dim: { rule: "repeated", type: "Dimension", id: 1 } } },
-    Dimension: { fields: { dim_value: { type: "int64", id: 1 } } },
+    Dimension: { fields: { dim_value: { type: "int64", id: 1 }, dim_param: { type: "string", id: 2 } } },
   },
 });
 const ModelProto = schema.lookupType("ModelProto");
+
+/** TensorProto.DataLocation */
+const EXTERNAL = 1;
+
+export interface OnnxModelOptions {
+  /** Shapes with open dimensions, by the name of the graph input. */
+  readonly openShapes?: ReadonlyMap<string, readonly Dimension[]>;
+  /** Graph inputs that become initializers; their numbers come with the session's `externalData`, under the same names. */
+  readonly external?: ReadonlySet<string>;
+}
 
 /**
  * @param outputs graph outputs by the name they get in the model
  * @returns the bytes of a `.onnx` file
  */
-export function encodeOnnxModel(graph: Graph, outputs: ReadonlyMap<string, Value>): Uint8Array<ArrayBuffer> {
+export function encodeOnnxModel(
+  graph: Graph,
+  outputs: ReadonlyMap<string, Value>,
+  { openShapes, external = new Set() }: OnnxModelOptions = {},
+): Uint8Array<ArrayBuffer> {
   const initializers = new Map<string, object>();
+  for (const value of graph.inputs) if (external.has(value.name)) initializers.set(value.name, externalTensorProto(value));
+  // A node writes an output itself where it can: what a session is told to put somewhere (`place`) is then there when the node is done.
+  const direct = new Map<Value, string>();
+  for (const [name, value] of outputs) if (value.producer !== undefined && !direct.has(value)) direct.set(value, name);
   const nodes: object[] = [];
   const nameOf = (value: Value | null): string => {
     if (value === null) return "";
     if ((value.data !== undefined || value.uniform !== undefined) && !initializers.has(value.name)) {
       initializers.set(value.name, tensorProto(value));
     }
-    return value.name;
+    return direct.get(value) ?? value.name;
   };
   for (const [index, node] of graph.nodes.entries()) {
     nodes.push({
       input: node.inputs.map(nameOf),
-      output: node.outputs.map((value) => value.name),
+      output: node.outputs.map((value) => direct.get(value) ?? value.name),
       name: `${node.opType}#${index}`,
       op_type: node.opType,
       domain: node.domain,
       attribute: attributeProtos(node.attributes),
     });
   }
-  for (const [name, value] of outputs) nodes.push({ input: [nameOf(value)], output: [name], name: `out:${name}`, op_type: "Identity" });
+  for (const [name, value] of outputs)
+    if (direct.get(value) !== name) nodes.push({ input: [nameOf(value)], output: [name], name: `out:${name}`, op_type: "Identity" });
 
   const message = {
     ir_version: IR_VERSION,
     producer_name: "preflab",
     opset_import: [
-      { domain: "", version: OPSET },
+      { domain: "", version: graph.nodes.some(({ opType }) => opType === "Attention") ? ATTENTION_OPSET : OPSET },
       { domain: "com.microsoft", version: 1 },
     ],
     graph: {
       name: "traced",
       node: nodes,
       initializer: [...initializers.values()],
-      input: graph.inputs.map((value) => valueInfo(value.name, value)),
-      output: [...outputs].map(([name, value]) => valueInfo(name, value)),
+      input: graph.inputs
+        .filter(({ name }) => !external.has(name))
+        .map((value) => valueInfo(value.name, value, openShapes?.get(value.name))),
+      output: [...outputs].map(([name, value]) => valueInfo(name, value, openShapes?.get(name))),
     },
   };
   // A copy, because protobufjs hands out a view into a pooled buffer and the bytes are transferred to the worker.
   return new Uint8Array(ModelProto.encode(message).finish());
 }
 
-function valueInfo(name: string, value: Value): object {
-  return {
-    name,
-    type: { tensor_type: { elem_type: DATA_TYPE[value.dtype], shape: { dim: value.shape.map((dim_value) => ({ dim_value })) } } },
-  };
+function valueInfo(name: string, value: Value, shape: readonly Dimension[] = value.shape): object {
+  const dim = shape.map((size) => (typeof size === "number" ? { dim_value: size } : { dim_param: size }));
+  return { name, type: { tensor_type: { elem_type: DATA_TYPE[value.dtype], shape: { dim } } } };
+}
+
+function externalTensorProto({ name, dtype, shape }: Value): object {
+  const external_data = [{ key: "location", value: name }];
+  return { dims: shape, data_type: DATA_TYPE[dtype], name, external_data, data_location: EXTERNAL };
 }
 
 function tensorProto(value: Value): object {

@@ -31,7 +31,8 @@ export type Request =
   | { kind: "copy"; from: string; to: string }
   | { kind: "view"; name: string; from: string; start: number; rows: number }
   | { kind: "remove"; names: string[] }
-  | { kind: "open"; session: string; model: Uint8Array; options: SessionOptions }
+  /** @param fixed store names of the tensors that the model's external initializers take their numbers from */
+  | { kind: "open"; session: string; model: Uint8Array; fixed: Record<string, string>; options: SessionOptions }
   | { kind: "close"; session: string }
   /** Frees everything; the thread may be ended after the reply. */
   | { kind: "end" }
@@ -41,10 +42,20 @@ export type Request =
       inputs: HostTensors;
       /** Model input → store name. */
       states: Record<string, string>;
+      /** Model input → how many first rows of its stored tensor it is. */
+      rows: Record<string, number>;
+      /** Model output → the memory it is computed into: from this element of a stored tensor on. */
+      place: Record<string, PlaceTarget>;
       /** Model output → where it goes; outputs not listed are returned. */
       keep: Record<string, string>;
       write: Record<string, SliceTarget>;
     };
+
+export interface PlaceTarget {
+  readonly into: string;
+  readonly start: number;
+  readonly shape: readonly number[];
+}
 
 export interface Envelope {
   readonly id: number;

@@ -47,7 +47,7 @@ export function bindSizes(
     const wanted = spec.dtype ?? "float32";
     if (given !== undefined && given.dtype !== wanted)
       throw new EngineError("input_type", `${where}: input "${name}" must be ${wanted}, got ${given.dtype}`);
-    const shape = given?.shape ?? shapeOf(storeName(name, spec, options));
+    const shape = given?.shape ?? visibleShape(shapeOf(storeName(name, spec, options)), options.rows?.[name]);
     const fits =
       shape.length === spec.shape.length &&
       spec.shape.every((dimension, axis) => {
@@ -69,6 +69,11 @@ export function bindSizes(
   return sizes;
 }
 
+/** The shape of a stored tensor, or of its first rows. */
+export function visibleShape(shape: readonly number[], rows: number | undefined): readonly number[] {
+  return rows === undefined ? shape : [rows, ...shape.slice(1)];
+}
+
 /** @throws EngineError `unknown_size` for a dimension that the signature does not name */
 export function requireSizes(where: string, signature: Signature, sizes: Sizes): void {
   const known = new Set(Object.values(signature).flatMap(({ shape }) => shape.filter((dimension) => typeof dimension === "string")));
@@ -82,16 +87,23 @@ export function requireSizes(where: string, signature: Signature, sizes: Sizes):
 export function requireOutputs(
   where: string,
   outputs: { has(name: string): boolean; keys(): Iterable<string> },
-  { keep = {}, write = {} }: RunOptions,
+  { keep = {}, write = {}, place = {} }: RunOptions,
 ): void {
-  for (const name of [...Object.keys(keep), ...Object.keys(write)]) {
+  for (const [name, { into, axis }] of Object.entries(place)) {
+    if (axis !== 0)
+      throw new EngineError(
+        "place_axis",
+        `${where}: output "${name}" must be placed along axis 0 of "${into}", got ${axis}; write it instead`,
+      );
+  }
+  for (const name of [...Object.keys(keep), ...Object.keys(write), ...Object.keys(place)]) {
     if (!outputs.has(name))
       throw new EngineError(
         "unknown_output",
-        `${where}: no output "${name}" to ${name in keep ? "keep" : "write"}; outputs: ${[...outputs.keys()].join(", ")}`,
+        `${where}: no output "${name}" to ${name in keep ? "keep" : name in write ? "write" : "place"}; outputs: ${[...outputs.keys()].join(", ")}`,
       );
-    if (name in keep && name in write)
-      throw new EngineError("output_target", `${where}: output "${name}" cannot be kept and written at once; choose one`);
+    if (Number(name in keep) + Number(name in write) + Number(name in place) > 1)
+      throw new EngineError("output_target", `${where}: output "${name}" cannot go to two places; keep, write or place it`);
   }
 }
 
@@ -107,7 +119,7 @@ export function constantValue(where: string, name: string, { value, dtype = "flo
   return value;
 }
 
-export function boundShape(where: string, name: string, spec: InputSpec, sizes: Sizes): number[] {
+export function boundShape(where: string, name: string, spec: Pick<InputSpec, "shape">, sizes: Sizes): number[] {
   return spec.shape.map((dimension) => {
     const size = typeof dimension === "number" ? dimension : sizes[dimension];
     if (size === undefined)

@@ -12,10 +12,25 @@ export class StoredShapes {
   /** By call, in the order of the calls: what it will leave under each name, null if nothing. */
   readonly #promised = new Map<number, Map<string, StoredShape | null>>();
 
+  /** How often each name was given another value. */
+  readonly #versions = new Map<string, number>();
+
   promise(call: number, changes: Iterable<StoredShape | { name: string; removed: true }>): void {
     const byName = new Map<string, StoredShape | null>();
     for (const change of changes) byName.set(change.name, "removed" in change ? null : change);
     if (byName.size > 0) this.#promised.set(call, byName);
+    this.touch(byName.keys());
+  }
+
+  /** Counts a change of each name. A call that fails counts too: its tensors may be anything. */
+  touch(names: Iterable<string>): void {
+    for (const name of names) this.#versions.set(name, (this.#versions.get(name) ?? 0) + 1);
+  }
+
+  version(names: Iterable<string>): number {
+    let sum = 0;
+    for (const name of names) sum += this.#versions.get(name) ?? 0;
+    return sum;
   }
 
   keep(call: number): void {

@@ -6,10 +6,11 @@ import { parentPort, workerData } from "node:worker_threads";
 import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
 import { readFileTensor, readFileTensorParts } from "./fileTensors.js";
+import { sizeOf } from "./graph.js";
 import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
-import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request, type SessionOptions } from "./protocol.js";
+import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request } from "./protocol.js";
 import { PART_NUMBERS, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
-import { TensorStore } from "./tensorStore.js";
+import { TensorStore, rowsOf } from "./tensorStore.js";
 
 const port = parentPort!;
 const { control } = workerData as { control: Int32Array };
@@ -27,8 +28,12 @@ async function onnxruntime(): Promise<typeof Ort> {
   }
 }
 
-async function openSession(model: Uint8Array, { device, threads }: SessionOptions): Promise<Ort.InferenceSession> {
+async function openSession({ model, fixed, options: { device, threads } }: Request & { kind: "open" }): Promise<Ort.InferenceSession> {
   const ort = await onnxruntime();
+  const externalData = Object.entries(fixed).map(([path, stored]) => {
+    const { data } = store.get(stored);
+    return { path, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
+  });
   return ort.InferenceSession.create(model, {
     executionProviders: device === "cpu" ? ["cpu"] : [device, "cpu"],
     intraOpNumThreads: threads,
@@ -38,6 +43,7 @@ async function openSession(model: Uint8Array, { device, threads }: SessionOption
     enableMemPattern: false,
     graphOptimizationLevel: "basic",
     logSeverityLevel: 3,
+    externalData,
   });
 }
 
@@ -64,7 +70,7 @@ async function carryOut(request: Request): Promise<HostTensors> {
       request.names.forEach((name) => store.remove(name));
       return {};
     case "open":
-      sessions.set(request.session, await openSession(request.model, request.options));
+      sessions.set(request.session, await openSession(request));
       return {};
     case "close":
       await sessions.get(request.session)?.release();
@@ -93,18 +99,33 @@ function setAll(tensors: HostTensors): void {
   for (const [name, tensor] of Object.entries(tensors)) store.set(name, tensor);
 }
 
-async function run({ session: id, inputs, states, keep, write }: Request & { kind: "run" }): Promise<HostTensors> {
+/** ONNX Runtime's handles of stored tensors, which hundreds of inputs need in every run. */
+const handles = new WeakMap<HostTensor, Ort.Tensor>();
+
+async function run({ session: id, inputs, states, rows, place, keep, write }: Request & { kind: "run" }): Promise<HostTensors> {
   const ort = await onnxruntime();
   const session = sessions.get(id);
   if (session === undefined) throw new EngineError("no_session", `worker: session ${id} was closed`);
+  const handle = ({ data, dtype, shape }: HostTensor): Ort.Tensor => new ort.Tensor(dtype, data as Float32Array, shape);
   const feeds: Record<string, Ort.Tensor> = {};
-  const feed = (name: string, { data, dtype, shape }: HostTensor): void => {
-    feeds[name] = new ort.Tensor(dtype, data as Float32Array, shape);
-  };
-  for (const [name, tensor] of Object.entries(inputs)) feed(name, tensor);
-  for (const [name, stored] of Object.entries(states)) feed(name, store.get(stored));
+  for (const [name, tensor] of Object.entries(inputs)) feeds[name] = handle(tensor);
+  for (const [name, stored] of Object.entries(states)) {
+    const tensor = store.get(stored);
+    if (rows[name] !== undefined) {
+      feeds[name] = handle(rowsOf(tensor, 0, rows[name]));
+      continue;
+    }
+    const known = handles.get(tensor) ?? handle(tensor);
+    handles.set(tensor, known);
+    feeds[name] = known;
+  }
+  const fetches: Record<string, Ort.Tensor | null> = Object.fromEntries(session.outputNames.map((name) => [name, null]));
+  for (const [name, { into, start, shape }] of Object.entries(place)) {
+    const { data, dtype } = store.get(into);
+    fetches[`${OUTPUT_PREFIX}${name}`] = handle({ data: data.subarray(start, start + sizeOf(shape)), dtype, shape });
+  }
   const outputs: HostTensors = {};
-  for (const [output, result] of Object.entries(await session.run(feeds))) {
+  for (const [output, result] of Object.entries(await session.run(feeds, fetches))) {
     outputs[output.slice(OUTPUT_PREFIX.length)] = {
       data: result.data as Float32Array,
       dtype: result.type as HostDType,
@@ -114,7 +135,9 @@ async function run({ session: id, inputs, states, keep, write }: Request & { kin
   // Writing may fail and is first: a failed run stores nothing.
   for (const [name, target] of Object.entries(write)) store.writeSlice(outputs[name]!, target);
   for (const [name, stored] of Object.entries(keep)) store.set(stored, outputs[name]!);
-  return Object.fromEntries(Object.entries(outputs).filter(([name]) => keep[name] === undefined && write[name] === undefined));
+  return Object.fromEntries(
+    Object.entries(outputs).filter(([name]) => keep[name] === undefined && write[name] === undefined && place[name] === undefined),
+  );
 }
 
 /** Sessions are shared by later runs, and cleaning up must not be skipped. */

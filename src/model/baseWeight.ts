@@ -1,5 +1,17 @@
 /** A model's weights inside a tensor function, however the engine holds them (weightFormats.ts). */
-import { type Nf4Weight, type TensorMap, gatherHalf, halfAsFloat32, nf4AsFloat32, nf4MatMul, tf } from "../compile/index.js";
+import {
+  type BlockWeight,
+  type Nf4Weight,
+  type TensorMap,
+  blockMatMul,
+  blocksAsFloat32,
+  gatherBlocks,
+  gatherHalf,
+  halfAsFloat32,
+  nf4AsFloat32,
+  nf4MatMul,
+  tf,
+} from "../compile/index.js";
 
 /** A projection's frozen or trained weight as numbers, shape [out, in]. @param path e.g. `model.layers.0.self_attn.q_proj` */
 export function baseWeight(weights: TensorMap, path: string): tf.Tensor2D {
@@ -8,18 +20,24 @@ export function baseWeight(weights: TensorMap, path: string): tf.Tensor2D {
 
 /** A projection's output without its bias, `x Wᵀ`. @param x [T, in] @returns [T, out] */
 export function baseProduct(weights: TensorMap, path: string, x: tf.Tensor2D): tf.Tensor2D {
+  const blocks = blocksOf(weights, `${path}.weight`);
+  if (blocks !== undefined) return blockMatMul(x, blocks);
   const quantised = nf4Of(weights, `${path}.weight`);
   return quantised === undefined ? tf.matMul(x, baseWeight(weights, path), false, true) : nf4MatMul(x, quantised);
 }
 
 /** Rows of an embedding, [T, D]. @param ids shape [T] int32 */
 export function embeddingRows(weights: TensorMap, name: string, ids: tf.Tensor1D): tf.Tensor2D {
+  const blocks = blocksOf(weights, name, GATHERED);
+  if (blocks !== undefined) return gatherBlocks(blocks, ids);
   const half = halfOf(weights, name);
   return half === undefined ? tf.gather(weights[name] as tf.Tensor2D, ids) : tf.mul(gatherHalf(half.numbers, ids), half.scale);
 }
 
 /** Any weight as float32. @param name e.g. `model.norm.weight` */
 export function floatWeight(weights: TensorMap, name: string): tf.Tensor {
+  const blocks = blocksOf(weights, name);
+  if (blocks !== undefined) return blocksAsFloat32(blocks);
   const quantised = nf4Of(weights, name);
   if (quantised !== undefined) return nf4AsFloat32(quantised);
   const half = halfOf(weights, name);
@@ -30,6 +48,15 @@ export function floatWeight(weights: TensorMap, name: string): tf.Tensor {
 export function halfOf(weights: TensorMap, name: string): { numbers: tf.Tensor2D; scale: tf.Scalar } | undefined {
   const numbers = weights[`${name}.half`] as tf.Tensor2D | undefined;
   return numbers === undefined ? undefined : { numbers, scale: weights[`${name}.half_scale`] as tf.Scalar };
+}
+
+/** Behind the names of inputs that are looked up row by row: a weight that is a product's too comes twice. */
+export const GATHERED = ".gathered";
+
+/** A weight in blocks of 8 or 4 bits, for inference. */
+export function blocksOf(weights: TensorMap, name: string, suffix: "" | typeof GATHERED = ""): BlockWeight | undefined {
+  const codes = weights[`${name}.codes${suffix}`] as tf.Tensor3D | undefined;
+  return codes === undefined ? undefined : { codes, scales: weights[`${name}.scales${suffix}`] as tf.Tensor2D };
 }
 
 function nf4Of(weights: TensorMap, name: string): Nf4Weight | undefined {

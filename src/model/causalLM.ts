@@ -30,7 +30,7 @@ import type { LoraConfig } from "./loraConfig.js";
 import { selectCheckpointFiles } from "./repositoryFiles.js";
 import { parameterShapes } from "./shapes.js";
 import { requireTensors } from "./tensorInventory.js";
-import { type WeightFormats, weightFormats, weightInputs } from "./weightFormats.js";
+import { MODEL_DTYPES, type ModelDtype, type WeightFormats, blockFormats, weightFormats, weightInputs } from "./weightFormats.js";
 
 /** Where a model computes. */
 export interface EngineChoice {
@@ -71,13 +71,15 @@ export abstract class CausalLM {
   /** Bytes that the weights, adapter included, take in a compiled engine; an eager one keeps packed numbers wider (`Engine.bytes`). */
   get_memory_footprint(): number {
     const views = new Set(this.base.headBlocks().map(({ view }) => view));
-    return Object.entries(this.signature())
+    const stored = new Map(Object.entries(this.signature()).map(([name, spec]) => [spec.store ?? name, spec]));
+    return [...stored]
       .filter(([name]) => !views.has(name))
       .reduce((bytes, [, { shape, dtype = "float32" }]) => bytes + DTYPE_BYTES[dtype] * (shape as number[]).reduce((a, b) => a * b, 1), 0);
   }
 
-  /** @param where names the asker in the message @throws ConfigError `quantized_training`, `nothing_to_train` */
+  /** @param where names the asker in the message @throws ConfigError `inference_only`, `quantized_training`, `nothing_to_train` */
   requireTrainable(where: string): void {
+    this.base.requireFloats(where);
     if (this.trainable().size > 0) return;
     if (this.peft_config !== undefined || this.base.quantization_config === undefined)
       throw new ConfigError(
@@ -123,6 +125,8 @@ export class Qwen2ForCausalLM extends CausalLM {
   readonly source: string;
   /** How the linear layers were quantised, if they were. */
   readonly quantization_config: BitsAndBytesConfig | undefined;
+  /** How all weights are held: "q8" and "q4" are for inference alone. */
+  readonly dtype: ModelDtype;
   readonly #choice: EngineChoice;
   #config: Qwen2Config | undefined;
   readonly #formats: WeightFormats;
@@ -134,15 +138,33 @@ export class Qwen2ForCausalLM extends CausalLM {
   /** @param choice where it computes; a choice given to `load` before the first use comes first
    *  @param source what to call it, default the checkpoint's folder
    *  @param quantization how to quantise the weights while they are loaded
+   *  @param dtype "q8" or "q4" rounds all matrices, for inference alone; not together with `quantization`
    *  @throws ConfigError `quantization_nothing`, `skip_module_unknown` */
-  constructor(checkpoint: Checkpoint, choice: EngineChoice = {}, source: string = checkpoint.dir, quantization?: BitsAndBytesConfig) {
+  constructor(
+    checkpoint: Checkpoint,
+    choice: EngineChoice = {},
+    source: string = checkpoint.dir,
+    quantization?: BitsAndBytesConfig,
+    dtype: ModelDtype = "fp32",
+  ) {
     super();
+    this.dtype = dtype;
     this.checkpoint = checkpoint;
     this.source = source;
     this.quantization_config = quantization;
     this.#choice = choice;
-    this.#formats =
-      quantization === undefined ? new Map<string, TensorFormat>() : weightFormats(checkpoint.config, checkpoint.tensors, quantization);
+    if (dtype !== "fp32") this.#formats = blockFormats(checkpoint.config, dtype);
+    else if (quantization === undefined) this.#formats = new Map<string, TensorFormat>();
+    else this.#formats = weightFormats(checkpoint.config, checkpoint.tensors, quantization);
+  }
+
+  /** @param where names the asker in the message @throws ConfigError `inference_only` */
+  requireFloats(where: string): void {
+    if (this.dtype === "fp32") return;
+    throw new ConfigError(
+      "inference_only",
+      `${where}: the model must be loaded with dtype "fp32", got "${this.dtype}", which is for generation alone; load it without dtype`,
+    );
   }
 
   override get form(): string {
@@ -212,7 +234,7 @@ export class Qwen2ForCausalLM extends CausalLM {
 
   /** Views of the head's rows; none when the vocabulary is small enough for one block. */
   headBlocks(): { view: string; start: number; rows: number }[] {
-    return headBlocks(this.config);
+    return this.dtype === "fp32" ? headBlocks(this.config) : [];
   }
 
   /** How a weight is held in the engine; undefined is float32. */
@@ -222,7 +244,15 @@ export class Qwen2ForCausalLM extends CausalLM {
 
   override signature(): Record<string, InputSpec> {
     const signature: Record<string, InputSpec> = {};
-    for (const [name, shape] of parameterShapes(this.config)) Object.assign(signature, weightInputs(name, shape, this.formatOf(name)));
+    for (const [name, shape] of parameterShapes(this.config)) {
+      const uses =
+        name !== "model.embed_tokens.weight"
+          ? ["product" as const]
+          : this.config.tie_word_embeddings
+            ? ["product" as const, "rows" as const]
+            : ["rows" as const];
+      Object.assign(signature, weightInputs(name, shape, this.formatOf(name), uses));
+    }
     const [head] = storedParts(headName(this.config), [], this.formatOf(headName(this.config)));
     const dtype = head!.dtype as InputSpec["dtype"];
     for (const { view, rows } of this.headBlocks()) signature[view] = { shape: [rows, this.config.hidden_size], dtype, role: "state" };
@@ -308,6 +338,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   }
 
   override async save_pretrained(dir: string, options: SaveCheckpointOptions = {}): Promise<void> {
+    this.requireFloats("save_pretrained");
     await saveCheckpoint(dir, this.config, this.generation_config, this.parameters(), options);
   }
 
@@ -338,6 +369,11 @@ function definedOnly(choice: EngineChoice): EngineChoice {
 export interface PretrainedModelOptions extends EngineChoice, RepositoryOptions {
   /** Quantises the linear layers while they are read, as bitsandbytes does. */
   quantization_config?: BitsAndBytesConfig | BitsAndBytesConfigInput;
+  /**
+   * For generation alone: "q8" rounds all matrices to 8 bits in blocks of 32 while they are read, "q4" to 4 bits (embedding and head to 8),
+   * as llama.cpp's Q8_0 and Q4_0. Default "fp32". Names are transformers.js's.
+   */
+  dtype?: ModelDtype;
 }
 
 /** transformers' entry point. */
@@ -345,7 +381,7 @@ export class AutoModelForCausalLM {
   /**
    * @param pathOrId a folder in Hugging Face's layout, or a repository on the Hub (`owner/name`, when no such path exists)
    * @throws ModelError for what is no checkpoint, or one whose tensors do not fit its config; HubError;
-   *   ConfigError `load_in_bits`, and as `BitsAndBytesConfig`
+   *   ConfigError `load_in_bits`, `dtype`, `two_quantizations`, and as `BitsAndBytesConfig`
    */
   static async from_pretrained(pathOrId: string, options: PretrainedModelOptions = {}): Promise<Qwen2ForCausalLM> {
     const where = "AutoModelForCausalLM.from_pretrained";
@@ -355,13 +391,27 @@ export class AutoModelForCausalLM {
         "load_in_bits",
         `${where}: ${short} must stand in a quantization_config, as in transformers 5, got it as an option; pass quantization_config: new BitsAndBytesConfig({ load_in_4bit: true, bnb_4bit_quant_type: "nf4" })`,
       );
-    const own = ["engine", "device", "threads", "backend", "quantization_config"] as const;
-    const [repository, { quantization_config, ...choice }] = takeRepositoryOptions(where, options, own);
+    const own = ["engine", "device", "threads", "backend", "quantization_config", "dtype"] as const;
+    const [repository, { quantization_config, dtype = "fp32", ...choice }] = takeRepositoryOptions(where, options, own);
+    requireDtype(where, dtype, quantization_config !== undefined);
     const quantization =
       quantization_config === undefined || quantization_config instanceof BitsAndBytesConfig
         ? quantization_config
         : new BitsAndBytesConfig(quantization_config);
     const fetched = await fetchRepository(where, pathOrId, { kind: "model", select: selectCheckpointFiles }, repository);
-    return new Qwen2ForCausalLM(await openCheckpoint(fetched?.dir ?? pathOrId), choice, pathOrId, quantization);
+    return new Qwen2ForCausalLM(await openCheckpoint(fetched?.dir ?? pathOrId), choice, pathOrId, quantization, dtype);
   }
+}
+
+function requireDtype(where: string, dtype: ModelDtype, isQuantised: boolean): void {
+  if (!MODEL_DTYPES.includes(dtype))
+    throw new ConfigError(
+      "dtype",
+      `${where}: dtype must be one of ${MODEL_DTYPES.join(", ")}, got ${JSON.stringify(dtype)}; leave it out for fp32, in which models are trained`,
+    );
+  if (dtype !== "fp32" && isQuantised)
+    throw new ConfigError(
+      "two_quantizations",
+      `${where}: a model is quantised once, got dtype "${dtype}" and quantization_config; leave out one, dtype for training`,
+    );
 }

@@ -347,9 +347,10 @@ export class PeftModel extends CausalLM {
    * Adds the active adapters to the base model's weights and returns the base model, which from then on is the tuned one. A model
    * whose head an adapter has untied stays untied.
    * @param options.dequantize of a 4-bit base: the merged weights become float32, exact, instead of being rounded to 4 bits again as PEFT does
-   * @throws ModelError `lora_bias_merge` for a trained bias behind a projection that has none
+   * @throws ConfigError `inference_only`; ModelError `lora_bias_merge` for a trained bias behind a projection that has none
    */
   async merge_and_unload({ dequantize = false }: { dequantize?: boolean } = {}): Promise<Qwen2ForCausalLM> {
+    this.base.requireFloats("PeftModel.merge_and_unload");
     const states = this.#states();
     const parts = mergedParts(states.map(({ state }) => state));
     const engine = await this.load();

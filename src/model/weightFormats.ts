@@ -1,10 +1,11 @@
 /** How each weight of a model is held in the engine. */
 import { type FileTensor, type InputSpec, type TensorFormat, storedParts } from "../compile/index.js";
 import { ConfigError } from "../errors.js";
+import { GATHERED } from "./baseWeight.js";
 import type { BitsAndBytesConfig } from "./bitsAndBytesConfig.js";
 import type { Qwen2Config } from "./config.js";
 import { headName } from "./head.js";
-import { PROJECTIONS } from "./shapes.js";
+import { PROJECTIONS, parameterShapes } from "./shapes.js";
 
 /** Formats by weight; a weight without one is float32. */
 export type WeightFormats = Map<string, TensorFormat>;
@@ -39,6 +40,21 @@ export function weightFormats(
   return formats;
 }
 
+/** Number formats that a model can be loaded in, by transformers.js's names. */
+export const MODEL_DTYPES = ["fp32", "q8", "q4"] as const;
+export type ModelDtype = (typeof MODEL_DTYPES)[number];
+
+/** All matrices in blocks, embedding and head included, as llama.cpp's Q8_0 and Q4_0 have them: of Q4_0 these two are of 8 bits. */
+export function blockFormats(config: Qwen2Config, dtype: "q8" | "q4"): WeightFormats {
+  const formats: WeightFormats = new Map();
+  for (const [name, shape] of parameterShapes(config)) {
+    if (shape.length !== 2) continue;
+    const isTable = name === "model.embed_tokens.weight" || name === headName(config);
+    formats.set(name, { kind: "blocks", bits: dtype === "q8" || isTable ? 8 : 4 });
+  }
+  return formats;
+}
+
 /** Patterns that name modules by path, by the end of it or by its beginning, whole parts at a time. */
 class SkippedModules {
   readonly #unused: Set<string>;
@@ -64,10 +80,25 @@ class SkippedModules {
   }
 }
 
-/** What a program reads of a weight: its parts as state inputs, by store name. */
-export function weightInputs(name: string, shape: readonly number[], format?: TensorFormat): Record<string, InputSpec> {
+/**
+ * What a program reads of a weight: its parts as state inputs, by store name. Of a weight in blocks, the product and the looked-up rows
+ * are different inputs: one is fixed when the session is opened, the other is not.
+ * @param use what the program does with a weight in blocks
+ */
+export function weightInputs(
+  name: string,
+  shape: readonly number[],
+  format?: TensorFormat,
+  use: readonly ("product" | "rows")[] = ["product"],
+): Record<string, InputSpec> {
   const specs: Record<string, InputSpec> = {};
-  for (const part of storedParts(name, shape, format))
-    specs[part.name] = { shape: part.shape, dtype: part.dtype as InputSpec["dtype"], role: "state" };
+  for (const part of storedParts(name, shape, format)) {
+    const spec = { shape: part.shape, dtype: part.dtype as InputSpec["dtype"], role: "state" } as const;
+    if (format?.kind !== "blocks") specs[part.name] = spec;
+    else {
+      if (use.includes("product")) specs[part.name] = { ...spec, fixed: true };
+      if (use.includes("rows")) specs[`${part.name}${GATHERED}`] = { ...spec, store: part.name };
+    }
+  }
   return specs;
 }
