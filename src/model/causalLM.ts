@@ -9,6 +9,7 @@ import {
   EagerEngine,
   type Engine,
   type Head,
+  type HostDType,
   type InputSpec,
   type TensorFormat,
   type TensorMap,
@@ -214,8 +215,13 @@ export class Qwen2ForCausalLM extends CausalLM {
   }
 
   async #viewHead(engine: Engine): Promise<void> {
-    const [stored] = storedParts(headName(this.config), [], this.formatOf(headName(this.config)));
-    for (const { view, start, rows } of this.headBlocks()) await engine.view(view, stored!.name, start, rows);
+    for (const { view, start, rows } of this.headBlocks()) await engine.view(view, this.#headPart().name, start, rows);
+  }
+
+  /** The part of the head that holds its rows. */
+  #headPart(): { name: string; dtype: HostDType } {
+    const name = headName(this.config);
+    return storedParts(name, [this.config.vocab_size, this.config.hidden_size], this.formatOf(name))[0]!;
   }
 
   /** Gives a tied model a head of its own, equal to the embedding for now; nothing for one that has it. */
@@ -224,7 +230,8 @@ export class Qwen2ForCausalLM extends CausalLM {
     const engine = await this.load();
     const [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"];
     const format = this.formatOf(embedding);
-    for (const { name } of storedParts(embedding, [], format)) await engine.copy(name, name.replace(embedding, head));
+    for (const { name } of storedParts(embedding, [this.config.vocab_size, this.config.hidden_size], format))
+      await engine.copy(name, name.replace(embedding, head));
     if (format !== undefined) this.#formats.set(head, format);
     const { config } = this;
     this.#config = { ...config, tie_word_embeddings: false, raw: { ...config.raw, tie_word_embeddings: false } };
@@ -253,8 +260,7 @@ export class Qwen2ForCausalLM extends CausalLM {
             : ["rows" as const];
       Object.assign(signature, weightInputs(name, shape, this.formatOf(name), uses));
     }
-    const [head] = storedParts(headName(this.config), [], this.formatOf(headName(this.config)));
-    const dtype = head!.dtype as InputSpec["dtype"];
+    const dtype = this.#headPart().dtype as InputSpec["dtype"];
     for (const { view, rows } of this.headBlocks()) signature[view] = { shape: [rows, this.config.hidden_size], dtype, role: "state" };
     return signature;
   }

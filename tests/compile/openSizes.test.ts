@@ -1,0 +1,130 @@
+/** Programs for all sizes, outputs in place, fixed inputs. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { CompiledEngine, EagerEngine, type Engine, blockMatMul, cachedAttention, hostTensor, tf } from "../../src/compile/index.js";
+import { floats } from "./contractCase.js";
+
+describe("open sizes", () => {
+  let engine: CompiledEngine;
+  beforeEach(() => void (engine = new CompiledEngine({ threads: 1 })));
+  afterEach(() => engine.dispose());
+
+  it("two traces serve all sizes; kept outputs have the sizes of their run", async () => {
+    let traces = 0;
+    const program = engine.compile(
+      ({ x, w }) => {
+        traces++;
+        return { y: tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D, false, true), sum: tf.add(x!, x!) };
+      },
+      { x: { shape: ["n", 2] }, w: { shape: [3, 2] } },
+      { openSizes: true },
+    );
+    const w = hostTensor([1, 0, 0, 1, 1, 1], [3, 2]);
+    for (const n of [1, 2, 5]) {
+      const { y } = await program.run({ x: hostTensor(new Array<number>(2 * n).fill(n), [n, 2]), w }, { keep: { sum: "kept" } });
+      expect(y).toMatchObject({ shape: [n, 3] });
+      expect([...y!.data]).toEqual(new Array(n).fill([n, n, 2 * n]).flat());
+      expect(engine.shapeOf("kept")).toEqual([n, 2]);
+    }
+    expect(traces).toBe(2);
+  });
+
+  it("refuses graphs with a size in them", async () => {
+    const shape = { x: { shape: ["n"] as const } };
+    const reshaped = engine.compile(({ x }) => ({ y: tf.reshape(x!, [1, -1]) }), shape, { openSizes: true, name: "p" });
+    await expect(reshaped.run({ x: floats([1]) })).rejects.toMatchObject({ code: "size_in_graph" });
+    await expect(reshaped.run({ x: floats([1]) })).rejects.toThrow("p: with openSizes the graph must not depend on a size, got Reshape");
+    const ranged = engine.compile(({ x }) => ({ y: tf.add(x!, tf.range(0, x!.shape[0]!)) }), shape, { openSizes: true });
+    await expect(ranged.run({ x: floats([1]) })).rejects.toMatchObject({ code: "size_in_graph" });
+    const joined = engine.compile(({ x }) => ({ y: tf.concat([x!, x!]) }), shape, { openSizes: true });
+    await expect(joined.run({ x: floats([1]) })).rejects.toThrow('every dimension of output "y" must be a number or one of n');
+    const many = Object.fromEntries(Array.from({ length: 13 }, (_, i) => [`x${i}`, { shape: [`n${i}`] }]));
+    await expect(
+      engine
+        .compile(({ x0 }) => ({ x0: x0! }), many, { openSizes: true })
+        .run(Object.fromEntries(Object.keys(many).map((name) => [name, floats([1])]))),
+    ).rejects.toMatchObject({ code: "too_many_sizes" });
+  });
+
+  it("a fixed input is what it was when the session was opened", async () => {
+    const [codes, scales] = [new Uint8Array(2 * 32).fill(128 + 3), Float32Array.of(0.5, 2)];
+    await engine.put("codes", hostTensor(codes, [2, 1, 32]));
+    await engine.put("scales", hostTensor(scales, [2, 1]));
+    const state = { role: "state", fixed: true } as const;
+    const program = engine.compile(
+      ({ x, codes, scales }) => ({ y: blockMatMul(x as tf.Tensor2D, { codes: codes as tf.Tensor3D, scales: scales as tf.Tensor2D }) }),
+      { x: { shape: ["n", 32] }, codes: { shape: [2, 1, 32], dtype: "uint8", ...state }, scales: { shape: [2, 1], ...state } },
+      { openSizes: true },
+    );
+    const x = hostTensor(new Float32Array(64).fill(1), [2, 32]);
+    // 32 times 1 · 3 · scale; all ones are exact in 8 bits.
+    const { y } = await program.run({ x });
+    [48, 192, 48, 192].forEach((wanted, i) => expect(y!.data[i]).toBeCloseTo(wanted, 3));
+    await engine.put("scales", hostTensor([7, 7], [2, 1]));
+    expect((await program.run({ x }))["y"]!.data).toEqual(y!.data);
+  });
+});
+
+describe.each(["compiled", "eager"] as const)("in place, engine %s", (kind) => {
+  let engine: Engine;
+  beforeEach(() => void (engine = kind === "compiled" ? new CompiledEngine({ threads: 1 }) : new EagerEngine("cpu")));
+  afterEach(() => engine.dispose());
+
+  it("attention sees the rows that the same run writes into the cache", async () => {
+    const shape = { heads: 2, kvHeads: 1 };
+    const program = engine.compile(
+      ({ qkv, keys, values, mask }) => {
+        const [k, v] = [keys as tf.Tensor2D, values as tf.Tensor2D];
+        const { out, newKeys, newValues } = cachedAttention(qkv as tf.Tensor2D, k, v, mask as tf.Tensor2D, shape);
+        return { out, newKeys, newValues };
+      },
+      {
+        qkv: { shape: ["T", 8] },
+        mask: { shape: ["T", "S"] },
+        keys: { shape: ["S", 2], role: "state" },
+        values: { shape: ["S", 2], role: "state" },
+      },
+      { openSizes: true },
+    );
+    const rows = Array.from({ length: 5 }, (_, t) => Array.from({ length: 8 }, (_, i) => Math.sin(t * 8 + i)));
+    const run = async (from: number, count: number): Promise<number[]> => {
+      const seen = from + count;
+      const mask = Float32Array.from({ length: count * seen }, (_, i) => (i % seen > from + Math.floor(i / seen) ? -1e9 : 0));
+      const target = (into: string) => ({ into, axis: 0, offset: from });
+      const { out, ...rest } = await program.run(
+        { qkv: hostTensor(rows.slice(from, seen).flat(), [count, 8]), mask: hostTensor(mask, [count, seen]) },
+        { rows: { keys: seen, values: seen }, place: { newKeys: target("keys"), newValues: target("values") } },
+      );
+      expect(rest).toEqual({});
+      return [...out!.data];
+    };
+    // Not numbers: whoever reads a row before it is written notices.
+    for (const name of ["keys", "values"]) await engine.put(name, hostTensor(new Float32Array(12).fill(NaN), [6, 2]));
+    const before = engine.version(["keys"]);
+    const whole = await run(0, 5);
+    expect(engine.version(["keys"])).toBeGreaterThan(before);
+    expect([...(await engine.fetch("keys")).data].slice(0, 10)).toEqual(rows.flatMap((row) => row.slice(4, 6).map(Math.fround)));
+    expect([...(await engine.fetch("values")).data].slice(8)).toEqual([...rows[4]!.slice(6, 8).map(Math.fround), NaN, NaN]);
+    // By hand: the first token sees itself alone; the last one weighs all values by softmax(q·k/√2).
+    expect(whole[0]).toBeCloseTo(rows[0]![6]!, 6);
+    const weights = rows.map((row) => Math.exp((rows[4]![2]! * row[4]! + rows[4]![3]! * row[5]!) / Math.SQRT2));
+    const total = weights.reduce((a, b) => a + b);
+    expect(whole[4 * 4 + 3]).toBeCloseTo(
+      weights.reduce((sum, weight, t) => sum + (weight / total) * rows[t]![7]!, 0),
+      5,
+    );
+    for (const name of ["keys", "values"]) await engine.put(name, hostTensor(new Float32Array(12).fill(NaN), [6, 2]));
+    const parts = [...(await run(0, 2)), ...(await run(2, 2)), ...(await run(4, 1))];
+    parts.forEach((value, i) => expect(value).toBeCloseTo(whole[i]!, 5));
+  });
+
+  it("says what does not fit", async () => {
+    const program = engine.compile(({ x }) => ({ y: tf.add(x!, x!) }), { x: { shape: [2, 2] } }, { name: "p" });
+    await engine.put("t", hostTensor(new Float32Array(6), [3, 2]));
+    const run = (offset: number, axis: number) =>
+      program.run({ x: hostTensor([1, 2, 3, 4], [2, 2]) }, { place: { y: { into: "t", axis, offset } } });
+    await expect(run(0, 1)).rejects.toMatchObject({ code: "place_axis" });
+    await expect(run(2, 0)).rejects.toMatchObject({ code: "slice_shape" });
+    await run(1, 0);
+    expect([...(await engine.fetch("t")).data]).toEqual([0, 0, 2, 4, 6, 8]);
+  });
+});
