@@ -18,7 +18,7 @@ export interface DecodeTimes {
 
 export class Contender {
   readonly #process: ChildProcess;
-  readonly #lines: AsyncIterator<string>;
+  readonly #lines: AsyncIterator<string, undefined>;
 
   private constructor(
     readonly name: string,
@@ -44,9 +44,9 @@ export class Contender {
 
   async #read(): Promise<unknown> {
     for (;;) {
-      const { value, done } = await this.#lines.next();
-      if (done) throw new Error(`${this.name}: it ended, see above`);
-      if (value.startsWith("{")) return JSON.parse(value) as unknown;
+      const line = await this.#lines.next();
+      if (line.done === true) throw new Error(`${this.name}: it ended, see above`);
+      if (line.value.startsWith("{")) return JSON.parse(line.value) as unknown;
     }
   }
 

@@ -23,8 +23,8 @@ interface NodeLlamaCpp {
 
 const [folder, file, threads] = process.argv.slice(2) as [string, string, string];
 const entry = join(folder, "node_modules", "node-llama-cpp", "dist", "index.js");
-const { getLlama } = (await import(pathToFileURL(entry).href)) as NodeLlamaCpp;
-const llama = await getLlama({ gpu: false, build: "never", maxThreads: Number(threads) });
+const nodeLlamaCpp = (await import(pathToFileURL(entry).href)) as NodeLlamaCpp;
+const llama = await nodeLlamaCpp.getLlama({ gpu: false, build: "never", maxThreads: Number(threads) });
 const model = await llama.loadModel({ modelPath: file });
 const context = await model.createContext({ contextSize: 1024, sequences: 4, threads: Number(threads), batchSize: 512 });
 const sequences = Array.from({ length: 4 }, () => context.getSequence());

@@ -4,7 +4,7 @@
  */
 import { type Engine, type HostTensor, type HostTensors, type Program, hostTensor, rotaryAngles } from "../compile/index.js";
 import type { CausalLM } from "../model/index.js";
-import { CachePool, type KeyValueCache } from "./keyValueCache.js";
+import { type CacheOptions, CachePool, type KeyValueCache } from "./keyValueCache.js";
 import { laneProgram, rowProgram } from "./programs.js";
 
 /** Rows of a prompt that are read in one run: attention scores take heads · rows · length numbers. */
@@ -66,7 +66,7 @@ export class Decoder {
           caches.map(({ length }) => length),
         ),
       },
-      Object.assign({}, ...mergeRuns(caches.map((cache, lane) => cache.runOptions(1, `.${lane}`)))),
+      mergeOptions(caches.map((cache, lane) => cache.runOptions(1, `.${lane}`))),
     );
     const logits = outputs["logits"]!.data as Float32Array;
     const size = logits.length / lanes;
@@ -123,11 +123,13 @@ export class DecodedSequence {
   }
 }
 
-/** Several runs' options as one. */
-function mergeRuns<T extends Record<string, object>>(runs: readonly T[]): T[] {
-  const merged: Record<string, object> = {};
-  for (const run of runs) for (const [kind, entries] of Object.entries(run)) merged[kind] = { ...merged[kind], ...entries };
-  return [merged as T];
+/** The lanes' options as one run's. */
+function mergeOptions(lanes: readonly CacheOptions[]): CacheOptions {
+  return {
+    bind: Object.assign({}, ...lanes.map(({ bind }) => bind)) as CacheOptions["bind"],
+    rows: Object.assign({}, ...lanes.map(({ rows }) => rows)) as CacheOptions["rows"],
+    place: Object.assign({}, ...lanes.map(({ place }) => place)) as CacheOptions["place"],
+  };
 }
 
 /** Row r, which is token `before + r`, sees all up to itself. Shape [rows, before + rows]. */

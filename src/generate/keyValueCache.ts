@@ -20,6 +20,9 @@ export function cacheWidth({ num_key_value_heads, head_dim }: Qwen2Config): numb
   return num_key_value_heads * head_dim;
 }
 
+/** The part of a run's options that is about a cache. */
+export type CacheOptions = Required<Pick<RunOptions, "bind" | "rows" | "place">>;
+
 let count = 0;
 
 export class KeyValueCache {
@@ -45,7 +48,7 @@ export class KeyValueCache {
   }
 
   /** Lets a program see what is there and write so many more rows. @param suffix behind the names of its inputs and outputs */
-  runOptions(newRows: number, suffix = ""): Required<Pick<RunOptions, "bind" | "rows" | "place">> {
+  runOptions(newRows: number, suffix = ""): CacheOptions {
     const bind: Record<string, string> = {};
     const rows: Record<string, number> = {};
     const place: Record<string, { into: string; axis: number; offset: number }> = {};

@@ -2,11 +2,8 @@
  * A language model with its weights in an engine. The weights are read on first use; until then a model is only a folder
  * that was checked. A trained model is the same object with other numbers, as in transformers.
  */
-import { registerNativeBackend } from "../compile/nativeBackend.js";
 import {
-  CompiledEngine,
   DTYPE_BYTES,
-  EagerEngine,
   type Engine,
   type Head,
   type HostDType,
@@ -28,22 +25,19 @@ import type { GenerationConfig } from "./generationConfig.js";
 import { HEAD_MEAN, headBlocks, headName, headOf } from "./head.js";
 import type { Adapter } from "./lora.js";
 import type { LoraConfig } from "./loraConfig.js";
+import { type EngineChoice, createEngine, definedOnly } from "./engineChoice.js";
 import { selectCheckpointFiles } from "./repositoryFiles.js";
 import { parameterShapes } from "./shapes.js";
 import { requireTensors } from "./tensorInventory.js";
-import { MODEL_DTYPES, type ModelDtype, type WeightFormats, blockFormats, weightFormats, weightInputs } from "./weightFormats.js";
-
-/** Where a model computes. */
-export interface EngineChoice {
-  /** `compiled` (default): ONNX Runtime in a worker; `eager`: a TensorFlow.js backend; or an engine of your own. */
-  readonly engine?: "compiled" | "eager" | Engine;
-  /** ONNX Runtime's execution provider, for `compiled`; default `cpu`. */
-  readonly device?: "cpu" | "webgpu" | "cuda";
-  /** Threads of one operator, for `compiled`; default all cores. */
-  readonly threads?: number | null;
-  /** A registered TensorFlow.js backend, for `eager`; default tfjs-node-gpu or tfjs-node where installed, else the active one. */
-  readonly backend?: string | null;
-}
+import {
+  type ModelDtype,
+  type WeightFormats,
+  blockFormats,
+  requireDtype,
+  weightFormats,
+  weightInputs,
+  weightUses,
+} from "./weightFormats.js";
 
 /** What a tensor function gets of a model: its weights by name and, if it has one, its adapter. */
 export interface ModelTensors {
@@ -252,13 +246,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   override signature(): Record<string, InputSpec> {
     const signature: Record<string, InputSpec> = {};
     for (const [name, shape] of parameterShapes(this.config)) {
-      const uses =
-        name !== "model.embed_tokens.weight"
-          ? ["product" as const]
-          : this.config.tie_word_embeddings
-            ? ["product" as const, "rows" as const]
-            : ["rows" as const];
-      Object.assign(signature, weightInputs(name, shape, this.formatOf(name), uses));
+      Object.assign(signature, weightInputs(name, shape, this.formatOf(name), weightUses(name, this.config)));
     }
     const dtype = this.#headPart().dtype as InputSpec["dtype"];
     for (const { view, rows } of this.headBlocks()) signature[view] = { shape: [rows, this.config.hidden_size], dtype, role: "state" };
@@ -362,16 +350,6 @@ export class Qwen2ForCausalLM extends CausalLM {
   }
 }
 
-function createEngine({ engine = "compiled", device, threads, backend }: EngineChoice): Engine {
-  if (engine === "eager") return new EagerEngine(backend ?? registerNativeBackend()?.backend);
-  if (engine === "compiled") return new CompiledEngine({ device, threads: threads ?? undefined });
-  return engine;
-}
-
-function definedOnly(choice: EngineChoice): EngineChoice {
-  return Object.fromEntries(Object.entries(choice).filter(([, value]) => value !== undefined && value !== null));
-}
-
 export interface PretrainedModelOptions extends EngineChoice, RepositoryOptions {
   /** Quantises the linear layers while they are read, as bitsandbytes does. */
   quantization_config?: BitsAndBytesConfig | BitsAndBytesConfigInput;
@@ -407,17 +385,4 @@ export class AutoModelForCausalLM {
     const fetched = await fetchRepository(where, pathOrId, { kind: "model", select: selectCheckpointFiles }, repository);
     return new Qwen2ForCausalLM(await openCheckpoint(fetched?.dir ?? pathOrId), choice, pathOrId, quantization, dtype);
   }
-}
-
-function requireDtype(where: string, dtype: ModelDtype, isQuantised: boolean): void {
-  if (!MODEL_DTYPES.includes(dtype))
-    throw new ConfigError(
-      "dtype",
-      `${where}: dtype must be one of ${MODEL_DTYPES.join(", ")}, got ${JSON.stringify(dtype)}; leave it out for fp32, in which models are trained`,
-    );
-  if (dtype !== "fp32" && isQuantised)
-    throw new ConfigError(
-      "two_quantizations",
-      `${where}: a model is quantised once, got dtype "${dtype}" and quantization_config; leave out one, dtype for training`,
-    );
 }

@@ -1,8 +1,9 @@
 /** Checkpoints, Qwen2 and its adapters. */
 export { openAdapter, readAdapterConfig, saveAdapter } from "./adapterFiles.js";
 export { AutoPeftModelForCausalLM } from "./autoPeftModel.js";
-export { AutoModelForCausalLM, CausalLM, type EngineChoice, type ModelTensors, Qwen2ForCausalLM } from "./causalLM.js";
+export { AutoModelForCausalLM, CausalLM, type ModelTensors, Qwen2ForCausalLM } from "./causalLM.js";
 export { BitsAndBytesConfig, type BitsAndBytesConfigInput } from "./bitsAndBytesConfig.js";
+export type { EngineChoice } from "./engineChoice.js";
 export { type Checkpoint, openCheckpoint } from "./checkpoint.js";
 export { type NamedTensor, type SaveCheckpointOptions, saveCheckpoint } from "./checkpointWriter.js";
 export { type Qwen2Config, readConfig } from "./config.js";
@@ -13,3 +14,4 @@ export { LoraConfig, type LoraConfigInput, type LoraStart, type ModulePattern } 
 export { type AdapterOptions, PeftModel, type SaveAdapterOptions, get_peft_model } from "./peftModel.js";
 export { type Attend, type ForwardOptions, type Sequence, maskedAttention, qwen2Hidden } from "./qwen2.js";
 export { type ProjectionName, parameterShapes } from "./shapes.js";
+export type { ModelDtype } from "./weightFormats.js";

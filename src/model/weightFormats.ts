@@ -44,6 +44,20 @@ export function weightFormats(
 export const MODEL_DTYPES = ["fp32", "q8", "q4"] as const;
 export type ModelDtype = (typeof MODEL_DTYPES)[number];
 
+/** @throws ConfigError `dtype`, `two_quantizations` */
+export function requireDtype(where: string, dtype: ModelDtype, isQuantised: boolean): void {
+  if (!MODEL_DTYPES.includes(dtype))
+    throw new ConfigError(
+      "dtype",
+      `${where}: dtype must be one of ${MODEL_DTYPES.join(", ")}, got ${JSON.stringify(dtype)}; leave it out for fp32, in which models are trained`,
+    );
+  if (dtype !== "fp32" && isQuantised)
+    throw new ConfigError(
+      "two_quantizations",
+      `${where}: a model is quantised once, got dtype "${dtype}" and quantization_config; leave out one, dtype for training`,
+    );
+}
+
 /** All matrices in blocks, embedding and head included, as llama.cpp's Q8_0 and Q4_0 have them: of Q4_0 these two are of 8 bits. */
 export function blockFormats(config: Qwen2Config, dtype: "q8" | "q4"): WeightFormats {
   const formats: WeightFormats = new Map();
@@ -78,6 +92,12 @@ class SkippedModules {
       `BitsAndBytesConfig: llm_int8_skip_modules must name modules of the model, got "${unused}"; known: ${Object.keys(PROJECTIONS).join(", ")}, model.layers.0.self_attn, …`,
     );
   }
+}
+
+/** What programs do with a weight: the embedding is looked up row by row, and a tied one is the head too. */
+export function weightUses(name: string, { tie_word_embeddings }: Qwen2Config): ("product" | "rows")[] {
+  if (name !== "model.embed_tokens.weight") return ["product"];
+  return tie_word_embeddings ? ["product", "rows"] : ["rows"];
 }
 
 /**
