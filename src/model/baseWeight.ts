@@ -8,6 +8,7 @@ import {
   gatherBlocks,
   gatherHalf,
   halfAsFloat32,
+  joinBlocks,
   nf4AsFloat32,
   nf4MatMul,
   tf,
@@ -18,8 +19,17 @@ export function baseWeight(weights: TensorMap, path: string): tf.Tensor2D {
   return floatWeight(weights, `${path}.weight`) as tf.Tensor2D;
 }
 
-/** A projection's output without its bias, `x Wᵀ`. @param x [T, in] @returns [T, out] */
-export function baseProduct(weights: TensorMap, path: string, x: tf.Tensor2D): tf.Tensor2D {
+/** Outputs of several projections of the same x without their biases, `x Wᵀ`. @param x [T, in] @returns [T, out] of each */
+export function baseProducts(weights: TensorMap, paths: readonly string[], x: tf.Tensor2D): tf.Tensor2D[] {
+  const blocks = paths.flatMap((path) => blocksOf(weights, `${path}.weight`) ?? []);
+  if (blocks.length < paths.length) return paths.map((path) => baseProduct(weights, path, x));
+  if (blocks.length === 1) return [blockMatMul(x, blocks[0]!)];
+  // A product rounds x for itself, and of one row that is no small part of its time.
+  const rows = blocks.map(({ codes }) => codes.shape[0]);
+  return tf.split(blockMatMul(x, joinBlocks(blocks)), rows, 1) as tf.Tensor2D[];
+}
+
+function baseProduct(weights: TensorMap, path: string, x: tf.Tensor2D): tf.Tensor2D {
   const blocks = blocksOf(weights, `${path}.weight`);
   if (blocks !== undefined) return blockMatMul(x, blocks);
   const quantised = nf4Of(weights, `${path}.weight`);

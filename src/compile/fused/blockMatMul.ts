@@ -47,6 +47,27 @@ export function gatherBlocks(weight: BlockWeight, rows: tf.Tensor1D): tf.Tensor2
   return blocksAsFloat32({ codes: tf.gather(weight.codes, rows), scales: tf.gather(weight.scales, rows) });
 }
 
+/** Weights of equal columns and bits, one under the other. Of `fixed` states it is one tensor when the session is opened. */
+export function joinBlocks(weights: readonly BlockWeight[]): BlockWeight {
+  const join = <T extends tf.Tensor>(parts: readonly T[], dtype: "uint8" | "float32"): T => {
+    const shape = [parts.reduce((rows, part) => rows + part.shape[0]!, 0), ...parts[0]!.shape.slice(1)];
+    const [joined] = onnxOp({ opType: "Concat", inputs: parts, outputs: [{ dtype, shape }], attributes: { axis: 0 } }, () => [
+      tf.concat([...parts], 0),
+    ]);
+    return joined as T;
+  };
+  return {
+    codes: join(
+      weights.map(({ codes }) => codes),
+      "uint8",
+    ),
+    scales: join(
+      weights.map(({ scales }) => scales),
+      "float32",
+    ),
+  };
+}
+
 /** `x Wᵀ`. @param x shape [T, K] @returns shape [T, N] */
 export function blockMatMul(x: tf.Tensor2D, weight: BlockWeight): tf.Tensor2D {
   const [rows, blocks] = weight.codes.shape;

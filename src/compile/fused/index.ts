@@ -1,7 +1,7 @@
 /** Operations with hand-written gradients, which keep graphs short and memory low. Each also runs eagerly. */
 export { bytesAsInt32, int32AsBytes } from "./bytes.js";
 export { BlockCodec, type CodedBlocks } from "./blockCodec.js";
-export { type BlockWeight, blockMatMul, blocksAsFloat32, gatherBlocks } from "./blockMatMul.js";
+export { type BlockWeight, blockMatMul, blocksAsFloat32, gatherBlocks, joinBlocks } from "./blockMatMul.js";
 export { type CachedAttention, cachedAttention } from "./cachedAttention.js";
 export { type AttentionShape, blockMask, groupedQueryAttention } from "./attention.js";
 export { gatherHalf, halfAsFloat32 } from "./half.js";
