@@ -8,7 +8,7 @@ import { type CacheOptions, CachePool, type KeyValueCache } from "./keyValueCach
 import { laneProgram, rowProgram } from "./programs.js";
 
 /** Rows of a prompt that are read in one run: attention scores take heads · rows · length numbers. */
-const PROMPT_ROWS = 512;
+const PROMPT_ROWS = 256;
 /** Most sequences that advance in one run. */
 export const MAX_LANES = 8;
 /** Added to the scores of rows that must not be seen. */

@@ -69,14 +69,14 @@ it("prompts with a common beginning read it once, also at once and beyond the si
   await engine.dispose();
 });
 
-it("a prompt is read in portions of 512 tokens", async () => {
+it("a prompt is read in portions of 256 tokens", async () => {
   const { engine, runs } = counting(new CompiledEngine({ threads: 1 }));
   const model = await AutoModelForCausalLM.from_pretrained(TINY, { engine });
   Object.assign(model.config, { max_position_embeddings: 1200 });
   Object.assign(fresh.config, { max_position_embeddings: 1200 });
   const prompt = ids(1100, 0);
   const all = await model.generate(prompt, greedy);
-  expect(runs).toEqual([512, 512, 76, 1, 1, 1, 1]);
+  expect(runs).toEqual([256, 256, 256, 256, 76, 1, 1, 1, 1]);
   // The same text by single tokens from its 500th on.
   const short = await fresh.generate(prompt.slice(0, 500), { ...greedy, max_new_tokens: 1 });
   expect(short).toHaveLength(501);
