@@ -17,7 +17,9 @@ export class EagerEngine implements Engine {
   readonly #views = new Map<string, { from: string; start: number; rows: number }>();
   /** Calls run one after the other, as the compiled engine's do. */
   #queue: Promise<unknown> = Promise.resolve();
+  /** When each name was given its value, counted in changes. */
   readonly #versions = new Map<string, number>();
+  #changes = 0;
   #epoch = 0;
   #disposed = false;
 
@@ -77,6 +79,7 @@ export class EagerEngine implements Engine {
     return this.#enqueue(() => {
       for (const name of names) {
         this.#views.delete(name);
+        this.#versions.delete(name);
         this.#tensors.get(name)?.dispose();
         this.#tensors.delete(name);
       }
@@ -102,9 +105,9 @@ export class EagerEngine implements Engine {
   }
 
   version(names: Iterable<string>): number {
-    let sum = 0;
-    for (const name of names) sum += this.#versions.get(name) ?? 0;
-    return sum;
+    let last = 0;
+    for (const name of names) last = Math.max(last, this.#versions.get(name) ?? 0);
+    return last;
   }
 
   compile(fn: TensorFunction, signature: Signature, { name = fn.name || "eager" }: CompileOptions = {}): Program {
@@ -186,7 +189,7 @@ export class EagerEngine implements Engine {
   }
 
   #set(name: string, tensor: tf.Tensor): void {
-    this.#versions.set(name, (this.#versions.get(name) ?? 0) + 1);
+    this.#versions.set(name, ++this.#changes);
     this.#views.delete(name);
     this.#tensors.get(name)?.dispose();
     this.#tensors.set(name, tf.keep(tensor));

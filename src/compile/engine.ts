@@ -104,7 +104,7 @@ export interface Engine {
   shapeOf(name: string): readonly number[];
   /** The names in the store that start with `prefix`, in the order in which they were put. */
   names(prefix?: string): string[];
-  /** A number that grows with every change of one of the named tensors. */
+  /** A number that is greater after any of the named tensors was given another value. */
   version(names: Iterable<string>): number;
   /** Bytes that the stored tensors take; views take none. The eager engine keeps bytes as int32 and halves as float32. */
   bytes(): number;

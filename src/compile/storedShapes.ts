@@ -12,31 +12,35 @@ export class StoredShapes {
   /** By call, in the order of the calls: what it will leave under each name, null if nothing. */
   readonly #promised = new Map<number, Map<string, StoredShape | null>>();
 
-  /** How often each name was given another value. */
+  /** When each name was given its value, counted in changes. */
   readonly #versions = new Map<string, number>();
+  #changes = 0;
 
   promise(call: number, changes: Iterable<StoredShape | { name: string; removed: true }>): void {
     const byName = new Map<string, StoredShape | null>();
     for (const change of changes) byName.set(change.name, "removed" in change ? null : change);
     if (byName.size > 0) this.#promised.set(call, byName);
-    this.touch(byName.keys());
+    this.touch([...byName.keys()].filter((name) => byName.get(name) !== null));
   }
 
   /** Counts a change of each name. A call that fails counts too: its tensors may be anything. */
   touch(names: Iterable<string>): void {
-    for (const name of names) this.#versions.set(name, (this.#versions.get(name) ?? 0) + 1);
+    for (const name of names) this.#versions.set(name, ++this.#changes);
   }
 
   version(names: Iterable<string>): number {
-    let sum = 0;
-    for (const name of names) sum += this.#versions.get(name) ?? 0;
-    return sum;
+    let last = 0;
+    for (const name of names) last = Math.max(last, this.#versions.get(name) ?? 0);
+    return last;
   }
 
   keep(call: number): void {
     for (const [name, stored] of this.#promised.get(call) ?? []) {
-      if (stored === null) this.#known.delete(name);
-      else this.#known.set(name, stored);
+      if (stored !== null) this.#known.set(name, stored);
+      else {
+        this.#known.delete(name);
+        if (![...this.#promised.values()].some((later) => later.get(name))) this.#versions.delete(name);
+      }
     }
     this.#promised.delete(call);
   }

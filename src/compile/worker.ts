@@ -99,9 +99,6 @@ function setAll(tensors: HostTensors): void {
   for (const [name, tensor] of Object.entries(tensors)) store.set(name, tensor);
 }
 
-/** ONNX Runtime's handles of stored tensors, which hundreds of inputs need in every run. */
-const handles = new WeakMap<HostTensor, Ort.Tensor>();
-
 async function run({ session: id, inputs, states, rows, place, keep, write }: Request & { kind: "run" }): Promise<HostTensors> {
   const ort = await onnxruntime();
   const session = sessions.get(id);
@@ -111,13 +108,7 @@ async function run({ session: id, inputs, states, rows, place, keep, write }: Re
   for (const [name, tensor] of Object.entries(inputs)) feeds[name] = handle(tensor);
   for (const [name, stored] of Object.entries(states)) {
     const tensor = store.get(stored);
-    if (rows[name] !== undefined) {
-      feeds[name] = handle(rowsOf(tensor, 0, rows[name]));
-      continue;
-    }
-    const known = handles.get(tensor) ?? handle(tensor);
-    handles.set(tensor, known);
-    feeds[name] = known;
+    feeds[name] = handle(rows[name] === undefined ? tensor : rowsOf(tensor, 0, rows[name]));
   }
   const fetches: Record<string, Ort.Tensor | null> = Object.fromEntries(session.outputNames.map((name) => [name, null]));
   for (const [name, { into, start, shape }] of Object.entries(place)) {
