@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { EVENT_FD, flushMark, LineReader, REQUEST_FD, type ErrorContent, type Request, type UserEvent } from "./channel.js";
+import { withHugePages } from "./hugePages.js";
 
 /** Patience with a process that does not answer, in milliseconds. */
 export interface Patience {
@@ -66,6 +67,7 @@ export class UserProcess {
     const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "--disable-warning=DEP0040", script], {
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
       detached: true,
+      env: withHugePages(process.env),
     });
     const requests = child.stdio[REQUEST_FD] as Writable;
     requests.on("error", () => undefined); // "exit" tells

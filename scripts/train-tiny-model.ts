@@ -8,7 +8,7 @@
 import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { hostTensor, type HostTensors } from "../src/compile/index.js";
+import { type HostTensors } from "../src/compile/index.js";
 import type { Message } from "../src/data/index.js";
 import { AutoModelForCausalLM, type Qwen2Config, parameterShapes, readConfig, saveCheckpoint } from "../src/model/index.js";
 import { readGenerationConfig } from "../src/model/generationConfig.js";
@@ -75,7 +75,7 @@ function sequenceInputs(sequence: readonly Text[], config: Qwen2Config, weight: 
   const ids = sequence.flatMap((text) => text.ids);
   const labels = sequence.flatMap((text) => text.ids.map((id, i) => (text.answer[i]! ? id : IGNORED_LABEL)));
   const lengths = sequence.map((text) => text.ids.length);
-  return textInputs(layoutText(ids, labels, lengths), { tokens: TOKENS, scored: SCORED }, config, weight);
+  return textInputs(layoutText(ids, labels, lengths), config, weight);
 }
 
 /** Normal weights, with the layers' outputs scaled down by √(2·layers) as in GPT-2. */
@@ -128,7 +128,7 @@ async function main(): Promise<void> {
       const tokens = group.flat().reduce((sum, { answer }) => sum + answer.filter((flag, i) => flag && i > 0).length, 0);
       for (const [i, sequence] of group.entries()) {
         const inputs = sequenceInputs(sequence, config, 1 / tokens);
-        const outputs = await program.run({ ...inputs, carry: hostTensor(Float32Array.of(i === 0 ? 0 : 1), []) });
+        const outputs = await program.run(inputs, i === 0);
         loss += outputs["loss"]!.data[0]! * tokens;
         correct += outputs["correct"]!.data[0]!;
       }

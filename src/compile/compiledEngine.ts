@@ -1,27 +1,18 @@
 /** The compiled engine: traces on the calling thread, computes in a worker thread. */
 import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.js";
-import type { CompileOptions, Dimension, Engine, InputSpec, Program, RunOptions, Signature } from "./engine.js";
+import { extentAt } from "./anySize.js";
+import { type BuiltProgram, buildForAnySize, buildForSizes } from "./buildProgram.js";
+import type { CompileOptions, Engine, Program, RunOptions, Signature } from "./engine.js";
 import type { FileTensor } from "./fileTensors.js";
-import { sameShape, sizeOf } from "./graph.js";
-import type { HostDType, HostData, HostTensor, HostTensors } from "./hostTensor.js";
-import { encodeOnnxModel } from "./onnxModel.js";
-import { type OpenTrace, traceOpen } from "./openSizes.js";
-import { deferWeights, foldBias, prune } from "./optimise.js";
-import {
-  CONTROL,
-  type Envelope,
-  OUTPUT_PREFIX,
-  type PlaceTarget,
-  type Reply,
-  type Request,
-  type SessionOptions,
-  type StoredShape,
-} from "./protocol.js";
+import { sizeOf } from "./graph.js";
+import type { HostData, HostTensor, HostTensors } from "./hostTensor.js";
+import { CONTROL, type Envelope, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
 import { type TensorFormat, storedParts } from "./quantise/tensorFormat.js";
-import { type Sizes, bindSizes, boundShape, constantValue, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
+import { type Sizes, bindSizes, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
 import { StoredShapes } from "./storedShapes.js";
-import { type TensorFunction, type Trace, type TracedInput, trace } from "./trace.js";
+import type { TensorToLoad } from "./tensorReaders.js";
+import type { TensorFunction } from "./trace.js";
 
 export interface CompiledEngineOptions {
   /** ONNX Runtime execution provider; default `cpu`. */
@@ -69,7 +60,12 @@ export class CompiledEngine implements Engine {
   }
 
   async load(name: string, file: FileTensor, format?: TensorFormat): Promise<void> {
-    await this.#call({ kind: "load", name, file, format }, storedParts(name, file.shape, format));
+    await this.loadAll([{ name, file, format }]);
+  }
+
+  async loadAll(tensors: readonly TensorToLoad[]): Promise<void> {
+    const changes = tensors.flatMap(({ name, file, format }) => storedParts(name, file.shape, format));
+    await this.#call({ kind: "load", tensors }, changes);
   }
 
   async encode(from: string, to: string, format: TensorFormat): Promise<void> {
@@ -81,12 +77,17 @@ export class CompiledEngine implements Engine {
   }
 
   async copy(from: string, to: string): Promise<void> {
-    await this.#call({ kind: "copy", from, to }, [{ ...this.#stored.get(from), name: to, isView: undefined }]);
+    await this.#call({ kind: "copy", from, to }, [{ ...this.#stored.get(from), name: to, viewOf: undefined }]);
   }
 
   async view(name: string, from: string, start: number, rows: number): Promise<void> {
     const { dtype, shape } = this.#stored.get(from);
-    await this.#call({ kind: "view", name, from, start, rows }, [{ name, dtype, shape: [rows, ...shape.slice(1)], isView: true }]);
+    await this.#call({ kind: "view", name, from, start, rows }, [{ name, dtype, shape: [rows, ...shape.slice(1)], viewOf: from }]);
+  }
+
+  async clear(...names: string[]): Promise<void> {
+    this.#stored.touch(names);
+    await this.#call({ kind: "clear", names });
   }
 
   async remove(...names: string[]): Promise<void> {
@@ -114,8 +115,12 @@ export class CompiledEngine implements Engine {
     return this.#stored.version(names);
   }
 
-  compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled", openSizes = false }: CompileOptions = {}): Program {
-    return new CompiledProgram(name, fn, signature, openSizes, {
+  compile(
+    fn: TensorFunction,
+    signature: Signature,
+    { name = fn.name || "compiled", sizes, inPlace = false }: CompileOptions = {},
+  ): Program {
+    const host: Host = {
       shapeOf: (stored) => this.shapeOf(stored),
       open: (model, fixed) => {
         const session = `s${this.#nextSession++}`;
@@ -126,10 +131,13 @@ export class CompiledEngine implements Engine {
         if (this.#ended === undefined) await this.#call({ kind: "close", session });
       },
       run: (request, changes) => {
-        this.#stored.touch([...Object.values(request.write), ...Object.values(request.place)].map(({ into }) => into));
+        const { keep, write, place } = request;
+        // Not all that is kept is given a new tensor.
+        this.#stored.touch([...Object.values(keep), ...[...Object.values(write), ...Object.values(place)].map(({ into }) => into)]);
         return this.#call(request, changes);
       },
-    });
+    };
+    return new CompiledProgram(name, fn, signature, inPlace, host, sizes);
   }
 
   abort(): void {
@@ -234,7 +242,7 @@ function ownArray(where: string, { data, shape }: HostTensor): HostData {
 /** What a program needs of its engine. */
 interface Host {
   readonly shapeOf: (name: string) => readonly number[];
-  open(model: Uint8Array<ArrayBuffer>, fixed: Record<string, string>): { session: string; opened: Promise<unknown> };
+  open(model: Uint8Array<ArrayBuffer>, fixed: BuiltProgram["fixed"]): { session: string; opened: Promise<unknown> };
   close(session: string): Promise<void>;
   run(request: Request & { kind: "run" }, changes: Changes): Promise<HostTensors>;
 }
@@ -243,52 +251,92 @@ interface Specialised {
   readonly session: string;
   readonly opened: Promise<unknown>;
   readonly inputs: ReadonlySet<string>;
-  readonly outputs: ReadonlyMap<string, { dtype: HostDType; shape: readonly Dimension[] }>;
+  readonly outputs: BuiltProgram["outputs"];
+  /** Outputs that may take the memory of the state of their name. */
+  readonly replacing: ReadonlySet<string>;
 }
+
+/** Key of the session for all sizes. */
+const ANY_SIZE = "any";
 
 class CompiledProgram implements Program {
   readonly #specialised = new Map<string, Specialised>();
+  /** Whether one graph is to serve all sizes; not any more once it turned out that it cannot. */
+  #anySize: boolean;
 
   constructor(
     readonly name: string,
     private readonly fn: TensorFunction,
     private readonly signature: Signature,
-    private readonly openSizes: boolean,
+    private readonly inPlace: boolean,
     private readonly host: Host,
-  ) {}
+    sizes: CompileOptions["sizes"],
+  ) {
+    this.#anySize = sizes === "any";
+  }
 
   async run(inputs: Readonly<HostTensors>, options: RunOptions = {}): Promise<HostTensors> {
     const sizes = bindSizes(this.name, this.signature, inputs, options, this.host.shapeOf);
-    const { session, opened, inputs: used, outputs } = this.#specialise(sizes);
+    const { session, opened, inputs: used, outputs, replacing } = this.#specialise(sizes);
     requireOutputs(this.name, outputs, options);
     const states: Record<string, string> = {};
     const keep: Record<string, string> = { ...options.keep };
     for (const [name, spec] of Object.entries(this.signature)) {
       if (spec.role !== "state") continue;
       if (used.has(name)) states[name] = storeName(name, spec, options);
-      if (outputs.has(name) && options.write?.[name] === undefined) keep[name] ??= storeName(name, spec, options);
+      if (outputs.has(name) && (options.write?.[name] ?? options.place?.[name]) === undefined)
+        keep[name] ??= storeName(name, spec, options);
     }
-    const outputShape = (output: string): number[] => boundShape(this.name, output, outputs.get(output)!, sizes);
-    const changes = Object.entries(keep).map(([output, name]) => ({
-      name,
-      dtype: outputs.get(output)!.dtype,
-      shape: outputShape(output),
-    }));
-    const place: Record<string, PlaceTarget> = {};
-    for (const [output, target] of Object.entries(options.place ?? {}))
-      place[output] = placeTarget(this.name, outputShape(output), target, this.host.shapeOf(target.into));
+    const direct = this.#direct(replacing, states, keep, options);
+    const shapes = Object.fromEntries(
+      [...outputs].map(([output, { dtype, shape }]) => [output, { dtype, shape: shape.map((extent) => extentAt(extent, sizes)) }]),
+    );
+    // What is computed piece by piece keeps its shape.
+    const changes = options.pieces === undefined ? Object.entries(keep).map(([output, name]) => ({ name, ...shapes[output]! })) : [];
     const given: HostTensors = {};
     for (const [name, tensor] of Object.entries(inputs)) {
       if (used.has(name)) given[name] = { ...tensor, data: ownArray(`${this.name}: input "${name}"`, tensor) };
     }
-    const write = { ...options.write };
-    const request = { kind: "run", session, inputs: given, states, rows: { ...options.rows }, place, keep, write } as const;
+    const { rows, place, write, pieces } = options;
+    const request = {
+      kind: "run",
+      session,
+      inputs: given,
+      states,
+      rows: { ...rows },
+      place: { ...place },
+      keep,
+      write: { ...write },
+      outputs: this.inPlace ? shapes : undefined,
+      direct,
+      pieces,
+    } as const;
     try {
       const [, tensors] = await Promise.all([opened, this.host.run(request, changes)]);
       return tensors;
     } catch (error) {
       throw named(error, this.name);
     }
+  }
+
+  /** Outputs to keep or write that are computed straight into the store. @throws EngineError `pieces_output`, `place_output` */
+  #direct(replacing: ReadonlySet<string>, states: Record<string, string>, keep: Record<string, string>, options: RunOptions): string[] {
+    const [placed] = Object.keys(options.place ?? {});
+    if (placed !== undefined && (!this.inPlace || options.pieces !== undefined)) {
+      const rule = `output "${placed}" must be computed in place, and as a whole, to be placed`;
+      throw new EngineError("place_output", `${this.name}: ${rule}; compile with inPlace, and run without pieces`);
+    }
+    if (!this.inPlace && options.pieces === undefined) return [];
+    const kept = Object.keys(keep).filter((name) => replacing.has(name) && keep[name] === storeName(name, this.signature[name]!, options));
+    const copied = Object.keys(keep).find((name) => !kept.includes(name));
+    if (options.pieces !== undefined && copied !== undefined) {
+      const rule = `output "${copied}" must be computed in place to be stored by pieces`;
+      throw new EngineError("pieces_output", `${this.name}: ${rule}; keep it under its state's name, and compile with inPlace`);
+    }
+    const written = Object.entries(options.write ?? {}).filter(
+      ([name, { axis }]) => axis === 0 && (!(name in states) || replacing.has(name)),
+    );
+    return [...kept, ...written.map(([name]) => name)];
   }
 
   async prepare(sizes: Sizes): Promise<void> {
@@ -307,77 +355,30 @@ class CompiledProgram implements Program {
   }
 
   #specialise(sizes: Sizes): Specialised {
-    const key = this.openSizes ? "" : sizesKey(sizes);
+    const general = this.#general(sizes);
+    const key = general ? ANY_SIZE : sizesKey(sizes);
     const known = this.#specialised.get(key);
     if (known !== undefined) return known;
-    const built = this.#build(sizes);
+    const made = general ? buildForAnySize(this.name, this.fn, this.signature, this.inPlace) : undefined;
+    if (general && made === undefined) {
+      this.#anySize = false;
+      return this.#specialise(sizes);
+    }
+    const built = this.#open(made ?? buildForSizes(this.name, this.fn, this.signature, sizes, this.inPlace));
     this.#specialised.set(key, built);
     // Every run waits for the session as well and reports a failure; the next run tries again.
     built.opened.catch(() => this.#specialised.get(key) === built && this.#specialised.delete(key));
     return built;
   }
 
-  #build(sizes: Sizes): Specialised {
-    const open = this.openSizes ? traceOpen(this.name, this.signature, (some) => this.#trace(some)) : undefined;
-    const { graph, outputs } = open ?? this.#trace(sizes);
-    // ONNX Runtime refuses feeds that its graph does not read.
-    const read = new Set(graph.nodes.flatMap((node) => node.inputs));
-    for (const value of outputs.values()) read.add(value);
-    graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter((value) => read.has(value)));
-    // Outputs may share a name with a state input; inside the model they must differ.
-    const named = new Map([...outputs].map(([name, value]) => [`${OUTPUT_PREFIX}${name}`, value]));
-    const inputs = graph.inputs.map((value) => value.name);
-    const fixed = inputs.filter((name) => this.signature[name]!.fixed === true);
-    const openShapes = open === undefined ? undefined : this.#openShapes(open);
-    return {
-      ...this.host.open(
-        encodeOnnxModel(graph, named, { openShapes, external: new Set(fixed) }),
-        Object.fromEntries(fixed.map((name) => [name, storeName(name, this.signature[name]!)])),
-      ),
-      inputs: new Set(inputs.filter((name) => !fixed.includes(name))),
-      outputs: new Map(
-        [...outputs].map(([name, { dtype, shape }]) => [name, { dtype: dtype as HostDType, shape: open?.shapes.get(name) ?? shape }]),
-      ),
-    };
+  /** An operator may not take empty tensors, which a trace at their size leaves out. */
+  #general(sizes: Sizes): boolean {
+    return this.#anySize && Object.values(sizes).every((size) => size > 0);
   }
 
-  #trace(sizes: Sizes): Trace {
-    const traced = new Map<string, TracedInput>();
-    for (const [name, spec] of Object.entries(this.signature)) traced.set(name, tracedInput(this.name, name, spec, sizes));
-    const { graph, outputs } = trace(this.fn, traced, this.name);
-    prune(graph, outputs.values());
-    foldBias(graph, outputs.values());
-    deferWeights(graph, new Set(Object.keys(this.signature).filter((name) => this.signature[name]!.role === "state")));
-    return { graph, outputs };
+  #open({ model, fixed, ...program }: BuiltProgram): Specialised {
+    return { ...this.host.open(model, fixed), ...program };
   }
-
-  #openShapes({ shapes }: OpenTrace): Map<string, readonly Dimension[]> {
-    const open = new Map(Object.entries(this.signature).map(([name, { shape }]) => [name, shape]));
-    for (const [name, shape] of shapes) open.set(`${OUTPUT_PREFIX}${name}`, shape);
-    return open;
-  }
-}
-
-function tracedInput(where: string, name: string, spec: InputSpec, sizes: Sizes): TracedInput {
-  const dtype = spec.dtype ?? "float32";
-  const shape = boundShape(where, name, spec, sizes);
-  if (spec.role !== "constant") return { dtype, shape };
-  return { dtype, shape, value: constantValue(where, name, spec, shape).data as Float32Array };
-}
-
-/** @throws EngineError `slice_shape` */
-function placeTarget(
-  where: string,
-  shape: readonly number[],
-  { into, offset }: { into: string; offset: number },
-  stored: readonly number[],
-): PlaceTarget {
-  if (shape.length !== stored.length || offset < 0 || offset + shape[0]! > stored[0]! || !sameShape(shape.slice(1), stored.slice(1)))
-    throw new EngineError(
-      "slice_shape",
-      `${where}: an output [${shape.join(",")}] must fit into "${into}" [${stored.join(",")}] at row ${offset}; store a larger tensor`,
-    );
-  return { into, start: offset * sizeOf(stored.slice(1)), shape };
 }
 
 /** Errors of the worker do not know the program. */

@@ -1,11 +1,12 @@
 /** The eager engine: calls the function itself on a TensorFlow.js backend. For teaching, debugging, and as the oracle in tests. */
 import { EngineError } from "../errors.js";
 import type { CompileOptions, Engine, Program, RunOptions, Signature } from "./engine.js";
-import { type FileTensor, float16ToFloat32, readFileTensor, readFileTensorParts } from "./fileTensors.js";
+import { type FileTensor, float16ToFloat32 } from "./fileTensors.js";
 import { DTYPE_BYTES, type HostDType, type HostTensor, type HostTensors, hostTensor } from "./hostTensor.js";
-import { PART_NUMBERS, type TensorFormat, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
+import { type TensorFormat, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
 import { bindSizes, boundShape, constantValue, requireOutputs, storeName } from "./signature.js";
 import { tf } from "./tensorflow.js";
+import { type TensorToLoad, readTensor } from "./tensorReaders.js";
 import { TensorStore } from "./tensorStore.js";
 import { type TensorFunction, namedTensors } from "./trace.js";
 import type { TensorMap } from "./tracingBackend.js";
@@ -43,9 +44,19 @@ export class EagerEngine implements Engine {
   }
 
   load(name: string, file: FileTensor, format?: TensorFormat): Promise<void> {
+    return this.loadAll([{ name, file, format }]);
+  }
+
+  loadAll(tensors: readonly TensorToLoad[]): Promise<void> {
     return this.#enqueue(() => {
-      if (format === undefined) this.#set(name, tf.tensor(readFileTensor(file), [...file.shape], "float32"));
-      else this.#setAll(encodeTensor(name, file.shape, format, () => readFileTensorParts(file, PART_NUMBERS)));
+      const read: [string, tf.Tensor][] = [];
+      try {
+        for (const tensor of tensors) for (const [name, host] of Object.entries(readTensor(tensor))) read.push([name, toTensor(host)]);
+      } catch (error) {
+        read.forEach(([, tensor]) => tensor.dispose());
+        throw error;
+      }
+      for (const [name, tensor] of read) this.#set(name, tensor);
     });
   }
 
@@ -72,6 +83,16 @@ export class EagerEngine implements Engine {
       this.#tensors.get(name)?.dispose();
       this.#tensors.delete(name);
       this.#views.set(name, { from, start, rows });
+      this.#versions.set(name, ++this.#changes);
+    });
+  }
+
+  clear(...names: string[]): Promise<void> {
+    return this.#enqueue(() => {
+      for (const name of names) {
+        const { shape, dtype } = this.#get(name);
+        this.#set(name, tf.zeros(shape, dtype));
+      }
     });
   }
 
@@ -106,7 +127,10 @@ export class EagerEngine implements Engine {
 
   version(names: Iterable<string>): number {
     let last = 0;
-    for (const name of names) last = Math.max(last, this.#versions.get(name) ?? 0);
+    for (const name of names) {
+      const from = this.#views.get(name)?.from;
+      last = Math.max(last, this.#versions.get(name) ?? 0, from === undefined ? 0 : this.version([from]));
+    }
     return last;
   }
 
@@ -139,16 +163,29 @@ export class EagerEngine implements Engine {
     options: RunOptions,
   ): Promise<HostTensors> {
     const sizes = bindSizes(name, signature, inputs, options, (stored) => this.shapeOf(stored));
-    const outputs = tf.tidy(() => {
+    const once = (piece: number): TensorMap => {
       const tensors: TensorMap = {};
       for (const [input, spec] of Object.entries(signature)) {
-        if (spec.role === "state") tensors[input] = this.#readRows(storeName(input, spec, options), options.rows?.[input]);
-        else if (spec.role === "constant")
+        if (spec.role === "state") {
+          const stored = this.#readRows(storeName(input, spec, options), options.rows?.[input]);
+          tensors[input] = pieceOf(stored, piece, options.pieces);
+        } else if (spec.role === "constant")
           tensors[input] = toTensor(constantValue(name, input, spec, boundShape(name, input, spec, sizes)));
         else tensors[input] = toTensor(inputs[input]!);
       }
       // Clones: an output may be an input, which the tidy or the store owns.
       return Object.fromEntries(Object.entries(namedTensors(fn(tensors), name)).map(([output, tensor]) => [output, tensor.clone()]));
+    };
+    const outputs = tf.tidy(() => {
+      if (options.pieces === undefined) return once(0);
+      const parts = Array.from({ length: options.pieces }, (_, piece) => once(piece));
+      return Object.fromEntries(
+        Object.keys(parts[0]!).map((output) => {
+          const whole = tf.concat(parts.map((part) => part[output]!));
+          const spec = signature[output];
+          return [output, spec?.role === "state" ? tf.reshape(whole, [...this.shapeOf(storeName(output, spec, options))]) : whole];
+        }),
+      );
     });
     try {
       requireOutputs(name, new Map(Object.entries(outputs)), options);
@@ -232,6 +269,12 @@ export class EagerEngine implements Engine {
   }
 }
 
+function pieceOf(tensor: tf.Tensor, piece: number, pieces: number | undefined): tf.Tensor {
+  if (pieces === undefined) return tensor;
+  const size = tensor.size / pieces;
+  return tf.slice(tf.reshape(tensor, [tensor.size]), [piece * size], [size]);
+}
+
 /** A tensor of the active backend. Bytes become int32 and halves float32. @throws EngineError `tensor_type` */
 export function toTensor({ data, dtype, shape }: HostTensor): tf.Tensor {
   // TensorFlow.js has neither bytes nor halves: see fused/bytes.ts and fused/half.ts.
@@ -240,9 +283,7 @@ export function toTensor({ data, dtype, shape }: HostTensor): tf.Tensor {
     float16ToFloat32(data as Uint16Array, numbers);
     return tf.tensor(numbers, [...shape], "float32");
   }
-  if (dtype === "uint8") return tf.tensor(Int32Array.from(data), [...shape], "int32");
-  if (dtype === "int8")
-    throw new EngineError("tensor_type", `eager: ${dtype} has no TensorFlow.js type; use float32, float16, int32, bool or uint8`);
+  if (dtype === "uint8" || dtype === "int8") return tf.tensor(Int32Array.from(data), [...shape], "int32");
   return tf.tensor(data as Float32Array, [...shape], dtype);
 }
 

@@ -15,14 +15,15 @@ import type { HostTensor, HostTensors } from "./hostTensor.js";
 import type { TensorFunction } from "./trace.js";
 import type { FileTensor } from "./fileTensors.js";
 import type { TensorFormat } from "./quantise/tensorFormat.js";
+import type { TensorToLoad } from "./tensorReaders.js";
 
-/** A number, or a name that is bound by the inputs of each run: a program is specialised per binding ("bucket"). */
+/** A number; a name that is bound by the inputs of each run; or a sum of names and numbers, "P+A+1", of which each name must be bound elsewhere. */
 export type Dimension = number | string;
 
 export interface InputSpec {
   readonly shape: readonly Dimension[];
   /** Default float32. `uint8` and `float16` are for compact storage: only operations of `fused/` take such tensors. */
-  readonly dtype?: "float32" | "int32" | "bool" | "uint8" | "float16";
+  readonly dtype?: "float32" | "int32" | "bool" | "uint8" | "int8" | "float16";
   /**
    * `input` (default): given to each run. `state`: read from the store; an output of the same name replaces it.
    * `constant`: baked into the program.
@@ -56,23 +57,37 @@ export interface RunOptions {
   /** Outputs that are written into part of a stored tensor instead of being returned. */
   readonly write?: Readonly<Record<string, SliceTarget>>;
   /**
-   * Outputs that are computed right into rows (`axis` 0) of a stored tensor. Unlike with `write`, an operation that runs later reads them
-   * there, if the tensor is also an input: see `fused/cachedAttention.ts`.
+   * Outputs that are computed right into rows (`axis` 0) of a stored tensor, in a program compiled with `inPlace`. With `write` the program
+   * sees its inputs as they were: what shares memory with one is computed elsewhere first. Here the tensor may be an input of the same run,
+   * and an operator that comes after the one that makes the rows reads them there: see `fused/cachedAttention.ts`, which sees to the order.
    */
   readonly place?: Readonly<Record<string, SliceTarget>>;
   /** State inputs of which the program sees only so many first rows. */
   readonly rows?: Readonly<Record<string, number>>;
   /** Store names for state inputs, over those of the signature: one program serves several models. */
   readonly bind?: Readonly<Record<string, string>>;
+  /**
+   * Runs the program once for each of so many equal pieces of its states. A stored tensor is cut in row-major order, and the signature's
+   * shape is that of a piece, [size / pieces]. New states take the place of the old ones piece by piece; other outputs are joined along
+   * their first axis. The compiled engine must be able to compute the states in place.
+   */
+  readonly pieces?: number;
 }
 
 export interface CompileOptions {
+  /** For errors; default the function's name. */
   readonly name?: string;
   /**
-   * One session for all sizes instead of one for each, for functions whose graph has no size in it: no constant shape, mask or range
-   * that is made of one. Default false.
+   * Computes outputs straight into stored tensors where the graph allows it (inPlace.ts), and what is written along a first axis too.
+   * It saves memory and copies, and the price is that a run that fails leaves the states it was writing in between. Default false.
    */
-  readonly openSizes?: boolean;
+  readonly inPlace?: boolean;
+  /**
+   * `each` (default): the function is traced for every combination of sizes it meets, and may do something else at each. `any`: for a
+   * function that does the same at all of them; one graph then serves all sizes of at least 1. Where a number is seen to depend on a size in
+   * another way than a shape does, as `1 / T`, it is traced for each after all; an `if` on a size cannot be seen.
+   */
+  readonly sizes?: "each" | "any";
 }
 
 export interface Program {
@@ -92,23 +107,27 @@ export interface Engine {
   put(name: string, tensor: HostTensor): Promise<void>;
   /** Reads a tensor of a file straight into the store, as float32 or as the parts of a format; the numbers are never there twice. */
   load(name: string, file: FileTensor, format?: TensorFormat): Promise<void>;
+  /** Loads several tensors as one call, all or none of them; the compiled engine reads them on several threads. What stands under these
+   *  names is there until all are read. */
+  loadAll(tensors: readonly TensorToLoad[]): Promise<void>;
   /** Stores a float32 tensor of the store once more, as the parts of a format (see quantise/tensorFormat.ts). */
   encode(from: string, to: string, format: TensorFormat): Promise<void>;
   fetch(name: string): Promise<HostTensor>;
   copy(from: string, to: string): Promise<void>;
   /** Makes `name` stand for rows `start` to `start + rows` of another tensor, as they are whenever it is read. Not copied by the compiled engine. */
   view(name: string, from: string, start: number, rows: number): Promise<void>;
+  /** Sets every element of stored tensors to zero, where they are. */
+  clear(...names: string[]): Promise<void>;
   remove(...names: string[]): Promise<void>;
   has(name: string): boolean;
   /** @throws EngineError `unknown_tensor` */
   shapeOf(name: string): readonly number[];
   /** The names in the store that start with `prefix`, in the order in which they were put. */
   names(prefix?: string): string[];
-  /** A number that is greater after any of the named tensors was given another value. */
+  /** A number that is greater after any of the named tensors was given another value, or was changed in any way where it is. */
   version(names: Iterable<string>): number;
   /** Bytes that the stored tensors take; views take none. The eager engine keeps bytes as int32 and halves as float32. */
   bytes(): number;
-  /** @throws EngineError `size_in_graph`, on the first run, when `openSizes` does not fit the function */
   compile(fn: TensorFunction, signature: Signature, options?: CompileOptions): Program;
   /** Rejects all calls that have not begun, with EngineError `aborted`. */
   abort(): void;

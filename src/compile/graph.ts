@@ -28,6 +28,9 @@ export interface Node {
   readonly attributes: Attributes;
 }
 
+/** A dimension whose size depends on numbers. Only inside one fused operation: no tensor of TensorFlow.js may have it. */
+export const UNKNOWN = -1;
+
 export interface Output {
   dtype: DType;
   shape: readonly number[];

@@ -4,7 +4,7 @@
  */
 import protobuf from "protobufjs";
 import { EngineError } from "../errors.js";
-import type { Dimension } from "./engine.js";
+import { type Extent, type Extents, extentName } from "./anySize.js";
 import { type Attributes, type DType, type Graph, type TypedArray, type Value, sizeOf } from "./graph.js";
 
 const OPSET = 21;
@@ -34,6 +34,7 @@ const schema = protobuf.Root.fromJSON({
         initializer: { rule: "repeated", type: "TensorProto", id: 5 },
         input: { rule: "repeated", type: "ValueInfoProto", id: 11 },
         output: { rule: "repeated", type: "ValueInfoProto", id: 12 },
+        value_info: { rule: "repeated", type: "ValueInfoProto", id: 13 },
       },
     },
     NodeProto: {
@@ -68,7 +69,8 @@ const schema = protobuf.Root.fromJSON({
     },
     StringStringEntryProto: { fields: { key: { type: "string", id: 1 }, value: { type: "string", id: 2 } } },
     ValueInfoProto: { fields: { name: { type: "string", id: 1 }, type: { type: "TypeProto", id: 2 } } },
-    TypeProto: { fields: { tensor_type: { type: "TypeProtoTensor", id: 1 } } },
+    TypeProto: { fields: { tensor_type: { type: "TypeProtoTensor", id: 1 }, sequence_type: { type: "TypeProtoSequence", id: 4 } } },
+    TypeProtoSequence: { fields: { elem_type: { type: "TypeProto", id: 1 } } },
     TypeProtoTensor: { fields: { elem_type: { type: "int32", id: 1 }, shape: { type: "TensorShapeProto", id: 2 } } },
     TensorShapeProto: { fields: { dim: { rule: "repeated", type: "Dimension", id: 1 } } },
     Dimension: { fields: { dim_value: { type: "int64", id: 1 }, dim_param: { type: "string", id: 2 } } },
@@ -79,9 +81,17 @@ const ModelProto = schema.lookupType("ModelProto");
 /** TensorProto.DataLocation */
 const EXTERNAL = 1;
 
+/** Name of an output that is a sequence and stands before all others; sessionRun.ts says what for. */
+export const SEQUENCE_OUTPUT = "%sequence";
+
 export interface OnnxModelOptions {
-  /** Shapes with open dimensions, by the name of the graph input. */
-  readonly openShapes?: ReadonlyMap<string, readonly Dimension[]>;
+  /**
+   * The shapes of values where they are not those of the graph. Then the shapes of all results are written down, since ONNX Runtime does not
+   * find them by itself, and without them it reuses no memory.
+   */
+  readonly extents?: Extents | undefined;
+  /** Whether the model also has SEQUENCE_OUTPUT. */
+  readonly withSequence?: boolean;
   /** Graph inputs that become initializers; their numbers come with the session's `externalData`, under the same names. */
   readonly external?: ReadonlySet<string>;
 }
@@ -93,33 +103,42 @@ export interface OnnxModelOptions {
 export function encodeOnnxModel(
   graph: Graph,
   outputs: ReadonlyMap<string, Value>,
-  { openShapes, external = new Set() }: OnnxModelOptions = {},
+  { extents, withSequence = false, external = new Set() }: OnnxModelOptions = {},
 ): Uint8Array<ArrayBuffer> {
   const initializers = new Map<string, object>();
   for (const value of graph.inputs) if (external.has(value.name)) initializers.set(value.name, externalTensorProto(value));
-  // A node writes an output itself where it can: what a session is told to put somewhere (`place`) is then there when the node is done.
-  const direct = new Map<Value, string>();
-  for (const [name, value] of outputs) if (value.producer !== undefined && !direct.has(value)) direct.set(value, name);
   const nodes: object[] = [];
+  // A result that is an output gets the output's name, and no copy: its node writes it where it is wanted (`RunOptions.place`).
+  const renamed = new Map<Value, string>();
+  for (const [name, value] of outputs) if (value.producer !== undefined && !renamed.has(value)) renamed.set(value, name);
   const nameOf = (value: Value | null): string => {
     if (value === null) return "";
+    if (renamed.has(value)) return renamed.get(value)!;
     if ((value.data !== undefined || value.uniform !== undefined) && !initializers.has(value.name)) {
       initializers.set(value.name, tensorProto(value));
     }
-    return direct.get(value) ?? value.name;
+    return value.name;
   };
   for (const [index, node] of graph.nodes.entries()) {
     nodes.push({
       input: node.inputs.map(nameOf),
-      output: node.outputs.map((value) => direct.get(value) ?? value.name),
+      output: node.outputs.map(nameOf),
       name: `${node.opType}#${index}`,
       op_type: node.opType,
       domain: node.domain,
       attribute: attributeProtos(node.attributes),
     });
   }
-  for (const [name, value] of outputs)
-    if (direct.get(value) !== name) nodes.push({ input: [nameOf(value)], output: [name], name: `out:${name}`, op_type: "Identity" });
+  for (const [name, value] of outputs) {
+    if (renamed.get(value) !== name) nodes.push({ input: [nameOf(value)], output: [name], name: `out:${name}`, op_type: "Identity" });
+  }
+  const infos = [...outputs].map(([name, value]) => valueInfo(name, value, extents));
+  const results = graph.nodes.flatMap((node) => node.outputs.filter((value) => !renamed.has(value)));
+  if (withSequence) {
+    const element = graph.scalar(0);
+    nodes.push({ input: [nameOf(element)], output: [SEQUENCE_OUTPUT], name: SEQUENCE_OUTPUT, op_type: "SequenceConstruct" });
+    infos.unshift({ name: SEQUENCE_OUTPUT, type: { sequence_type: { elem_type: { tensor_type: { elem_type: DATA_TYPE.float32 } } } } });
+  }
 
   const message = {
     ir_version: IR_VERSION,
@@ -132,24 +151,28 @@ export function encodeOnnxModel(
       name: "traced",
       node: nodes,
       initializer: [...initializers.values()],
-      input: graph.inputs
-        .filter(({ name }) => !external.has(name))
-        .map((value) => valueInfo(value.name, value, openShapes?.get(value.name))),
-      output: [...outputs].map(([name, value]) => valueInfo(name, value, openShapes?.get(name))),
+      input: graph.inputs.filter(({ name }) => !external.has(name)).map((value) => valueInfo(value.name, value, extents)),
+      output: infos,
+      value_info: extents === undefined ? [] : results.flatMap((value) => resultInfo(value, extents)),
     },
   };
   // A copy, because protobufjs hands out a view into a pooled buffer and the bytes are transferred to the worker.
   return new Uint8Array(ModelProto.encode(message).finish());
 }
 
-function valueInfo(name: string, value: Value, shape: readonly Dimension[] = value.shape): object {
-  const dim = shape.map((size) => (typeof size === "number" ? { dim_value: size } : { dim_param: size }));
-  return { name, type: { tensor_type: { elem_type: DATA_TYPE[value.dtype], shape: { dim } } } };
-}
-
 function externalTensorProto({ name, dtype, shape }: Value): object {
   const external_data = [{ key: "location", value: name }];
   return { dims: shape, data_type: DATA_TYPE[dtype], name, external_data, data_location: EXTERNAL };
+}
+
+function resultInfo(value: Value, extents: Extents): object[] {
+  return extents(value) === undefined ? [] : [valueInfo(value.name, value, extents)];
+}
+
+function valueInfo(name: string, value: Value, extents?: Extents): object {
+  const shape: readonly Extent[] = extents?.(value) ?? value.shape;
+  const dim = shape.map((extent) => (typeof extent === "number" ? { dim_value: extent } : { dim_param: extentName(extent) }));
+  return { name, type: { tensor_type: { elem_type: DATA_TYPE[value.dtype], shape: { dim } } } };
 }
 
 function tensorProto(value: Value): object {

@@ -1,4 +1,4 @@
-/** Passes over a traced graph. ONNX Runtime folds constants and removes duplicates itself; these are the passes it lacks. */
+/** Passes over a traced graph. ONNX Runtime's own are left off: they take longer than these and find no more. */
 import { type Graph, type Node, type Value, isConstant, sameShape } from "./graph.js";
 
 /** Keeps only what the outputs need: gradients are traced for everything, and used for little. */
@@ -57,4 +57,28 @@ export function foldBias(graph: Graph, outputs: Iterable<Value>): void {
   if (removed.size === 0) return;
   const kept = graph.nodes.filter((node) => !removed.has(node));
   graph.nodes.splice(0, graph.nodes.length, ...kept);
+}
+
+/**
+ * Computes once what is written several times: the attention mask of every layer, angles, constants' casts.
+ * @param outputs by name; those that are duplicates are replaced
+ */
+export function mergeDuplicates(graph: Graph, outputs: Map<string, Value>): void {
+  const seen = new Map<string, Node>();
+  const same = new Map<Value, Value>();
+  const kept: Node[] = [];
+  for (const node of graph.nodes) {
+    const inputs = node.inputs.map((value) => (value === null ? null : (same.get(value) ?? value)));
+    (node as { inputs: readonly (Value | null)[] }).inputs = inputs;
+    const key = JSON.stringify([node.opType, node.domain, node.attributes, inputs.map((value) => value?.name ?? "")]);
+    const first = seen.get(key);
+    if (first === undefined) {
+      seen.set(key, node);
+      kept.push(node);
+    } else {
+      node.outputs.forEach((value, i) => same.set(value, first.outputs[i]!));
+    }
+  }
+  graph.nodes.splice(0, graph.nodes.length, ...kept);
+  for (const [name, value] of outputs) outputs.set(name, same.get(value) ?? value);
 }

@@ -1,8 +1,8 @@
 /** Messages between the calling thread and the compute worker. */
 import type { SliceTarget } from "./engine.js";
-import type { FileTensor } from "./fileTensors.js";
 import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
 import type { TensorFormat } from "./quantise/tensorFormat.js";
+import type { TensorToLoad } from "./tensorReaders.js";
 
 /** Stands before the names of a model's outputs: a state has an input and an output of one name, and ONNX wants two. */
 export const OUTPUT_PREFIX = "%out/";
@@ -25,14 +25,15 @@ export interface SessionOptions {
 
 export type Request =
   | { kind: "put"; name: string; tensor: HostTensor }
-  | { kind: "load"; name: string; file: FileTensor; format?: TensorFormat }
+  | { kind: "load"; tensors: readonly TensorToLoad[] }
   | { kind: "encode"; from: string; to: string; format: TensorFormat }
   | { kind: "fetch"; name: string }
   | { kind: "copy"; from: string; to: string }
   | { kind: "view"; name: string; from: string; start: number; rows: number }
+  | { kind: "clear"; names: string[] }
   | { kind: "remove"; names: string[] }
   /** @param fixed store names of the tensors that the model's external initializers take their numbers from */
-  | { kind: "open"; session: string; model: Uint8Array; fixed: Record<string, string>; options: SessionOptions }
+  | { kind: "open"; session: string; model: Uint8Array; fixed: Readonly<Record<string, string>>; options: SessionOptions }
   | { kind: "close"; session: string }
   /** Frees everything; the thread may be ended after the reply. */
   | { kind: "end" }
@@ -44,18 +45,18 @@ export type Request =
       states: Record<string, string>;
       /** Model input → how many first rows of its stored tensor it is. */
       rows: Record<string, number>;
-      /** Model output → the memory it is computed into: from this element of a stored tensor on. */
-      place: Record<string, PlaceTarget>;
+      /** As in `RunOptions`; only for a model with SEQUENCE_OUTPUT. */
+      place: Record<string, SliceTarget>;
       /** Model output → where it goes; outputs not listed are returned. */
       keep: Record<string, string>;
       write: Record<string, SliceTarget>;
+      /** Of a model with SEQUENCE_OUTPUT: what its other outputs look like. */
+      outputs?: Record<string, OutputShape> | undefined;
+      /** Those of them that are computed straight into where `keep` or `write` says. */
+      direct: string[];
+      /** As in `RunOptions`. */
+      pieces?: number | undefined;
     };
-
-export interface PlaceTarget {
-  readonly into: string;
-  readonly start: number;
-  readonly shape: readonly number[];
-}
 
 export interface Envelope {
   readonly id: number;
@@ -63,13 +64,18 @@ export interface Envelope {
   readonly request: Request;
 }
 
+export interface OutputShape {
+  readonly dtype: HostDType;
+  readonly shape: readonly number[];
+}
+
 /** What a stored tensor looks like. */
 export interface StoredShape {
   readonly name: string;
   readonly dtype: HostDType;
   readonly shape: readonly number[];
-  /** It is part of another tensor and takes no memory. */
-  readonly isView?: true;
+  /** The tensor it is part of; it takes no memory then. */
+  readonly viewOf?: string | undefined;
 }
 
 export type Reply = { id: number; tensors: HostTensors } | { id: number; error: { code: string; message: string } };

@@ -1,14 +1,39 @@
 /** Checks the inputs of a run against a signature and binds its named dimensions. */
 import { EngineError, nearestName } from "../errors.js";
 import type { InputSpec, RunOptions, Signature } from "./engine.js";
-import { sameShape } from "./graph.js";
+import { sameShape, sizeOf } from "./graph.js";
 import type { HostTensor } from "./hostTensor.js";
 
 export type Sizes = Readonly<Record<string, number>>;
 
+/** The terms of a dimension: "T" is a name, "P+A+1" a sum of names and a number. */
+export function sizeTerms(dimension: string): { names: string[]; offset: number } {
+  const terms = dimension.split("+");
+  const names = terms.filter((term) => !/^\d+$/.test(term));
+  return { names, offset: terms.filter((term) => !names.includes(term)).reduce((sum, term) => sum + Number(term), 0) };
+}
+
+/** The names of a signature's dimensions, in order. */
+export function sizeNames(signature: Signature): string[] {
+  const dimensions = Object.values(signature).flatMap(({ shape }) => shape.filter((dimension) => typeof dimension === "string"));
+  return [...new Set(dimensions.flatMap((dimension) => sizeTerms(dimension).names))];
+}
+
 /** The store name a state input reads. */
 export function storeName(name: string, spec: InputSpec, options: RunOptions = {}): string {
   return options.bind?.[name] ?? spec.store ?? name;
+}
+
+/** What a program sees of a stored tensor: its first `rows`, or one of the `pieces` into which a run cuts it. @throws EngineError `pieces_size` */
+function seenShape(where: string, shape: readonly number[], rows: number | undefined, pieces: number | undefined): readonly number[] {
+  const seen = rows === undefined ? shape : [rows, ...shape.slice(1)];
+  if (pieces === undefined) return seen;
+  const size = sizeOf(seen) / pieces;
+  if (Number.isInteger(pieces) && pieces > 0 && Number.isInteger(size)) return [size];
+  throw new EngineError(
+    "pieces_size",
+    `${where}: pieces must divide the states, got ${pieces} pieces of [${shape.join(", ")}]; choose a divisor`,
+  );
 }
 
 /**
@@ -40,6 +65,7 @@ export function bindSizes(
       );
     }
   }
+  const shapes = new Map<string, readonly number[]>();
   for (const [name, spec] of Object.entries(signature)) {
     if (spec.role === "constant") continue;
     const given = inputs[name];
@@ -47,39 +73,33 @@ export function bindSizes(
     const wanted = spec.dtype ?? "float32";
     if (given !== undefined && given.dtype !== wanted)
       throw new EngineError("input_type", `${where}: input "${name}" must be ${wanted}, got ${given.dtype}`);
-    const shape = given?.shape ?? visibleShape(shapeOf(storeName(name, spec, options)), options.rows?.[name]);
-    const fits =
-      shape.length === spec.shape.length &&
-      spec.shape.every((dimension, axis) => {
-        if (typeof dimension === "number") return dimension === shape[axis];
-        sizes[dimension] ??= shape[axis]!;
-        return sizes[dimension] === shape[axis];
-      });
-    if (!fits) {
-      const bound = Object.entries(sizes)
-        .map(([size, value]) => `${size}=${value}`)
-        .join(", ");
-      throw new EngineError(
-        "input_shape",
-        `${where}: input "${name}" must have shape [${spec.shape.join(", ")}]${bound === "" ? "" : ` with ${bound}`}, got [${shape.join(", ")}]`,
-      );
-    }
+    shapes.set(name, given?.shape ?? seenShape(where, shapeOf(storeName(name, spec, options)), options.rows?.[name], options.pieces));
+    spec.shape.forEach((dimension, axis) => {
+      const length = shapes.get(name)![axis];
+      if (typeof dimension === "string" && !dimension.includes("+") && length !== undefined) sizes[dimension] ??= length;
+    });
+  }
+  for (const [name, shape] of shapes) {
+    const spec = signature[name]!;
+    if (sameShape(shape, boundShape(where, name, spec, sizes))) continue;
+    const bound = Object.entries(sizes)
+      .map(([size, value]) => `${size}=${value}`)
+      .join(", ");
+    throw new EngineError(
+      "input_shape",
+      `${where}: input "${name}" must have shape [${spec.shape.join(", ")}]${bound === "" ? "" : ` with ${bound}`}, got [${shape.join(", ")}]`,
+    );
   }
   for (const [name, spec] of Object.entries(signature)) boundShape(where, name, spec, sizes);
   return sizes;
 }
 
-/** The shape of a stored tensor, or of its first rows. */
-export function visibleShape(shape: readonly number[], rows: number | undefined): readonly number[] {
-  return rows === undefined ? shape : [rows, ...shape.slice(1)];
-}
-
 /** @throws EngineError `unknown_size` for a dimension that the signature does not name */
 export function requireSizes(where: string, signature: Signature, sizes: Sizes): void {
-  const known = new Set(Object.values(signature).flatMap(({ shape }) => shape.filter((dimension) => typeof dimension === "string")));
+  const known = sizeNames(signature);
   for (const name of Object.keys(sizes)) {
-    if (!known.has(name))
-      throw new EngineError("unknown_size", `${where}: no dimension "${name}" in the signature; dimensions: ${[...known].join(", ")}`);
+    if (!known.includes(name))
+      throw new EngineError("unknown_size", `${where}: no dimension "${name}" in the signature; dimensions: ${known.join(", ")}`);
   }
 }
 
@@ -121,10 +141,12 @@ export function constantValue(where: string, name: string, { value, dtype = "flo
 
 export function boundShape(where: string, name: string, spec: Pick<InputSpec, "shape">, sizes: Sizes): number[] {
   return spec.shape.map((dimension) => {
-    const size = typeof dimension === "number" ? dimension : sizes[dimension];
-    if (size === undefined)
-      throw new EngineError("unbound_size", `${where}: dimension "${dimension}" of "${name}" has no value; pass it in \`sizes\``);
-    return size;
+    if (typeof dimension === "number") return dimension;
+    const { names, offset } = sizeTerms(dimension);
+    const unbound = names.find((part) => sizes[part] === undefined);
+    if (unbound !== undefined)
+      throw new EngineError("unbound_size", `${where}: dimension "${unbound}" of "${name}" has no value; pass it in \`sizes\``);
+    return names.reduce((sum, part) => sum + sizes[part]!, offset);
   });
 }
 

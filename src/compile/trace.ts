@@ -10,15 +10,16 @@ import { TRACING_BACKEND, type TensorMap, TracingBackend } from "./tracingBacken
 export type TensorFunction = (inputs: TensorMap) => TensorMap;
 
 export interface TracedInput {
-  readonly dtype: "float32" | "int32" | "bool" | "uint8" | "float16";
+  readonly dtype: "float32" | "int32" | "bool" | "uint8" | "int8" | "float16";
   readonly shape: readonly number[];
   /** A baked-in value; absent for graph inputs. */
-  readonly value?: Float32Array | Int32Array | Uint8Array | Uint16Array;
+  readonly value?: Float32Array | Int32Array | Uint8Array | Int8Array | Uint16Array;
 }
 
 export interface Trace {
   readonly graph: Graph;
-  readonly outputs: ReadonlyMap<string, Value>;
+  /** Passes may put another value in place of one. */
+  readonly outputs: Map<string, Value>;
 }
 
 let backend: TracingBackend | undefined;

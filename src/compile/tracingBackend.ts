@@ -151,7 +151,7 @@ function readAtOnce(source: tf.KernelBackend, dataId: object, what: string): Bac
 
 /** TensorFlow.js has neither bytes nor halves: it sees them as bools, which hardly an operation takes. The graph keeps their real type. */
 export function tfType(dtype: DType): "float32" | "int32" | "bool" {
-  if (dtype === "uint8" || dtype === "float16") return "bool";
+  if (dtype === "uint8" || dtype === "int8" || dtype === "float16") return "bool";
   if (dtype === "float32" || dtype === "int32" || dtype === "bool") return dtype;
   throw new EngineError("tensor_type", `compile: ${dtype} has no TensorFlow.js type; cast it to int32 or float32 inside the kernel`);
 }

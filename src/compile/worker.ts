@@ -5,12 +5,12 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
-import { readFileTensor, readFileTensorParts } from "./fileTensors.js";
-import { sizeOf } from "./graph.js";
-import type { HostDType, HostTensor, HostTensors } from "./hostTensor.js";
-import { CONTROL, type Envelope, OUTPUT_PREFIX, type Reply, type Request } from "./protocol.js";
-import { PART_NUMBERS, encodeTensor, partsOf } from "./quantise/tensorFormat.js";
-import { TensorStore, rowsOf } from "./tensorStore.js";
+import type { HostTensors } from "./hostTensor.js";
+import { CONTROL, type Envelope, type Reply, type Request } from "./protocol.js";
+import { encodeTensor, partsOf } from "./quantise/tensorFormat.js";
+import { runSession } from "./sessionRun.js";
+import { readTensors } from "./tensorReaders.js";
+import { TensorStore } from "./tensorStore.js";
 
 const port = parentPort!;
 const { control } = workerData as { control: Int32Array };
@@ -41,19 +41,22 @@ async function openSession({ model, fixed, options: { device, threads } }: Reque
     // would reserve nearly three times as much for the same speed (docs/log.md).
     enableCpuMemArena: true,
     enableMemPattern: false,
-    graphOptimizationLevel: "basic",
+    // The graph has been through the passes of optimise.ts. What is made of fixed tensors must be folded, or MatMulNBits does not get
+    // constants and packs its weights in every run.
+    graphOptimizationLevel: Object.keys(fixed).length > 0 ? "basic" : "disabled",
     logSeverityLevel: 3,
     externalData,
   });
 }
 
-async function carryOut(request: Request): Promise<HostTensors> {
+async function carryOut(request: Request, epoch: number): Promise<HostTensors> {
   switch (request.kind) {
     case "put":
       store.set(request.name, request.tensor);
       return {};
     case "load":
-      load(request);
+      // All or nothing, as every call.
+      setAll(await readTensors(request.tensors, () => requireWanted(epoch, request, true)));
       return {};
     case "encode":
       encode(request);
@@ -65,6 +68,9 @@ async function carryOut(request: Request): Promise<HostTensors> {
       return {};
     case "view":
       store.setView(request.name, request);
+      return {};
+    case "clear":
+      request.names.forEach((name) => store.get(name).data.fill(0));
       return {};
     case "remove":
       request.names.forEach((name) => store.remove(name));
@@ -85,11 +91,6 @@ async function carryOut(request: Request): Promise<HostTensors> {
   }
 }
 
-function load({ name, file, format }: Request & { kind: "load" }): void {
-  if (format === undefined) store.set(name, { data: readFileTensor(file), dtype: "float32", shape: file.shape });
-  else setAll(encodeTensor(name, file.shape, format, () => readFileTensorParts(file, PART_NUMBERS)));
-}
-
 function encode({ from, to, format }: Request & { kind: "encode" }): void {
   const { data, shape } = store.get(from);
   setAll(encodeTensor(to, shape, format, () => partsOf(data as Float32Array)));
@@ -99,36 +100,11 @@ function setAll(tensors: HostTensors): void {
   for (const [name, tensor] of Object.entries(tensors)) store.set(name, tensor);
 }
 
-async function run({ session: id, inputs, states, rows, place, keep, write }: Request & { kind: "run" }): Promise<HostTensors> {
+async function run(request: Request & { kind: "run" }): Promise<HostTensors> {
   const ort = await onnxruntime();
-  const session = sessions.get(id);
-  if (session === undefined) throw new EngineError("no_session", `worker: session ${id} was closed`);
-  const handle = ({ data, dtype, shape }: HostTensor): Ort.Tensor => new ort.Tensor(dtype, data as Float32Array, shape);
-  const feeds: Record<string, Ort.Tensor> = {};
-  for (const [name, tensor] of Object.entries(inputs)) feeds[name] = handle(tensor);
-  for (const [name, stored] of Object.entries(states)) {
-    const tensor = store.get(stored);
-    feeds[name] = handle(rows[name] === undefined ? tensor : rowsOf(tensor, 0, rows[name]));
-  }
-  const fetches: Record<string, Ort.Tensor | null> = Object.fromEntries(session.outputNames.map((name) => [name, null]));
-  for (const [name, { into, start, shape }] of Object.entries(place)) {
-    const { data, dtype } = store.get(into);
-    fetches[`${OUTPUT_PREFIX}${name}`] = handle({ data: data.subarray(start, start + sizeOf(shape)), dtype, shape });
-  }
-  const outputs: HostTensors = {};
-  for (const [output, result] of Object.entries(await session.run(feeds, fetches))) {
-    outputs[output.slice(OUTPUT_PREFIX.length)] = {
-      data: result.data as Float32Array,
-      dtype: result.type as HostDType,
-      shape: [...result.dims],
-    };
-  }
-  // Writing may fail and is first: a failed run stores nothing.
-  for (const [name, target] of Object.entries(write)) store.writeSlice(outputs[name]!, target);
-  for (const [name, stored] of Object.entries(keep)) store.set(stored, outputs[name]!);
-  return Object.fromEntries(
-    Object.entries(outputs).filter(([name]) => keep[name] === undefined && write[name] === undefined && place[name] === undefined),
-  );
+  const session = sessions.get(request.session);
+  if (session === undefined) throw new EngineError("no_session", `worker: session ${request.session} was closed`);
+  return runSession(ort, session, store, request);
 }
 
 /** Sessions are shared by later runs, and cleaning up must not be skipped. */
@@ -137,11 +113,12 @@ function isAbortable({ kind }: Request): boolean {
 }
 
 /** @throws EngineError `aborted`, `disposed` */
-function requireWanted(epoch: number, request: Request): void {
+function requireWanted(epoch: number, request: Request, begun = false): void {
   if (request.kind === "end") return;
-  if (Atomics.load(control, CONTROL.closing) === 1) throw new EngineError("disposed", "engine: it was disposed before the call began");
+  if (Atomics.load(control, CONTROL.closing) === 1)
+    throw new EngineError("disposed", `engine: it was disposed ${begun ? "while the call read files" : "before the call began"}`);
   if (epoch < Atomics.load(control, CONTROL.abortEpoch) && isAbortable(request)) {
-    throw new EngineError("aborted", "engine: the call was aborted before it began");
+    throw new EngineError("aborted", `engine: the call was aborted ${begun ? "while it read files" : "before it began"}`);
   }
 }
 
@@ -151,7 +128,7 @@ async function answer({ id, epoch, request }: Envelope): Promise<void> {
   Atomics.store(control, CONTROL.busy, 1);
   try {
     requireWanted(epoch, request);
-    reply = { id, tensors: await carryOut(request) };
+    reply = { id, tensors: await carryOut(request, epoch) };
   } catch (error) {
     const { code = "session", message } = error as { code?: string; message: string };
     reply = { id, error: { code: typeof code === "string" ? code : "session", message } };

@@ -9,10 +9,13 @@ export { characterLength, filterByLength, type LengthFilter } from "./length.js"
 export { ROLES, checkMessages, type Message } from "./messages.js";
 export {
   isConversational,
+  isTokenPreference,
   preferenceExample,
   preferenceExamples,
+  preferencePairs,
   type ConversationalPreference,
   type PreferenceExample,
+  type PreferencePair,
   type TextPreference,
 } from "./preference.js";
 export type { ConversationalCompletion, TextCompletion } from "./completion.js";
@@ -27,5 +30,5 @@ export {
   type SftKind,
   type TextExample,
 } from "./sft.js";
-export type { TokensExample } from "./tokenRow.js";
+export type { TokenPreference, TokensExample } from "./tokenRow.js";
 export { ktoExample, ktoExamples, unpairExamples, type KtoExample } from "./kto.js";

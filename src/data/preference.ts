@@ -6,6 +6,7 @@ import { checkMessages, checkText, hasToolCalls, type Message } from "./messages
 import { missingColumns } from "./missingColumns.js";
 import { describeValue, type Row, type RowOrigin } from "./row.js";
 import { TEMPLATE_COLUMNS, templateFields, type TemplateFields } from "./templateFields.js";
+import { hasTokenColumns, tokenPreference, type TokenPreference } from "./tokenRow.js";
 
 /** A pair as plain text: `chosen` and `rejected` continue `prompt` as they stand (mind the space between). */
 export interface TextPreference extends TemplateFields {
@@ -24,6 +25,14 @@ export interface ConversationalPreference extends TemplateFields {
 /** The one contract of preference data: every reader's rows become this, or a DataError that names file and row. */
 export type PreferenceExample = TextPreference | ConversationalPreference;
 
+/** What the trainers on pairs take: an example, or one that is tokenised already. */
+export type PreferencePair = PreferenceExample | TokenPreference;
+
+/** Whether a pair is token ids already. */
+export function isTokenPreference(pair: PreferencePair): pair is TokenPreference {
+  return "prompt_ids" in pair;
+}
+
 /** Whether an example is made of messages. */
 export function isConversational(example: PreferenceExample): example is ConversationalPreference {
   return typeof example.prompt !== "string";
@@ -41,6 +50,16 @@ export function preferenceExamples(dataset: Dataset): PreferenceExample[] {
     throw new DataError("data_empty", "preference data must have at least one row, got none; check the file and the filters before");
   requireColumns(dataset.column_names, dataset.origin(0).file);
   return dataset.rows().map((row, i) => preferenceExample(row, dataset.origin(i)));
+}
+
+/**
+ * All rows of a data set as preference pairs. With any of the columns `prompt_ids`, `chosen_ids`, `rejected_ids` all rows are taken as token ids,
+ * and other columns are ignored, as SFT does with `input_ids`; else they are as in `preferenceExamples`.
+ * @throws DataError as `preferenceExamples` and `tokenPreference`
+ */
+export function preferencePairs(dataset: Dataset): PreferencePair[] {
+  if (!hasTokenColumns(dataset.column_names)) return preferenceExamples(dataset);
+  return dataset.rows().map((row, i) => tokenPreference(row, dataset.origin(i)));
 }
 
 /**

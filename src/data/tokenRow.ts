@@ -1,4 +1,5 @@
 import { DataError } from "../errors.js";
+import { missingColumns } from "./missingColumns.js";
 import { describeValue, type Row, type RowOrigin } from "./row.js";
 
 /** A text that is token ids already, with what says which of them are learnt. All lists are of one length. */
@@ -13,9 +14,12 @@ export interface TokensExample extends RowOrigin {
   readonly assistant_masks?: readonly number[];
 }
 
+const TOKEN_IDS = "token ids, integers >= 0";
+const isTokenId = (id: number): boolean => id >= 0;
+
 /** One row with the column `input_ids`. @throws DataError `data_type`, `data_empty`, with file and row */
 export function tokensExample(row: Row, at: RowOrigin): TokensExample {
-  const input_ids = integers(row, "input_ids", "token ids, integers >= 0", (id) => id >= 0, at);
+  const input_ids = integers(row, "input_ids", TOKEN_IDS, isTokenId, at);
   if (input_ids === undefined || input_ids.length === 0)
     throw new DataError("data_empty", "input_ids must hold at least one token id, got none; drop the row", at);
   const labels = integers(row, "labels", "token ids, -100 for what is not learnt", (id) => id >= 0 || id === -100, at);
@@ -28,6 +32,36 @@ export function tokensExample(row: Row, at: RowOrigin): TokensExample {
       throw new DataError("data_type", `${name} must be as long as input_ids, ${input_ids.length}, got ${list!.length}`, at);
   }
   return { kind: "tokens", input_ids, ...(Object.fromEntries(others) as Partial<TokensExample>), ...at };
+}
+
+/** A preference pair that is token ids already, under the names TRL gives the columns it tokenises into. */
+export interface TokenPreference extends RowOrigin {
+  /** Common to both sides; may be empty. */
+  readonly prompt_ids: readonly number[];
+  /** Without the prompt; at least one id. Nothing is appended, an end token neither. */
+  readonly chosen_ids: readonly number[];
+  /** As `chosen_ids`. */
+  readonly rejected_ids: readonly number[];
+}
+
+const PREFERENCE_COLUMNS = ["prompt_ids", "chosen_ids", "rejected_ids"] as const;
+
+/** Whether columns are those of tokenised pairs; one of them is enough, so that a forgotten one is named. */
+export function hasTokenColumns(columns: readonly string[]): boolean {
+  return PREFERENCE_COLUMNS.some((name) => columns.includes(name));
+}
+
+/** One row with the columns `prompt_ids`, `chosen_ids` and `rejected_ids`. @throws DataError `data_columns`, `data_type`, `data_empty`, with file and row */
+export function tokenPreference(row: Row, at: RowOrigin): TokenPreference {
+  const missing = PREFERENCE_COLUMNS.filter((name) => row[name] === undefined || row[name] === null);
+  if (missing.length > 0) {
+    const need = "preference rows of token ids need the columns prompt_ids, chosen_ids and rejected_ids";
+    throw missingColumns(need, missing, Object.keys(row), PREFERENCE_COLUMNS, { file: at.file, row: at.row });
+  }
+  const [prompt_ids, chosen_ids, rejected_ids] = PREFERENCE_COLUMNS.map((name) => integers(row, name, TOKEN_IDS, isTokenId, at)!);
+  for (const [name, ids] of Object.entries({ chosen_ids, rejected_ids }))
+    if (ids!.length === 0) throw new DataError("data_empty", `${name} must hold at least one token id, got none; drop the row`, at);
+  return { prompt_ids: prompt_ids!, chosen_ids: chosen_ids!, rejected_ids: rejected_ids!, ...at };
 }
 
 /** A list of integers; undefined where the cell is empty. Parquet's 64-bit integers become numbers. */

@@ -1,6 +1,7 @@
 /** A model's weights inside a tensor function, however the engine holds them (weightFormats.ts). */
 import {
   type BlockWeight,
+  type Int8Weight,
   type Nf4Weight,
   type TensorMap,
   blockMatMul,
@@ -8,6 +9,8 @@ import {
   gatherBlocks,
   gatherHalf,
   halfAsFloat32,
+  int8AsFloat32,
+  int8MatMul,
   joinBlocks,
   nf4AsFloat32,
   nf4MatMul,
@@ -32,8 +35,10 @@ export function baseProducts(weights: TensorMap, paths: readonly string[], x: tf
 function baseProduct(weights: TensorMap, path: string, x: tf.Tensor2D): tf.Tensor2D {
   const blocks = blocksOf(weights, `${path}.weight`);
   if (blocks !== undefined) return blockMatMul(x, blocks);
-  const quantised = nf4Of(weights, `${path}.weight`);
-  return quantised === undefined ? tf.matMul(x, baseWeight(weights, path), false, true) : nf4MatMul(x, quantised);
+  const nf4 = nf4Of(weights, `${path}.weight`);
+  if (nf4 !== undefined) return nf4MatMul(x, nf4);
+  const int8 = int8Of(weights, `${path}.weight`);
+  return int8 === undefined ? tf.matMul(x, baseWeight(weights, path), false, true) : int8MatMul(x, int8);
 }
 
 /** Rows of an embedding, [T, D]. @param ids shape [T] int32 */
@@ -48,8 +53,10 @@ export function embeddingRows(weights: TensorMap, name: string, ids: tf.Tensor1D
 export function floatWeight(weights: TensorMap, name: string): tf.Tensor {
   const blocks = blocksOf(weights, name);
   if (blocks !== undefined) return blocksAsFloat32(blocks);
-  const quantised = nf4Of(weights, name);
-  if (quantised !== undefined) return nf4AsFloat32(quantised);
+  const nf4 = nf4Of(weights, name);
+  if (nf4 !== undefined) return nf4AsFloat32(nf4);
+  const int8 = int8Of(weights, name);
+  if (int8 !== undefined) return int8AsFloat32(int8);
   const half = halfOf(weights, name);
   return half === undefined ? weights[name]! : tf.mul(halfAsFloat32(half.numbers), half.scale);
 }
@@ -65,8 +72,8 @@ export const GATHERED = ".gathered";
 
 /** A weight in blocks of 8 or 4 bits, for inference. */
 export function blocksOf(weights: TensorMap, name: string, suffix: "" | typeof GATHERED = ""): BlockWeight | undefined {
-  const codes = weights[`${name}.codes${suffix}`] as tf.Tensor3D | undefined;
-  return codes === undefined ? undefined : { codes, scales: weights[`${name}.scales${suffix}`] as tf.Tensor2D };
+  const codes = weights[`${name}.block_codes${suffix}`] as tf.Tensor3D | undefined;
+  return codes === undefined ? undefined : { codes, scales: weights[`${name}.block_scales${suffix}`] as tf.Tensor2D };
 }
 
 function nf4Of(weights: TensorMap, name: string): Nf4Weight | undefined {
@@ -77,5 +84,19 @@ function nf4Of(weights: TensorMap, name: string): Nf4Weight | undefined {
     absmax: weights[`${name}.absmax`] as tf.Tensor1D,
     nestedAbsmax: weights[`${name}.nested_absmax`] as tf.Tensor1D | undefined,
     nestedOffset: weights[`${name}.nested_offset`] as tf.Scalar | undefined,
+  };
+}
+
+function int8Of(weights: TensorMap, name: string): Int8Weight | undefined {
+  const unsigned = `${name}.codes_unsigned` in weights;
+  const codes = weights[`${name}.${unsigned ? "codes_unsigned" : "codes"}`] as tf.Tensor2D | undefined;
+  if (codes === undefined) return undefined;
+  const again = ([8, 16] as const).map((bits) => ({ bits, codes: weights[`${name}.backward_int${bits}`] as tf.Tensor2D }));
+  return {
+    codes,
+    unsigned,
+    absmax: weights[`${name}.SCB`] as tf.Tensor1D,
+    threshold: weights[`${name}.threshold`] as tf.Scalar | undefined,
+    backward: again.find((part) => part.codes !== undefined),
   };
 }

@@ -11,10 +11,20 @@ export const BITS_AND_BYTES_OPTIONS = defineOptions("BitsAndBytesConfig", {
   load_in_8bit: {
     type: "boolean",
     default: false,
-    rule: { text: "false (LLM.int8() is not implemented; use load_in_4bit)", accepts: (value: boolean) => !value },
-    help: "LLM.int8(), which is not implemented",
+    help: "Hold the linear layers in 8 bits and multiply whole numbers in the forward pass (LLM.int8(), arXiv:2208.07339), which is faster than float32; embeddings, norms, biases and the head are not quantised",
   },
-  llm_int8_threshold: { type: "number", default: 6, help: "Concerns load_in_8bit alone; no effect" },
+  llm_int8_threshold: {
+    type: "number",
+    default: 6,
+    min: 0,
+    help: "With load_in_8bit, the magnitude from which on an input counts as an outlier; columns that have one are multiplied in float32. 0 rounds all columns",
+  },
+  llm_int8_backward: {
+    type: "string",
+    default: "int8",
+    choices: ["int8", "int16", "float32"],
+    help: "Preflab's own. With load_in_8bit, how gradients are multiplied by the weights: rounded to 8 bits by row (as in SwitchBack, arXiv:2304.13013), which is fastest, or to 16, which is as exact as bitsandbytes' half precision, each with a second byte a weight, or in float32, without it",
+  },
   llm_int8_skip_modules: {
     type: "string",
     list: true,
@@ -23,7 +33,15 @@ export const BITS_AND_BYTES_OPTIONS = defineOptions("BitsAndBytesConfig", {
     help: 'Modules that stay unquantised, by path, end of path ("down_proj") or beginning ("model.layers.0"); the head never is, named or not',
   },
   llm_int8_enable_fp32_cpu_offload: { type: "boolean", default: false, help: "Concerns splitting over a GPU and a CPU; no effect" },
-  llm_int8_has_fp16_weight: { type: "boolean", default: false, help: "Concerns load_in_8bit alone; no effect" },
+  llm_int8_has_fp16_weight: {
+    type: "boolean",
+    default: false,
+    rule: {
+      text: "false (weights beside the codes would have to be trained, and a quantised model is trained through an adapter)",
+      accepts: (value: boolean) => !value,
+    },
+    help: "Keep 16-bit weights beside the codes, to train them; not implemented",
+  },
   bnb_4bit_compute_dtype: {
     type: "string",
     nullable: true,
@@ -58,13 +76,15 @@ export type BitsAndBytesConfigInput = OptionInput<typeof BITS_AND_BYTES_OPTIONS.
 type BitsAndBytesValues = OptionValues<typeof BITS_AND_BYTES_OPTIONS.entries>;
 
 /**
- * How the linear layers of a model are quantised while it is loaded. Option names and defaults are transformers'; one kind is
- * implemented: `{ load_in_4bit: true, bnb_4bit_quant_type: "nf4" }`, with or without double quantisation.
+ * How the linear layers of a model are quantised while it is loaded. Option names and defaults are transformers', but for
+ * `llm_int8_backward`, which is ours. Two kinds: `{ load_in_4bit: true, bnb_4bit_quant_type: "nf4" }`, with or without double
+ * quantisation, and `{ load_in_8bit: true }`.
  */
 export class BitsAndBytesConfig implements BitsAndBytesValues {
   readonly load_in_4bit: boolean;
   readonly load_in_8bit: boolean;
   readonly llm_int8_threshold: number;
+  readonly llm_int8_backward: BitsAndBytesValues["llm_int8_backward"];
   readonly llm_int8_skip_modules: string[] | null;
   readonly llm_int8_enable_fp32_cpu_offload: boolean;
   readonly llm_int8_has_fp16_weight: boolean;
@@ -76,6 +96,8 @@ export class BitsAndBytesConfig implements BitsAndBytesValues {
   /** @throws ConfigError for an unknown name, an impossible value, or a kind of quantisation that is not implemented */
   constructor(input: BitsAndBytesConfigInput = {}) {
     const values = BITS_AND_BYTES_OPTIONS.resolve(input, { where: "BitsAndBytesConfig" });
+    if (values.load_in_4bit && values.load_in_8bit)
+      throw new ConfigError("option_conflict", "BitsAndBytesConfig: load_in_4bit and load_in_8bit exclude each other, got both; set one");
     if (values.load_in_4bit && values.bnb_4bit_quant_type === "fp4")
       throw new ConfigError(
         "option_unsupported",
@@ -84,6 +106,7 @@ export class BitsAndBytesConfig implements BitsAndBytesValues {
     this.load_in_4bit = values.load_in_4bit;
     this.load_in_8bit = values.load_in_8bit;
     this.llm_int8_threshold = values.llm_int8_threshold;
+    this.llm_int8_backward = values.llm_int8_backward;
     this.llm_int8_skip_modules = values.llm_int8_skip_modules;
     this.llm_int8_enable_fp32_cpu_offload = values.llm_int8_enable_fp32_cpu_offload;
     this.llm_int8_has_fp16_weight = values.llm_int8_has_fp16_weight;

@@ -7,6 +7,7 @@ import {
   type Engine,
   type Head,
   type HostDType,
+  type HeadGradient,
   type InputSpec,
   type TensorFormat,
   type TensorMap,
@@ -33,6 +34,7 @@ import {
   type ModelDtype,
   type WeightFormats,
   blockFormats,
+  chooseCodes,
   requireDtype,
   weightFormats,
   weightInputs,
@@ -197,7 +199,8 @@ export class Qwen2ForCausalLM extends CausalLM {
   async #read(engine: Engine): Promise<Engine> {
     this.#engine = engine;
     try {
-      for (const [name, entry] of this.checkpoint.tensors) await engine.load(name, entry, this.formatOf(name));
+      await chooseCodes(engine, this.#formats, `model ${this.name_or_path}`);
+      await engine.loadAll([...this.checkpoint.tensors].map(([name, file]) => ({ name, file, format: this.formatOf(name) })));
       await this.#viewHead(engine);
       return engine;
     } catch (error) {
@@ -258,8 +261,8 @@ export class Qwen2ForCausalLM extends CausalLM {
   }
 
   /** The language-model head out of a program's inputs. A frozen head may come with the mean of its rows, `HEAD_MEAN`. */
-  head(weights: TensorMap, trainable: boolean): Head {
-    return headOf(this.config, weights, trainable);
+  head(weights: TensorMap, gradient: HeadGradient): Head {
+    return headOf(this.config, weights, gradient);
   }
 
   /** Stores the mean of the head's rows as it is now, for programs that list `HEAD_MEAN` among their inputs. */
@@ -269,7 +272,7 @@ export class Qwen2ForCausalLM extends CausalLM {
     const used = [name, `${name}.half`, `${name}.half_scale`, ...this.headBlocks().map(({ view }) => view)];
     const mean = engine.compile(
       (weights) => {
-        const head = this.head(weights, false);
+        const head = this.head(weights, "none");
         return { mean: head.scale === undefined ? tf.mean(head.weight, 0) : headMean(head) };
       },
       Object.fromEntries(Object.entries(this.signature()).filter(([input]) => used.includes(input))),

@@ -1,5 +1,5 @@
 /** The language-model head: which weight it is, and how it is cut into blocks. */
-import { type Head, type TensorMap, blockMatMul, headBlock, tf } from "../compile/index.js";
+import { type Head, type HeadGradient, type TensorMap, blockMatMul, headBlock, tf } from "../compile/index.js";
 import { ModelError } from "../errors.js";
 import { blocksOf, halfOf } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
@@ -28,11 +28,11 @@ export function headBlocks({ vocab_size: rows }: Qwen2Config): { view: string; s
 /** Which of the named weights is the head. One of its own counts also for a tied model: an adapter has untied it. */
 function presentHead(config: Qwen2Config, weights: TensorMap): string {
   const own = "lm_head.weight";
-  return [own, `${own}.half`, `${own}.codes`].some((part) => part in weights) ? own : headName(config);
+  return [own, `${own}.half`, `${own}.block_codes`].some((part) => part in weights) ? own : headName(config);
 }
 
 /** The head out of a program's inputs. A frozen head may come with the mean of its rows, `HEAD_MEAN`. */
-export function headOf(config: Qwen2Config, weights: TensorMap, trainable: boolean): Head {
+export function headOf(config: Qwen2Config, weights: TensorMap, gradient: HeadGradient): Head {
   const name = presentHead(config, weights);
   if (blocksOf(weights, name) !== undefined)
     throw new ModelError(
@@ -43,8 +43,8 @@ export function headOf(config: Qwen2Config, weights: TensorMap, trainable: boole
   const weight = half?.numbers ?? (weights[name] as tf.Tensor2D);
   const views = headBlocks(config);
   const blocks = views.length === 0 ? [weight] : views.map(({ view }) => weights[view] as tf.Tensor2D);
-  const mean = trainable ? undefined : (weights[HEAD_MEAN] as tf.Tensor1D | undefined);
-  return { weight, blocks, mean, trainable, ...(half === undefined ? {} : { scale: half.scale }) };
+  const mean = gradient === "none" ? (weights[HEAD_MEAN] as tf.Tensor1D | undefined) : undefined;
+  return { weight, blocks, mean, gradient, ...(half === undefined ? {} : { scale: half.scale }) };
 }
 
 /** Logits of given hidden states, shape [N, D] → [N, V]. For sampling; training uses `headLogProbs`. */
@@ -55,7 +55,7 @@ export function headLogits(config: Qwen2Config, weights: TensorMap, hidden: tf.T
   const half = halfOf(weights, name);
   if (half === undefined) return tf.matMul(hidden, weights[name] as tf.Tensor2D, false, true);
   const seen = tf.mul(hidden, half.scale) as tf.Tensor2D;
-  const head = headOf(config, weights, false);
+  const head = headOf(config, weights, "none");
   // Block by block: the whole head in float32 would be the largest tensor of all.
   return tf.concat(
     head.blocks.map((block) => tf.matMul(seen, headBlock(head, block), false, true)),

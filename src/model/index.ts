@@ -12,6 +12,6 @@ export type { Adapter } from "./lora.js";
 export { HEAD_MEAN, headBlocks, headLogits, headName } from "./head.js";
 export { LoraConfig, type LoraConfigInput, type LoraStart, type ModulePattern } from "./loraConfig.js";
 export { type AdapterOptions, PeftModel, type SaveAdapterOptions, get_peft_model } from "./peftModel.js";
-export { type Attend, type ForwardOptions, type Sequence, maskedAttention, qwen2Hidden } from "./qwen2.js";
+export { type Attend, type ForwardOptions, type Sequence, blockwiseAttention, maskedAttention, qwen2Hidden } from "./qwen2.js";
 export { type ProjectionName, parameterShapes } from "./shapes.js";
 export type { ModelDtype } from "./weightFormats.js";

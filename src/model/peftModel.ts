@@ -16,7 +16,7 @@ import { mergeProjection, mergedParts } from "./merge.js";
 import { selectAdapterFiles } from "./repositoryFiles.js";
 
 const ROUNDED_AGAIN =
-  "PeftModel.merge_and_unload: the merged weights are rounded to 4 bits again, so texts may differ a little; merge_and_unload({ dequantize: true }) makes them exact float32";
+  "PeftModel.merge_and_unload: the merged weights are rounded to codes again, so texts may differ a little; merge_and_unload({ dequantize: true }) makes them exact float32";
 
 /** What an adapter is called when nothing else is said. */
 const DEFAULT_NAME = "default";
@@ -347,7 +347,7 @@ export class PeftModel extends CausalLM {
   /**
    * Adds the active adapters to the base model's weights and returns the base model, which from then on is the tuned one. A model
    * whose head an adapter has untied stays untied.
-   * @param options.dequantize of a 4-bit base: the merged weights become float32, exact, instead of being rounded to 4 bits again as PEFT does
+   * @param options.dequantize of a quantised base: the merged weights become float32, exact, instead of being rounded to codes again as PEFT does
    * @throws ConfigError `inference_only`; ModelError `lora_bias_merge` for a trained bias behind a projection that has none
    */
   async merge_and_unload({ dequantize = false }: { dequantize?: boolean } = {}): Promise<Qwen2ForCausalLM> {

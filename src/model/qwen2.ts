@@ -4,7 +4,17 @@
  *
  * T tokens, D hidden, F feed-forward, H heads, K key/value heads, hd head size, V vocabulary.
  */
-import { type TensorMap, groupedQueryAttention, recomputed, rmsNorm, rotary, swiglu, tf } from "../compile/index.js";
+import {
+  type TensorMap,
+  blockAttention,
+  blockMasks,
+  groupedQueryAttention,
+  recomputed,
+  rmsNorm,
+  rotary,
+  swiglu,
+  tf,
+} from "../compile/index.js";
 import { baseProducts, embeddingRows } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
 import { type Adapter, adapted } from "./lora.js";
@@ -19,7 +29,7 @@ export interface Sequence {
   readonly sin: tf.Tensor2D;
 }
 
-/** Attention of one layer: q [T, H·hd] and k, v [T, K·hd] after rotation → [T, H·hd]. */
+/** Attention of one layer: q [T, H·hd] and k, v [T, K·hd] after rotation → [T, H·hd]; in the last layer q may have the last rows only. */
 export interface Attend {
   /** @param again `kept`, when a layer is computed once more in the backward pass */
   (layer: number, q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D, again?: readonly tf.Tensor[]): tf.Tensor2D;
@@ -33,6 +43,8 @@ export interface ForwardOptions {
   readonly noise?: tf.Tensor2D | undefined;
   /** Gradient checkpointing: names of the weights that want gradients. Each layer then keeps its input alone for the backward pass. */
   readonly recompute?: ReadonlySet<string> | undefined;
+  /** The first token whose final state is wanted, default 0: what stands before it is not computed further than the last layer's keys and values. */
+  readonly from?: number;
   /** Called with the embeddings, then with every layer's output (the last one normalised), as transformers' `hidden_states`. */
   readonly onHidden?: (hidden: tf.Tensor2D) => void;
 }
@@ -45,9 +57,20 @@ export function maskedAttention(config: Qwen2Config, mask: tf.Tensor2D): Attend 
 }
 
 /**
+ * Attention of a sequence of blocks, `prompt | completion | completion`, that each continue the first.
+ * @param blocks tokens of each, at least 1
+ */
+export function blockwiseAttention(config: Qwen2Config, blocks: readonly number[]): Attend {
+  const shape = { blocks, heads: config.num_attention_heads, kvHeads: config.num_key_value_heads };
+  const masks = blockMasks(shape);
+  const attend: Attend = (_layer, q, k, v, again) => blockAttention(q, k, v, (again as tf.Tensor3D[] | undefined) ?? masks, shape);
+  return Object.assign(attend, { kept: masks });
+}
+
+/**
  * The transformer without its head.
  * @param weights every parameter by its checkpoint name
- * @returns the normalised hidden states, shape [T, D]
+ * @returns the normalised hidden states from token `from` on, shape [T − from, D]
  */
 export function qwen2Hidden(
   config: Qwen2Config,
@@ -64,7 +87,8 @@ export function qwen2Hidden(
     const run = (input: tf.Tensor2D, changed: TensorMap, kept?: readonly tf.Tensor[]): tf.Tensor2D => {
       const adapter = options.adapter && { ...options.adapter, weights: { ...options.adapter.weights, ...changed } };
       const attendHere: Attend = (at, q, k, v) => attend(at, q, k, v, kept);
-      return decoderLayer(config, { ...weights, ...changed }, sequence, attendHere, layer, input, adapter);
+      const from = layer === config.num_hidden_layers - 1 ? (options.from ?? 0) : 0;
+      return decoderLayer(config, { ...weights, ...changed }, sequence, attendHere, layer, input, adapter, from);
     };
     if (options.recompute === undefined) {
       x = run(x, {});
@@ -84,7 +108,7 @@ export function qwen2Hidden(
   return normalised;
 }
 
-/** One layer: attention and feed-forward, each added to its input. @param x shape [T, D] */
+/** One layer: attention and feed-forward, each added to its input. @param x shape [T, D] @returns shape [T − from, D] */
 function decoderLayer(
   config: Qwen2Config,
   weights: TensorMap,
@@ -93,7 +117,10 @@ function decoderLayer(
   layer: number,
   x: tf.Tensor2D,
   adapter: Adapter | undefined,
+  from: number,
 ): tf.Tensor2D {
+  const wanted = <T extends tf.Tensor2D>(rows: T): T =>
+    from === 0 ? rows : (tf.slice(rows, [from, 0], [rows.shape[0] - from, rows.shape[1]]) as T);
   const prefix = `model.layers.${layer}.`;
   const norm = (input: tf.Tensor2D, name: string): tf.Tensor2D =>
     rmsNorm(input, weights[`${prefix}${name}.weight`] as tf.Tensor1D, config.rms_norm_eps);
@@ -106,10 +133,12 @@ function decoderLayer(
     );
 
   const attended = norm(x, "input_layernorm");
-  const [queries, keys, v] = project(attended, "q_proj", "k_proj", "v_proj");
-  const q = rotary(queries!, sequence.cos, sequence.sin);
+  const names = ["q_proj", "k_proj", "v_proj"] as const;
+  const [queries, keys, v] =
+    from === 0 ? project(attended, ...names) : [...project(wanted(attended), "q_proj"), ...project(attended, "k_proj", "v_proj")];
+  const q = rotary(queries!, wanted(sequence.cos), wanted(sequence.sin));
   const k = rotary(keys!, sequence.cos, sequence.sin);
-  const between = tf.add<tf.Tensor2D>(x, project(attend(layer, q, k, v!), "o_proj")[0]!);
+  const between = tf.add<tf.Tensor2D>(wanted(x), project(attend(layer, q, k, v!), "o_proj")[0]!);
 
   const fed = norm(between, "post_attention_layernorm");
   const [gate, up] = project(fed, "gate_proj", "up_proj");

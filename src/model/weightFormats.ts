@@ -1,5 +1,5 @@
 /** How each weight of a model is held in the engine. */
-import { type FileTensor, type InputSpec, type TensorFormat, storedParts } from "../compile/index.js";
+import { type Engine, type FileTensor, type InputSpec, type TensorFormat, hasExactInt8, storedParts } from "../compile/index.js";
 import { ConfigError } from "../errors.js";
 import { GATHERED } from "./baseWeight.js";
 import type { BitsAndBytesConfig } from "./bitsAndBytesConfig.js";
@@ -11,7 +11,7 @@ import { PROJECTIONS, parameterShapes } from "./shapes.js";
 export type WeightFormats = Map<string, TensorFormat>;
 
 /**
- * The projections of the layers in NF4, as bitsandbytes does it. Embedding and head stay what they are, and so take 16 bits where the
+ * The projections of the layers in NF4 or 8 bits, as bitsandbytes does it. Embedding and head stay what they are, and so take 16 bits where the
  * checkpoint has 16: nothing trains them, and widening them would double the largest tensor of a small model.
  * @throws ConfigError `quantization_nothing`, `skip_module_unknown`
  */
@@ -20,17 +20,13 @@ export function weightFormats(
   tensors: ReadonlyMap<string, Pick<FileTensor, "dtype">>,
   quantization: BitsAndBytesConfig,
 ): WeightFormats {
-  if (!quantization.load_in_4bit)
-    throw new ConfigError(
-      "quantization_nothing",
-      "BitsAndBytesConfig: load_in_4bit must be true to quantise a model, got false; set it, or leave out quantization_config",
-    );
+  const format = projectionFormat(quantization);
   const skipped = new SkippedModules(quantization.llm_int8_skip_modules ?? []);
   const formats: WeightFormats = new Map();
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     for (const projection of Object.values(PROJECTIONS)) {
       const path = `model.layers.${layer}.${projection}`;
-      if (!skipped.has(path)) formats.set(`${path}.weight`, { kind: "nf4", doubleQuant: quantization.bnb_4bit_use_double_quant });
+      if (!skipped.has(path)) formats.set(`${path}.weight`, format);
     }
   }
   skipped.requireUsed();
@@ -67,6 +63,26 @@ export function blockFormats(config: Qwen2Config, dtype: "q8" | "q4"): WeightFor
     formats.set(name, { kind: "blocks", bits: dtype === "q8" || isTable ? 8 : 4 });
   }
   return formats;
+}
+
+function projectionFormat(quantization: BitsAndBytesConfig): TensorFormat {
+  if (quantization.load_in_4bit) return { kind: "nf4", doubleQuant: quantization.bnb_4bit_use_double_quant };
+  if (quantization.load_in_8bit)
+    return { kind: "int8", threshold: quantization.llm_int8_threshold, backward: quantization.llm_int8_backward };
+  throw new ConfigError(
+    "quantization_nothing",
+    "BitsAndBytesConfig: load_in_4bit or load_in_8bit must be true to quantise a model, got false; set one, or leave out quantization_config",
+  );
+}
+
+/** Keeps 8-bit codes as uint8 where products with int8 are wrong. @param where names the model in the warning */
+export async function chooseCodes(engine: Engine, formats: WeightFormats, where: string): Promise<void> {
+  const coded = [...formats].flatMap(([name, format]) => (format.kind === "int8" ? [[name, format] as const] : []));
+  if (coded.length === 0 || (await hasExactInt8(engine))) return;
+  console.warn(
+    `${where}: this processor cannot add products of uint8 and int8 up exactly (it lacks VNNI), so load_in_8bit multiplies uint8 by uint8, exact and slower`,
+  );
+  for (const [name, format] of coded) formats.set(name, { ...format, unsigned: true });
 }
 
 /** Patterns that name modules by path, by the end of it or by its beginning, whole parts at a time. */

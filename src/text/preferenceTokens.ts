@@ -1,5 +1,6 @@
-import { isConversational, type PreferenceExample } from "../data/preference.js";
+import { isConversational, isTokenPreference, type PreferenceExample, type PreferencePair } from "../data/preference.js";
 import type { RowOrigin } from "../data/row.js";
+import type { TokenPreference } from "../data/tokenRow.js";
 import type { PreTrainedTokenizer } from "./tokenizer.js";
 import {
   checkMaxLength,
@@ -57,13 +58,14 @@ export interface TokenizedPreferences {
  * - text rows: the end token is appended to each completion that does not end with it;
  * - conversational rows: prompt ids are the template with the generation prompt; the template's own ending closes the completion;
  * - the completion's ids are those of prompt + completion from the prompt's length on, even where the prompt's ids are no prefix;
+ * - pairs of token ids stay as they are;
  * - each side is cut to `max_length`; under keep_start, rows whose prompt alone reaches `max_length` are dropped.
  *
  * @throws ConfigError for a bad option; ModelError `chat_template_missing`, `eos_token_missing`; DataError `data_empty` (a completion
  *   has no token of its own), `data_template` (the chat template refuses the row), both with file and row
  */
 export function tokenizePreferences(
-  examples: Iterable<PreferenceExample>,
+  examples: Iterable<PreferencePair>,
   tokenizer: PreTrainedTokenizer,
   options: PreferenceTokenOptions = {},
 ): TokenizedPreferences {
@@ -90,7 +92,8 @@ export function tokenizePreferences(
 }
 
 /** One example → its ids, without truncation. @throws as `tokenizePreferences` */
-export function tokenizePreference(example: PreferenceExample, tokenizer: PreTrainedTokenizer): TokenizedPair {
+export function tokenizePreference(example: PreferencePair, tokenizer: PreTrainedTokenizer): TokenizedPair {
+  if (isTokenPreference(example)) return givenIds(example);
   const { prompt, chosen, rejected } = sideIds(example, tokenizer);
   const pair: TokenizedPair = {
     ...originOf(example),
@@ -107,6 +110,19 @@ export function tokenizePreference(example: PreferenceExample, tokenizer: PreTra
     throw mergedCompletion(side, prompt.length, example);
   }
   return pair;
+}
+
+function givenIds({ prompt_ids, chosen_ids, rejected_ids, ...at }: TokenPreference): TokenizedPair {
+  return {
+    ...originOf(at),
+    prompt_ids: [...prompt_ids],
+    chosen_ids: [...chosen_ids],
+    rejected_ids: [...rejected_ids],
+    chosen_prompt_start: 0,
+    rejected_prompt_start: 0,
+    prompt_is_prefix_of_chosen: true,
+    prompt_is_prefix_of_rejected: true,
+  };
 }
 
 /** The two sequences of a pair, as a model without prompt sharing reads them. `completion_mask` is 1 where an id is scored. */

@@ -83,7 +83,7 @@ test("head log-probs and metrics over blocks equal those of stored logits", () =
   const blocks = [tensor<tf.Tensor2D>([3, 3], 2), tensor<tf.Tensor2D>([4, 3], 3)];
   const weight = tf.concat(blocks) as tf.Tensor2D;
   const targets = tf.tensor1d([0, 3, 6, 2], "int32");
-  const { logps, entropy, meanLogit, correct } = headLogProbs(h, targets, { weight, blocks, trainable: false });
+  const { logps, entropy, meanLogit, correct } = headLogProbs(h, targets, { weight, blocks, gradient: "none" });
   const logits = tf.matMul(h, weight, false, true);
   const stored = tf.logSoftmax(logits);
   expectEqual(logps, tf.gather(stored, tf.reshape(targets, [4, 1]), 1, 1).dataSync());
@@ -97,11 +97,11 @@ test("log p − log Σ p² of the head, over blocks, equals the plain formula an
   const targets = tf.tensor1d([0, 3, 6, 2], "int32");
   const weight = tf.concat([a, b]);
   const p = tf.softmax(tf.matMul(h, weight, false, true));
-  const { logps, aligned } = headLogProbs(h, targets, { weight, blocks: [a, b], trainable: false }, { aligned: true });
+  const { logps, aligned } = headLogProbs(h, targets, { weight, blocks: [a, b], gradient: "none" }, { aligned: true });
   expectEqual(aligned!, tf.sub(logps, tf.log(tf.sum(tf.square(p), -1))).dataSync());
   const scaled = (weights: (aligned: tf.Tensor) => tf.Tensor) =>
     tf.grad((h) => {
-      const result = headLogProbs(h as tf.Tensor2D, targets, { weight, blocks: [a, b], trainable: false }, { aligned: true });
+      const result = headLogProbs(h as tf.Tensor2D, targets, { weight, blocks: [a, b], gradient: "none" }, { aligned: true });
       return tf.sum(tf.mul(result.logps, weights(result.aligned!)));
     })(h);
   expectEqual(

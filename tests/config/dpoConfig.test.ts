@@ -71,7 +71,6 @@ describe("DPOConfig", () => {
       backend: null,
       device: "cpu",
       threads: null,
-      max_buckets: 4,
       warmup_ratio: null,
     });
   });

@@ -100,7 +100,7 @@ function forward(model: CausalLM, inputs: TensorMap, masks?: TensorMap): tf.Tens
   const mask = blockMask(tf.zeros([tokens], "int32"), tf.fill([tokens], -1, "int32"));
   const hidden = qwen2Hidden(model.config, weights, inputs as never, maskedAttention(model.config, mask), { adapter });
   const scored = tf.slice(hidden, 0, tokens - 1) as tf.Tensor2D;
-  return headLogProbs(scored, inputs["targets"] as tf.Tensor1D, model.base.head(weights, !headIsFrozen(model))).logps;
+  return headLogProbs(scored, inputs["targets"] as tf.Tensor1D, model.base.head(weights, headIsFrozen(model) ? "none" : "kept")).logps;
 }
 
 /** log p of every token but the first. */

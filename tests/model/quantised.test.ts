@@ -161,6 +161,23 @@ describe("memory", () => {
     expect((await double.load()).bytes()).toBe(adapted.get_memory_footprint());
   });
 
+  it("8 bits take a byte a weight, two with rounded gradients, and a float32 a row", async () => {
+    const plain = await open(BF16);
+    // Per layer 43,008 weights in 64 + 32 + 32 + 64 + 160 + 160 + 64 = 576 rows of 7 matrices; 3 layers. The embedding has 16 bits.
+    const [weights, rows, matrices, embedding] = [3 * 43_008, 3 * 576, 3 * 7, 736 * 64];
+    const others = plain.get_memory_footprint() - 4 * weights - 2 * embedding + 4;
+    for (const [options, bytes] of [
+      [{ llm_int8_backward: "float32", llm_int8_threshold: 0 }, weights + 4 * rows],
+      [{ llm_int8_backward: "float32" }, weights + 4 * rows + 4 * matrices],
+      [{ llm_int8_backward: "int16" }, 2 * weights + 4 * rows + 4 * matrices],
+      [{}, 2 * weights + 4 * rows + 4 * matrices],
+    ] as const) {
+      const model = await open(BF16, { load_in_8bit: true, ...options });
+      expect(model.get_memory_footprint()).toBe(others + bytes);
+      expect((await model.load()).bytes()).toBe(model.get_memory_footprint());
+    }
+  });
+
   it("1.5B in NF4 with double quantisation is under 1.6e9 bytes, counted from its shapes", async () => {
     const { generationConfig } = await openCheckpoint(TINY);
     const model = (name: string, quantization?: BitsAndBytesConfig): Qwen2ForCausalLM => {
@@ -192,6 +209,7 @@ describe("BitsAndBytesConfig", () => {
       load_in_4bit: false,
       load_in_8bit: false,
       llm_int8_threshold: 6,
+      llm_int8_backward: "int8",
       llm_int8_skip_modules: null,
       llm_int8_enable_fp32_cpu_offload: false,
       llm_int8_has_fp16_weight: false,
@@ -210,7 +228,22 @@ describe("BitsAndBytesConfig", () => {
       "option_unsupported",
       'BitsAndBytesConfig: bnb_4bit_quant_type must be "nf4", got "fp4", which is bitsandbytes\' default and less exact; pass bnb_4bit_quant_type: "nf4"',
     ],
-    [{ load_in_8bit: true }, "option_range", "load_in_8bit must be false (LLM.int8() is not implemented; use load_in_4bit), got true"],
+    [
+      { ...NF4, load_in_8bit: true },
+      "option_conflict",
+      "BitsAndBytesConfig: load_in_4bit and load_in_8bit exclude each other, got both; set one",
+    ],
+    [{ load_in_8bit: true, llm_int8_threshold: -1 }, "option_range", "llm_int8_threshold must be >= 0, got -1"],
+    [
+      { load_in_8bit: true, llm_int8_backward: "int4" as "int8" },
+      "option_choice",
+      'llm_int8_backward must be one of int8, int16, float32, got "int4"',
+    ],
+    [
+      { load_in_8bit: true, llm_int8_has_fp16_weight: true },
+      "option_range",
+      "llm_int8_has_fp16_weight must be false (weights beside the codes would have to be trained, and a quantised model is trained through an adapter), got true",
+    ],
     [
       { ...NF4, bnb_4bit_compute_dtype: "bfloat16" },
       "option_range",
@@ -227,7 +260,8 @@ describe("BitsAndBytesConfig", () => {
   it("a model says what it cannot do with it", async () => {
     await expect(open(TINY, {})).rejects.toMatchObject({
       code: "quantization_nothing",
-      message: "BitsAndBytesConfig: load_in_4bit must be true to quantise a model, got false; set it, or leave out quantization_config",
+      message:
+        "BitsAndBytesConfig: load_in_4bit or load_in_8bit must be true to quantise a model, got false; set one, or leave out quantization_config",
     });
     await expect(open(TINY, { ...NF4, llm_int8_skip_modules: ["down_project"] })).rejects.toMatchObject({
       code: "skip_module_unknown",

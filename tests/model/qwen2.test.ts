@@ -28,7 +28,7 @@ async function forward(model: CausalLM, ids: number[]) {
         onHidden: (state) => void (hidden[`hidden${Object.keys(hidden).length}`] = state),
       });
       const targets = inputs["targets"] as tf.Tensor1D;
-      const { logps } = headLogProbs(tf.slice(states, 0, ids.length - 1), targets, model.base.head(weights, false));
+      const { logps } = headLogProbs(tf.slice(states, 0, ids.length - 1), targets, model.base.head(weights, "none"));
       return { logits: headLogits(config, weights, tf.slice(states, ids.length - 1, 1)), logps, ...hidden };
     },
     {

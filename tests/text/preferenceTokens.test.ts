@@ -189,3 +189,28 @@ describe("tokenizePreferences", () => {
     );
   });
 });
+
+describe("pairs of token ids", () => {
+  const given = { prompt_ids: [5, 6, 7], chosen_ids: [8, 9], rejected_ids: [10], row: 3, file: "f" };
+
+  it("stay as they are: no end token is added", () => {
+    const { pairs, warnings } = tokenizePreferences([given], tokenizer);
+    expect(pairs).toEqual([
+      {
+        ...given,
+        chosen_prompt_start: 0,
+        rejected_prompt_start: 0,
+        prompt_is_prefix_of_chosen: true,
+        prompt_is_prefix_of_rejected: true,
+      },
+    ]);
+    expect(warnings).toEqual([]);
+  });
+
+  it("are cut and dropped like others", () => {
+    const cut = tokenizePreferences([given], tokenizer, { max_length: 4 });
+    expect(cut.pairs).toMatchObject([{ prompt_ids: [5, 6, 7], chosen_ids: [8], rejected_ids: [10] }]);
+    const dropped = tokenizePreferences([given], tokenizer, { max_length: 3 });
+    expect(dropped.dropped).toMatchObject([{ file: "f", row: 3, reason: "the prompt alone has 3 tokens, max_length is 3" }]);
+  });
+});

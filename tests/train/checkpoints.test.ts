@@ -141,18 +141,7 @@ describe("a process that is killed", () => {
     "--max_steps",
     "5000",
   ];
-  const EVERY_STEP = [
-    "--logging_steps",
-    "1",
-    "--save_steps",
-    "1",
-    "--save_total_limit",
-    "3",
-    "--learning_rate",
-    "1e-4",
-    "--max_buckets",
-    "1",
-  ];
+  const EVERY_STEP = ["--logging_steps", "1", "--save_steps", "1", "--save_total_limit", "3", "--learning_rate", "1e-4"];
   const LORA = ["--use_peft", "--lora_target_modules", "q_proj", "v_proj"];
 
   it.each([

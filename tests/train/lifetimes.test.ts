@@ -36,7 +36,6 @@ async function train(
   const options = {
     per_device_train_batch_size: 2,
     max_steps: 2,
-    max_buckets: 1,
     learning_rate: 0.02,
     lr_scheduler_type: "constant",
   } as const;

@@ -18,7 +18,7 @@ export async function preparedPairs(
   options: DPOConfigInput = {},
   parts: PairParts = NO_PARTS,
 ): Promise<PreparedPair[]> {
-  const args = quiet({ max_buckets: 1, ...options });
+  const args = quiet({ ...options });
   return preparePairs(dataset, await goldenTokenizer(), model.config.vocab_size, args, "train_dataset", parts).pairs;
 }
 

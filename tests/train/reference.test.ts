@@ -77,7 +77,7 @@ describe("whose log-probs", () => {
 
   /** Without freeing the model. */
   async function runOn(model: CausalLM, args: DPOConfigInput, ref_model?: CausalLM): Promise<LogEntry[]> {
-    const options = { per_device_train_batch_size: 2, max_steps: 3, max_buckets: 1, lr_scheduler_type: "constant", ...args } as const;
+    const options = { per_device_train_batch_size: 2, max_steps: 3, lr_scheduler_type: "constant", ...args } as const;
     const trainer = new DPOTrainer({
       model,
       ref_model,
@@ -169,7 +169,7 @@ describe("the cache", () => {
     const counts: number[] = [];
     for (let round = 0; round < 2; round++) {
       let computed = 0;
-      const args = quiet({ max_steps: 1, max_buckets: 1, precompute_ref_log_probs: true, learning_rate: 0.01 });
+      const args = quiet({ max_steps: 1, precompute_ref_log_probs: true, learning_rate: 0.01 });
       const callbacks = [{ on_reference: () => void computed++ }];
       const trainer = new DPOTrainer({
         model: base,

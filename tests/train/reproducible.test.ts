@@ -38,7 +38,6 @@ describe("the same seed", () => {
       disable_dropout: false,
       eval_strategy: "steps",
       gradient_accumulation_steps: 2,
-      max_buckets: 2,
     };
     await withTrainer({ ...given, args: { ...options, output_dir, ...args } }, async (trainer) => {
       await trainer.train();

@@ -164,9 +164,7 @@ it("a process killed with -9 again and again ends with the bytes of an undisturb
   const flags = (output_dir: string): string[] => [
     ...["dpo", "--model_name_or_path", TINY, "--dataset_name", `${GOLDEN}/pairs.jsonl`, "--output_dir", output_dir],
     ..."--threads 1 --per_device_train_batch_size 1 --max_steps 40 --logging_steps 1 --save_steps 1 --save_total_limit 2".split(" "),
-    ..."--learning_rate 1e-3 --max_buckets 1 --use_peft --lora_target_modules q_proj v_proj --lora_dropout 0.1 --no_disable_dropout".split(
-      " ",
-    ),
+    ..."--learning_rate 1e-3 --use_peft --lora_target_modules q_proj v_proj --lora_dropout 0.1 --no_disable_dropout".split(" "),
   ];
   const [whole, broken] = [newFolder(), newFolder()];
   expect(await preflab(flags(whole))).toMatchObject({ code: 0 });

@@ -27,7 +27,6 @@ describe("packing and evaluation equal TRL", () => {
         eval_strategy: "steps",
         eval_steps: 3,
         eval_on_start: true,
-        max_buckets: 2,
         ...golden.options,
       }),
       train_dataset: await goldenTexts(golden.group),

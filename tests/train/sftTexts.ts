@@ -32,7 +32,7 @@ export async function smallSft({ args, ...given }: SftInput = {}): Promise<SFTTr
     train_dataset: given.train_dataset ?? (await goldenTexts("prompt_completion", 4)),
     processing_class: await goldenTokenizer(),
     ...given,
-    args: quietSft({ per_device_train_batch_size: 2, max_steps: 3, max_buckets: 1, ...args }),
+    args: quietSft({ per_device_train_batch_size: 2, max_steps: 3, ...args }),
   });
 }
 
@@ -47,7 +47,7 @@ export async function withSft<T>(input: SftInput, work: (trainer: SFTTrainer) =>
 }
 
 export async function preparedTexts(dataset: Dataset, model: CausalLM, options: SFTConfigInput = {}): Promise<PreparedText[]> {
-  const args = quietSft({ max_buckets: 1, ...options });
+  const args = quietSft({ ...options });
   return prepareTexts(dataset, await goldenTokenizer(), model.config.vocab_size, args, "train_dataset").texts;
 }
 

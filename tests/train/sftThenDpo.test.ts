@@ -50,7 +50,7 @@ async function train(model: CausalLM, sft: Step0, ref_model?: CausalLM): Promise
     ref_model,
     train_dataset: await goldenPairs(4),
     processing_class: await goldenTokenizer(),
-    args: quiet({ per_device_train_batch_size: 4, max_steps: 2, max_buckets: 1, learning_rate: 5e-3 }),
+    args: quiet({ per_device_train_batch_size: 4, max_steps: 2, learning_rate: 5e-3 }),
   });
   await trainer.train();
   const [first, second] = trainer.state.log_history;
@@ -78,7 +78,7 @@ async function sftLogps(): Promise<Step0> {
     train_dataset: await goldenPairs(4),
     eval_dataset: await goldenPairs(4),
     processing_class: await goldenTokenizer(),
-    args: quiet({ per_device_eval_batch_size: 4, max_buckets: 1 }),
+    args: quiet({ per_device_eval_batch_size: 4 }),
   });
   const entry = await trainer.evaluate();
   await trainer.dispose();

@@ -2,7 +2,7 @@ import { tf } from "../tensorflow.js";
 import { onnxOp } from "./onnxOp.js";
 
 /** Added to the scores of positions that must not be seen; exp of it is 0, and a row of nothing else stays finite. */
-const HIDDEN = -1e9;
+export const HIDDEN = -1e9;
 
 /**
  * Which position sees which, as numbers to add to attention scores: 0 or −1e9.
@@ -45,24 +45,15 @@ export function groupedQueryAttention(
   mask: tf.Tensor2D,
   { heads, kvHeads }: AttentionShape,
 ): tf.Tensor2D {
-  const [tokens, width] = q.shape;
-  const [seen] = k.shape;
-  const headSize = width / heads;
+  const headSize = q.shape[1] / heads;
   const group = heads / kvHeads;
   const scale = 1 / Math.sqrt(headSize);
 
-  const stackQueries = (x: tf.Tensor): tf.Tensor3D =>
-    tf.reshape(tf.transpose(tf.reshape(x, [tokens, kvHeads, group, headSize]), [1, 2, 0, 3]), [kvHeads, group * tokens, headSize]); // [K, G·T, hd]
-  const unstackQueries = (x: tf.Tensor): tf.Tensor2D =>
-    tf.reshape(tf.transpose(tf.reshape(x, [kvHeads, group, tokens, headSize]), [2, 0, 1, 3]), [tokens, width]); // [T, H·hd]
-  const stackKeys = (x: tf.Tensor): tf.Tensor3D => tf.transpose(tf.reshape(x, [seen, kvHeads, headSize]), [1, 0, 2]); // [K, S, hd]
-  const unstackKeys = (x: tf.Tensor): tf.Tensor2D => tf.reshape(tf.transpose(x as tf.Tensor3D, [1, 0, 2]), [seen, kvHeads * headSize]);
-
   const op = tf.customGrad((...args: unknown[]) => {
     const [queries, keys, values, save] = args as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
-    const qs = stackQueries(queries);
-    const ks = stackKeys(keys);
-    const vs = stackKeys(values);
+    const qs = stackQueries(queries, heads, kvHeads);
+    const ks = stackRows(keys, kvHeads);
+    const vs = stackRows(values, kvHeads);
     const scores = scaledMatMul(qs, ks, scale); // [K, G·T, S]
     // Spelled out for every head: adding equal shapes is several times faster than broadcasting, and all layers share it.
     const wideMask = tf.tile(tf.expandDims(mask, 0), [kvHeads, group, 1]);
@@ -70,18 +61,18 @@ export function groupedQueryAttention(
     const out = tf.matMul(weights, vs) as tf.Tensor3D; // [K, G·T, hd]
     save([qs, ks, vs, weights, out]);
     return {
-      value: unstackQueries(out),
+      value: unstackQueries(out, heads),
       // dS = P ∘ (dP − rowsum(dO ∘ O)) / √hd, arXiv:2205.14135 eq. 3 to 4.
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
         const [sq, sk, sv, p, o] = saved as [tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D];
-        const dOut = stackQueries(dy);
+        const dOut = stackQueries(dy as tf.Tensor2D, heads, kvHeads);
         const dP = tf.matMul(dOut, sv, false, true);
         const rowSum = tf.sum(tf.mul(dOut, o), -1, true);
         const dS = tf.mul(p, tf.sub(dP, rowSum)) as tf.Tensor3D;
         return [
-          unstackQueries(scaledMatMul(dS, sk, scale, false)),
-          unstackKeys(scaledMatMul(dS, sq, scale, false, true)),
-          unstackKeys(tf.matMul(p, dOut, true, false)),
+          unstackQueries(scaledMatMul(dS, sk, scale, false), heads),
+          unstackRows(scaledMatMul(dS, sq, scale, false, true)),
+          unstackRows(tf.matMul(p, dOut, true, false) as tf.Tensor3D),
         ];
       },
     };
@@ -89,8 +80,35 @@ export function groupedQueryAttention(
   return op(q, k, v);
 }
 
+/** Queries by key/value head, those of a group one below the other, so that keys and values need not be repeated: [T, H·hd] → [K, G·T, hd]. */
+export function stackQueries(x: tf.Tensor2D, heads: number, kvHeads: number): tf.Tensor3D {
+  const [tokens, width] = x.shape;
+  const [group, headSize] = [heads / kvHeads, width / heads];
+  return tf.reshape(tf.transpose(tf.reshape(x, [tokens, kvHeads, group, headSize]), [1, 2, 0, 3]), [kvHeads, group * tokens, headSize]);
+}
+
+/** Back: [K, G·T, hd] → [T, H·hd]. */
+export function unstackQueries(x: tf.Tensor3D, heads: number): tf.Tensor2D {
+  const [kvHeads, rows, headSize] = x.shape;
+  const group = heads / kvHeads;
+  const tokens = rows / group;
+  return tf.reshape(tf.transpose(tf.reshape(x, [kvHeads, group, tokens, headSize]), [2, 0, 1, 3]), [tokens, heads * headSize]);
+}
+
+/** Keys or values by head: [S, K·hd] → [K, S, hd]. */
+export function stackRows(x: tf.Tensor2D, kvHeads: number): tf.Tensor3D {
+  const [tokens, width] = x.shape;
+  return tf.transpose(tf.reshape(x, [tokens, kvHeads, width / kvHeads]), [1, 0, 2]);
+}
+
+/** Back: [K, S, hd] → [S, K·hd]. */
+export function unstackRows(x: tf.Tensor3D): tf.Tensor2D {
+  const [kvHeads, tokens, headSize] = x.shape;
+  return tf.reshape(tf.transpose(x, [1, 0, 2]), [tokens, kvHeads * headSize]);
+}
+
 /** `scale · a·b` in one operator when traced. */
-function scaledMatMul(a: tf.Tensor3D, b: tf.Tensor3D, scale: number, transposeB = true, transposeA = false): tf.Tensor3D {
+export function scaledMatMul(a: tf.Tensor3D, b: tf.Tensor3D, scale: number, transposeB = true, transposeA = false): tf.Tensor3D {
   const [batch, rowsA, columnsA] = a.shape;
   const shape = [batch, transposeA ? columnsA : rowsA, transposeB ? b.shape[1] : b.shape[2]];
   const [y] = onnxOp(

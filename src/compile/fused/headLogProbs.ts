@@ -1,6 +1,13 @@
 import { tf } from "../tensorflow.js";
+import { after } from "./after.js";
 import { gatherHalf, halfAsFloat32, halfAsFloat32Again } from "./half.js";
 import { onnxOp } from "./onnxOp.js";
+
+/**
+ * Whether gradients of the head's weights are wanted. They need the probabilities of the whole vocabulary, which are either kept, C · V
+ * numbers, or computed once more block by block.
+ */
+export type HeadGradient = "none" | "kept" | "recomputed";
 
 /** The language-model head: `weight` whole, and the same rows as `blocks` (views, so that no block is copied out of it). */
 export interface Head {
@@ -10,8 +17,7 @@ export interface Head {
   readonly blocks: readonly tf.Tensor2D[];
   /** shape [D], the mean of the rows; computed here when absent, which reads the whole head once more */
   readonly mean?: tf.Tensor1D;
-  /** Whether gradients of the head are wanted; they cost a second pass over the vocabulary. */
-  readonly trainable: boolean;
+  readonly gradient: HeadGradient;
   /** A head of 16-bit floats, frozen: by what they are multiplied, shape []. Blocks are widened one after the other. */
   readonly scale?: tf.Scalar;
 }
@@ -30,7 +36,7 @@ export interface HeadResult {
 }
 
 /**
- * Log-probabilities of given tokens that never store logits: the vocabulary is visited block by block, and each block
+ * Log-probabilities of given tokens that never store all logits: the vocabulary is visited block by block, and each block
  * leaves its log-sum-exp and its share of `U = softmax(h Wᵀ) W`. That share is also the gradient's:
  * d logp / dh = W[target] − U, so the backward pass is one multiplication by the upstream scalar per token.
  * Entropy is logsumexp − h·U, since Σ p·logit = h·U.
@@ -48,7 +54,7 @@ export function headLogProbs(
   const op = tf.customGrad((...args: unknown[]) => {
     const hidden = args[0] as tf.Tensor2D;
     const save = args.at(-1) as tf.GradSaveFunc;
-    const { logps, logSum, expected, top, logSquares } = overBlocks(hidden, targets, head, aligned);
+    const { logps, logSum, expected, top, logSquares, softmaxes } = overBlocks(hidden, targets, head, aligned);
     const targetRows = headRows(head, targets); // [C, D]
     const unitGradient = tf.sub(targetRows, expected); // [C, D]
     const entropy = tf.sub(logSum, tf.sum(tf.mul(hidden, expected), -1));
@@ -56,10 +62,11 @@ export function headLogProbs(
     const meanLogit = tf.sum(tf.mul(hidden, mean), -1);
     // Without keep they would be freed with the custom operation's scope.
     parts.rest = [entropy, meanLogit, top, ...logSquares.map((squares) => tf.sub(logps, squares))].map((tensor) => tf.keep(tensor));
-    save([hidden, unitGradient, logSum]);
+    const kept = head.gradient === "kept" ? softmaxes.flat() : [];
+    save([hidden, unitGradient, logSum, ...kept]);
     return { value: logps, gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => gradients(dy as tf.Tensor1D, saved, targets, head) };
   });
-  const trainables = head.trainable ? head.blocks : [];
+  const trainables = head.gradient === "none" ? [] : head.blocks;
   const logps = op(h, ...trainables) as tf.Tensor1D;
   const [entropy, meanLogit, correct, ofAligned] = parts.rest!.map((kept) => {
     const owned = tf.clone(kept);
@@ -93,27 +100,33 @@ interface OverBlocks {
   top: tf.Tensor1D;
   /** log Σ p², shape [C], when asked for. */
   logSquares: tf.Tensor1D[];
+  /** Each block's softmax, shape [C, V_b], and by what it must be multiplied, shape [C, 1]. */
+  softmaxes: [tf.Tensor2D, tf.Tensor2D][];
 }
 
 function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head, withSquares: boolean): OverBlocks {
   const logSums: tf.Tensor[] = [];
   const maxima: tf.Tensor[] = [];
   const shares: tf.Tensor2D[] = [];
+  const inBlocks: tf.Tensor2D[] = [];
   const squares: tf.Tensor[] = [];
   let targetLogit: tf.Tensor1D | undefined;
   // A power of two, so that it makes no difference where it is multiplied in: here it is cheapest.
   const seen = head.scale === undefined ? h : (tf.mul(h, head.scale) as tf.Tensor2D);
+  /** What the last block leaves. */
+  let done: tf.Tensor[] = [];
   let start = 0;
   for (const stored of head.blocks) {
     const block = headBlock(head, stored);
     const [rows] = block.shape;
-    const logits = tf.matMul(seen, block, false, true); // [C, V_b]
+    // One block after the other: ONNX Runtime would keep the logits of all blocks.
+    const logits = tf.matMul(done.length === 0 ? seen : after(seen, ...done), block, false, true); // [C, V_b]
     const softmax = tf.softmax(logits);
+    inBlocks.push(softmax as tf.Tensor2D);
     const maximum = rowMaximum(logits); // [C, 1]
     maxima.push(maximum);
     // The largest probability of a block is 1/Σexp(logit − max), which gives the block's sum without another pass.
     logSums.push(tf.sub(maximum, tf.log(rowMaximum(softmax))));
-    // ONNX Runtime gets to this product only after the logits of all blocks.
     shares.push(tf.matMul(softmax, head.scale === undefined ? stored : (halfAsFloat32Again(stored) as tf.Tensor2D)));
     // At least 1 / V_b, so the logarithm is safe.
     if (withSquares) squares.push(tf.log(tf.sum(tf.square(softmax), -1, true))); // [C, 1]
@@ -123,6 +136,7 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head, withSquare
     const picked = tf.reshape(tf.gather(logits, tf.reshape(index, [-1, 1]), 1, 1), [-1]); // [C]
     const here = tf.where(inside, picked, tf.scalar(0)) as tf.Tensor1D;
     targetLogit = targetLogit === undefined ? here : tf.add(targetLogit, here);
+    done = [shares.at(-1)!, logSums.at(-1)!, here, ...squares.slice(-1)];
     start += rows;
   }
   const blockLogSums = tf.concat(logSums as tf.Tensor2D[], 1); // [C, blocks]
@@ -130,12 +144,13 @@ function overBlocks(h: tf.Tensor2D, targets: tf.Tensor1D, head: Head, withSquare
   const logSum = tf.logSumExp(blockLogSums, 1) as tf.Tensor1D; // [C]
   const logWeights = tf.sub(blockLogSums, tf.reshape(logSum, [-1, 1])); // [C, blocks]
   const weights = tf.exp(logWeights);
-  const columns = tf.split(weights, head.blocks.length, 1);
+  const columns = tf.split(weights, head.blocks.length, 1) as tf.Tensor2D[];
   const expected = shares.map((share, b) => tf.mul(share, columns[b]!)).reduce((sum, share) => tf.add(sum, share)) as tf.Tensor2D;
   return {
     logps: tf.sub(targetLogit!, logSum),
     logSum,
     expected: head.scale === undefined ? expected : tf.mul(expected, head.scale),
+    softmaxes: inBlocks.map((softmax, b) => [softmax, columns[b]!]),
     top: tf.cast(tf.greaterEqual(targetLogit!, top), "float32"),
     logSquares: withSquares ? [tf.logSumExp(tf.add(tf.concat(squares as tf.Tensor2D[], 1), tf.mul(logWeights, 2)), 1) as tf.Tensor1D] : [],
   };
@@ -151,24 +166,41 @@ function rowMaximum(x: tf.Tensor): tf.Tensor2D {
   return y as tf.Tensor2D;
 }
 
-/** dh = dy·(W[target] − U); dW = Σ_C dy·(onehot(target) − softmax) h, with the softmax computed anew block by block. */
+/** dh = dy·(W[target] − U); dW = Σ_C (softmax − onehot(target)) (−dy·h), with the softmax of all blocks. */
 function gradients(dy: tf.Tensor1D, saved: tf.Tensor[], targets: tf.Tensor1D, head: Head): tf.Tensor[] {
-  const [h, unitGradient, logSum] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D];
+  const [h, unitGradient, logSum, ...kept] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor1D, ...tf.Tensor2D[]];
   const column = tf.reshape(dy, [-1, 1]); // [C, 1]
   const dh = tf.mul(unitGradient, column);
-  if (!head.trainable) return [dh];
-  const scaled = tf.mul(h, column); // [C, D]
+  if (head.gradient === "none") return [dh];
+  const scaled = tf.neg(tf.mul(h, column)); // [C, D]
   let start = 0;
-  const blockGradients = head.blocks.map((block) => {
+  const blockGradients = head.blocks.map((block, b) => {
     const [rows] = block.shape;
-    const softmax = tf.exp(tf.sub(tf.matMul(h, block, false, true), tf.reshape(logSum, [-1, 1]))); // [C, V_b]
+    const softmax =
+      kept.length === 0
+        ? tf.exp(tf.sub(tf.matMul(h, block, false, true), tf.reshape(logSum, [-1, 1]))) // [C, V_b]
+        : tf.mul(kept[2 * b]!, kept[2 * b + 1]!);
     const local = tf.sub(targets, tf.scalar(start, "int32"));
     start += rows;
-    // Targets of other blocks get segment −1, which the sum drops.
-    const inside = tf.logicalAnd(tf.greaterEqual(local, tf.scalar(0, "int32")), tf.less(local, tf.scalar(rows, "int32")));
-    const segment = tf.where(inside, local, tf.scalar(-1, "int32")) as tf.Tensor1D;
-    const toTargets = tf.unsortedSegmentSum(scaled, segment, rows);
-    return tf.sub(toTargets, tf.matMul(softmax, scaled, true, false));
+    return tf.matMul(lessTargets(softmax as tf.Tensor2D, local as tf.Tensor1D), scaled, true, false); // [V_b, D]
   });
   return [dh, ...blockGradients];
+}
+
+/** softmax − onehot(targets), where a target outside of the block takes nothing off. @param softmax shape [C, V_b] @param local shape [C] int32 */
+function lessTargets(softmax: tf.Tensor2D, local: tf.Tensor1D): tf.Tensor2D {
+  const [count, rows] = softmax.shape;
+  const inside = tf.logicalAnd(tf.greaterEqual(local, tf.scalar(0, "int32")), tf.less(local, tf.scalar(rows, "int32")));
+  const place = tf.reshape(tf.clipByValue(local, 0, rows - 1).toInt(), [count, 1]);
+  const taken = tf.reshape(tf.neg(tf.cast(inside, "float32")), [count, 1]);
+  const [y] = onnxOp(
+    {
+      opType: "ScatterElements",
+      inputs: [softmax, place, taken],
+      outputs: [{ dtype: "float32", shape: softmax.shape }],
+      attributes: { axis: 1, reduction: "add" },
+    },
+    () => [tf.add(softmax, tf.mul(tf.oneHot(tf.reshape(place, [count]), rows), taken))],
+  );
+  return y as tf.Tensor2D;
 }

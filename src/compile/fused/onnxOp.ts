@@ -1,5 +1,5 @@
 /** Lets a TensorFlow.js function use one ONNX operator while tracing, and plain tensor operations otherwise. */
-import type { Attributes, Node, Output } from "../graph.js";
+import type { Attributes, Graph, Node, Output, Value } from "../graph.js";
 import { tf } from "../tensorflow.js";
 import { currentTrace, tfTensors } from "../trace.js";
 
@@ -22,4 +22,16 @@ export function onnxOp(op: OnnxOp, eager: () => tf.Tensor[]): tf.Tensor[] {
   if (trace === undefined) return eager();
   const inputs = op.inputs.map((input) => (input instanceof tf.Tensor ? trace.symbol(input) : trace.graph.int64s(input)));
   return tfTensors(trace, trace.graph.ops(op.opType, inputs, op.outputs, op.attributes, op.domain));
+}
+
+/**
+ * The same for several operators: what lies between them may be of types that TensorFlow.js lacks, and of sizes that depend on numbers
+ * (`UNKNOWN`). The result may not.
+ * @param write appends the operators to the graph
+ */
+export function onnxOps(inputs: readonly tf.Tensor[], write: (graph: Graph, inputs: Value[]) => Value, eager: () => tf.Tensor): tf.Tensor {
+  const trace = currentTrace();
+  if (trace === undefined) return eager();
+  const values = inputs.map((input) => trace.symbol(input));
+  return tfTensors(trace, [write(trace.graph, values)])[0]!;
 }

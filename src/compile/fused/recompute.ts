@@ -1,5 +1,5 @@
 import { tf } from "../tensorflow.js";
-import { onnxOp } from "./onnxOp.js";
+import { after } from "./after.js";
 
 /**
  * Gradient checkpointing, arXiv:1604.06174: `fn(x, variables)`, of which the forward pass keeps nothing but `x`; the backward pass computes it again.
@@ -22,6 +22,7 @@ export function recomputed(
     return {
       value: fn(given[0] as tf.Tensor2D, given.slice(1), kept),
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        // Without the dependency ONNX Runtime may compute everything a second time at once, and nothing would be saved.
         const again = [after(saved[0] as tf.Tensor2D, dy as tf.Tensor2D), ...saved.slice(1, given.length)];
         const keptAgain = saved.slice(given.length);
         const found = gradientsInside(() => fn(again[0] as tf.Tensor2D, again.slice(1), keptAgain), again, dy);
@@ -41,16 +42,4 @@ function gradientsInside(f: () => tf.Tensor, variables: tf.Tensor[], dy: tf.Tens
   } finally {
     engine.state.activeTape = activeTape;
   }
-}
-
-/**
- * `x`, but not before `dy` is there. Without the dependency ONNX Runtime may compute everything a second time at once, and
- * nothing would be saved. The cost is one pass over `x`.
- */
-function after(x: tf.Tensor2D, dy: tf.Tensor2D): tf.Tensor2D {
-  const one = { dtype: "float32", shape: [1, 1] } as const;
-  const [corner] = onnxOp({ opType: "Slice", inputs: [dy, [0, 0], [1, 1]], outputs: [one] }, () => [tf.slice(dy, [0, 0], [1, 1])]);
-  const [nothing] = onnxOp({ opType: "Mul", inputs: [corner!, tf.zeros([1, 1])], outputs: [one] }, () => [tf.mul(corner!, 0)]);
-  const [y] = onnxOp({ opType: "Add", inputs: [x, nothing!], outputs: [{ dtype: "float32", shape: x.shape }] }, () => [tf.clone(x)]);
-  return y as tf.Tensor2D;
 }

@@ -10,11 +10,15 @@ import { onnxOp } from "./onnxOp.js";
  */
 export function rotary(x: tf.Tensor2D, cos: tf.Tensor2D, sin: tf.Tensor2D): tf.Tensor2D {
   const op = tf.customGrad((...args: unknown[]) => {
-    const [input] = args as [tf.Tensor2D];
+    const [input, save] = args as [tf.Tensor2D, tf.GradSaveFunc];
+    save([cos, sin]);
     return {
       value: rotate(input, cos, sin),
       // A rotation's transpose is the rotation by the negative angle.
-      gradFunc: (dy: tf.Tensor) => rotate(dy as tf.Tensor2D, cos, tf.neg(sin)),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [c, s] = saved as [tf.Tensor2D, tf.Tensor2D];
+        return rotate(dy as tf.Tensor2D, c, tf.neg(s));
+      },
     };
   });
   return op(x) as tf.Tensor2D;

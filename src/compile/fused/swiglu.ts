@@ -29,11 +29,11 @@ function silu(x: tf.Tensor2D): tf.Tensor2D {
   return y as tf.Tensor2D;
 }
 
-/** silu'(x) = σ + silu(x) (1 − σ). */
+/** With s = σ(g) and du = dy·g·s: dg = u (du + s (dy − du)), since silu'(g) = s + g s (1 − s). Every operation is a pass over memory. */
 function gradFunc(dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] {
   const [gate, up] = saved as [tf.Tensor2D, tf.Tensor2D];
   const sigmoid = tf.sigmoid(gate);
-  const activated = tf.mul(gate, sigmoid);
-  const slope = tf.add(sigmoid, tf.mul(activated, tf.sub(1, sigmoid)));
-  return [tf.mul(tf.mul(dy, up), slope), tf.mul(dy, activated)];
+  const dUp = tf.mul(dy, tf.mul(gate, sigmoid));
+  const dGate = tf.mul(up, tf.add(dUp, tf.mul(sigmoid, tf.sub(dy, dUp))));
+  return [dGate, dUp];
 }

@@ -8,7 +8,8 @@ import { leakyRelu, prelu, relu6 } from "./unary.js";
 
 /**
  * `a·b` over the last two axes, either side transposed, leading axes broadcast.
- * A 2-D product with a transposed side is a Gemm, which reads the transposed side in place.
+ * A 2-D product with a transposed side is a Gemm, which reads the transposed side in place. A large one with a transposed left side
+ * (the gradient of a weight) is 5 to 40 % faster with that side turned round first (docs/log.md).
  */
 function matmul(graph: Graph, a: Value, b: Value, transposeA = false, transposeB = false): Value {
   const [rows, inner] = lastTwo(a, transposeA);
@@ -26,9 +27,14 @@ function matmul(graph: Graph, a: Value, b: Value, transposeA = false, transposeB
   // The operators that transpose are for floats only.
   if (a.dtype !== "float32") return matmul(graph, transposeA ? swapLastTwo(graph, a) : a, transposeB ? swapLastTwo(graph, b) : b);
   const transposes = { transA: transposeA ? 1 : 0, transB: transposeB ? 1 : 0 };
+  if (a.shape.length === 2 && transposeA && !transposeB && Math.min(rows, columns) >= TURNED)
+    return graph.op("MatMul", [swapLastTwo(graph, a), b], output);
   if (a.shape.length === 2 && b.shape.length === 2) return graph.op("Gemm", [a, b], output, transposes);
   return graph.op("FusedMatMul", [a, b], output, transposes, "com.microsoft");
 }
+
+/** Least rows and columns of a product whose left side is turned round. */
+const TURNED = 128;
 
 function lastTwo(value: Value, transposed: boolean): [number, number] {
   const [rows, columns] = value.shape.slice(-2) as [number, number];

@@ -1,14 +1,16 @@
 /** Forward and backward of one micro-batch, pair by pair; the gradient stays in the engine's store. */
-import type { Engine, HostTensors, Program } from "../../compile/index.js";
+import type { Engine, HostTensors } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { TrainingOptions } from "../options/trainingConfig.js";
 import { batchLoss, countColumns } from "./batchLoss.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
-import { type MicroBatchPlace, one, requireFiniteLoss, sumInputs } from "../sequence/microBatch.js";
+import { type MicroBatchPlace, one, requireFiniteLoss, weightInput } from "../sequence/microBatch.js";
 import { pairInputs } from "../sequence/pairLayout.js";
-import { headIsFrozen } from "../optimizer/gradientSums.js";
+import { tokensSize } from "../sequence/sequenceInputs.js";
+import type { SequenceProgram } from "../sequence/sequenceProgram.js";
+import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js";
 import { COUNTS, gradientProgram, scoringProgram } from "./pairProgram.js";
 import type { Preference } from "./preference.js";
 
@@ -29,9 +31,9 @@ export class MicroBatchRunner {
   readonly #model: CausalLM;
   readonly #widths: Map<string, number>;
   /** One pass with the loss inside, or with given slopes for a loss that couples the pairs of a batch. */
-  readonly #lossProgram: Program;
-  readonly #slopesProgram: Program;
-  readonly #scoring: Program;
+  readonly #lossProgram: GradientProgram;
+  readonly #slopesProgram: GradientProgram;
+  readonly #scoring: SequenceProgram;
 
   private constructor(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference) {
     const { loss, reference, coupled, parts } = preference;
@@ -46,7 +48,7 @@ export class MicroBatchRunner {
     this.#scoring = scoringProgram(engine, model, { metrics: true, dropoutWidths: this.#widths, parts });
   }
 
-  /** Compiles nothing yet: programs are made for each size when it is first met. */
+  /** Compiles nothing yet: programs are made for each form of a sequence when it is first met. */
   static async create(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference): Promise<MicroBatchRunner> {
     if (headIsFrozen(model)) await model.base.storeHeadMean();
     return new MicroBatchRunner(engine, model, args, preference);
@@ -55,7 +57,7 @@ export class MicroBatchRunner {
   /** @param references as many as pairs, or none for a loss without a reference @throws EngineError `loss_not_finite` naming the rows */
   async run(pairs: readonly PreparedPair[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
     const inputs = pairs.map((pair, i) => ({
-      ...pairInputs(pair.layout, pair.bucket, this.#model.config, this.#preference.parts),
+      ...pairInputs(pair.layout, this.#model.config, this.#preference.parts),
       ...this.#masks(pair, place.random.fork(`pair ${i}`)),
     }));
     const result = await (this.#couples
@@ -76,12 +78,13 @@ export class MicroBatchRunner {
     let loss = 0;
     for (const i of pairs.keys()) {
       const reference = references[i];
-      const outputs = await this.#lossProgram.run({
+      const given = {
         ...inputs[i]!,
-        ...sumInputs(1 / (pairs.length * place.of), place.index === 0 && i === 0),
+        ...weightInput(1 / (pairs.length * place.of)),
         ...(reference === undefined ? {} : { referenceChosen: one(reference.chosen), referenceRejected: one(reference.rejected) }),
         ...Object.fromEntries(COUNTS.map((name) => [name, one(counts[name][i]!)])),
-      });
+      };
+      const outputs = await this.#lossProgram.run(given, place.index === 0 && i === 0);
       scores.push(pairScores(outputs));
       loss += outputs["loss"]!.data[0]! / pairs.length;
     }
@@ -99,20 +102,21 @@ export class MicroBatchRunner {
     const { loss, slopes } = await batchLoss(this.#preference, pairs, scores, references);
     if (!Number.isFinite(loss)) return { loss, scores };
     for (const [i, tensors] of inputs.entries()) {
-      await this.#slopesProgram.run({
+      const given = {
         ...tensors,
-        ...sumInputs(1 / place.of, place.index === 0 && i === 0),
+        ...weightInput(1 / place.of),
         chosenSlope: one(slopes.policyChosen[i]!),
         rejectedSlope: one(slopes.policyRejected[i]!),
         nllSlope: one(slopes.chosenNll[i]!),
-      });
+      };
+      await this.#slopesProgram.run(given, place.index === 0 && i === 0);
     }
     return { loss, scores };
   }
 
   #masks(pair: PreparedPair, random: Random): HostTensors {
     if (this.#widths.size === 0) return {};
-    return dropoutMasks(this.#widths, pair.bucket.tokens, this.#model.peft_config!.lora_dropout, random);
+    return dropoutMasks(this.#widths, tokensSize(pair.layout), this.#model.peft_config!.lora_dropout, random);
   }
 
   async dispose(): Promise<void> {

@@ -1,14 +1,14 @@
 /** Runs the pairs of a micro-batch through a model and gathers what TRL logs. */
-import type { HostTensors, Program } from "../../compile/index.js";
+import type { HostTensors } from "../../compile/index.js";
 import type { BatchMetrics } from "../loop/logWindow.js";
+import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import type { Qwen2Config } from "../../model/index.js";
-import { type Bucket, NO_PARTS, type PairLayout, type PairParts, pairInputs, scoredTokens } from "../sequence/pairLayout.js";
+import { NO_PARTS, type PairLayout, type PairParts, pairInputs, scoredTokens } from "../sequence/pairLayout.js";
 
 /** A pair that is ready to run. */
 export interface PreparedPair {
   /** Made at each look, as its program inputs are at each run: those of all pairs at once would fill the memory. */
   readonly layout: PairLayout;
-  readonly bucket: Bucket;
   /** For errors: file and row. */
   readonly origin: string;
 }
@@ -52,13 +52,13 @@ export function pairScores(outputs: HostTensors): PairScores {
 
 /** Scores pairs without gradient. @param config of the program's model @param parts as the program was made with */
 export async function scorePairs(
-  program: Program,
+  program: SequenceProgram,
   pairs: readonly PreparedPair[],
   config: Qwen2Config,
   parts: PairParts = NO_PARTS,
 ): Promise<PairScores[]> {
   const scores: PairScores[] = [];
-  for (const { layout, bucket } of pairs) scores.push(pairScores(await program.run(pairInputs(layout, bucket, config, parts))));
+  for (const { layout } of pairs) scores.push(pairScores(await program.run(pairInputs(layout, config, parts))));
   return scores;
 }
 

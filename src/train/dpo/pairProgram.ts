@@ -1,24 +1,35 @@
 /** The tensor functions of preference training: a pair's log-probs, and their gradient. */
-import { type Engine, type InputSpec, type Program, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+import {
+  type Engine,
+  type HeadGradient,
+  type InputSpec,
+  type TensorMap,
+  headLogProbs,
+  tf,
+  valueAndGradients,
+} from "../../compile/index.js";
 import { type CausalLM, HEAD_MEAN } from "../../model/index.js";
 import type { PairLogps } from "../options/preferenceLoss.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
 import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
-import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
+import { type GradientProgram, GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
 import { NO_PARTS, type PairParts } from "../sequence/pairLayout.js";
+import { type SequenceForm, sequenceSignature } from "../sequence/sequenceInputs.js";
+import { type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
 
 function pairSignature(
   model: CausalLM,
+  form: SequenceForm,
   dropoutWidths: ReadonlyMap<string, number>,
   parts: PairParts,
   metrics: boolean,
 ): Record<string, InputSpec> {
-  const signature: Record<string, InputSpec> = { ...sequenceSignature(model), chosen: { shape: ["C"] }, rejected: { shape: ["C"] } };
+  const signature: Record<string, InputSpec> = { ...sequenceSignature(model, form), chosen: { shape: ["C"] }, rejected: { shape: ["C"] } };
   if (parts.ldAlpha !== null) signature["tokenWeights"] = { shape: ["C"] };
   if (parts.prompt) signature["prompt"] = { shape: ["C"] };
   // A frozen head's mean is computed once (`storeHeadMean`) instead of in every run.
   if (metrics && headIsFrozen(model)) signature[HEAD_MEAN] = { shape: [model.config.hidden_size], role: "state" };
-  return { ...signature, ...maskSignature(dropoutWidths) };
+  return { ...signature, ...maskSignature(dropoutWidths, form) };
 }
 
 interface PairForward {
@@ -32,10 +43,17 @@ interface PairForward {
   sums: TensorMap;
 }
 
-function pairForward(model: CausalLM, inputs: TensorMap, forward: ForwardParts, parts: PairParts, headTrainable: boolean): PairForward {
+function pairForward(
+  model: CausalLM,
+  inputs: TensorMap,
+  form: SequenceForm,
+  forward: ForwardParts,
+  parts: PairParts,
+  headGradient: HeadGradient,
+): PairForward {
   const { targets, chosen, rejected } = inputs as Record<string, tf.Tensor1D>;
-  const { scored, weights } = scoredStates(model, inputs, forward);
-  const head = headLogProbs(scored, targets!, model.base.head(weights, headTrainable), { aligned: parts.weights });
+  const { scored, weights } = scoredStates(model, inputs, form, forward);
+  const head = headLogProbs(scored, targets!, model.base.head(weights, headGradient), { aligned: parts.weights });
   const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
   // WPO, arXiv:2406.11827: exp of the mean of log p − log Σ p².
   const weight = (side: tf.Tensor): tf.Tensor => tf.exp(tf.div(total(head.aligned!, side), tf.maximum(tf.sum(side), 1)));
@@ -73,13 +91,16 @@ export function scoringProgram(
   engine: Engine,
   model: CausalLM,
   { metrics = true, dropoutWidths = new Map(), parts = NO_PARTS }: ScoringOptions = {},
-): Program {
-  const score = (inputs: TensorMap): TensorMap => {
+): SequenceProgram {
+  const score = (inputs: TensorMap, form: SequenceForm): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
-    const { chosenLogps, rejectedLogps, chosenNll, weights, sums } = pairForward(model, inputs, { masks }, parts, false);
+    const { chosenLogps, rejectedLogps, chosenNll, weights, sums } = pairForward(model, inputs, form, { masks }, parts, "none");
     return { chosenLogps, rejectedLogps, chosenNll, ...weights, ...(metrics ? sums : {}) };
   };
-  return engine.compile(score, pairSignature(model, dropoutWidths, parts, metrics), { name: "score a pair" });
+  return sequenceProgram((form) => {
+    const signature = pairSignature(model, form, dropoutWidths, parts, metrics);
+    return engine.compile((inputs) => score(inputs, form), signature, { name: "score a pair", sizes: "any" });
+  });
 }
 
 /** How a pair's log-probs become the number to differentiate. */
@@ -93,7 +114,7 @@ export type PairObjective =
 export const COUNTS = ["chosenLengths", "rejectedLengths", "chosenTokens", "rejectedTokens", "nllTokens"] as const;
 
 /**
- * Forward and backward of one pair. The gradient, times `weight`, is added to the stored sums; `carry` 0 starts them anew.
+ * Forward and backward of one pair. The gradient, times `weight`, is added to the stored sums.
  * Outputs as `scoringProgram`, and `loss` of the pair for kind "loss".
  * @param parts what the loss needs of a pair
  * @param dropoutWidths modules that get a dropout mask, with the width of their input
@@ -106,21 +127,28 @@ export function gradientProgram(
   parts: PairParts,
   dropoutWidths: ReadonlyMap<string, number>,
   recompute: boolean,
-): Program {
+): GradientProgram {
   const sums = new GradientSums(model);
-  const signature: Record<string, InputSpec> = {
-    ...pairSignature(model, dropoutWidths, parts, true),
-    ...sums.signature(),
-    weight: { shape: [] },
-  };
   const references = objective.kind === "loss" && objective.reference ? ["referenceChosen", "referenceRejected"] : [];
   const scalars = objective.kind === "loss" ? [...references, ...COUNTS] : ["chosenSlope", "rejectedSlope", "nllSlope"];
-  for (const name of scalars) signature[name] = { shape: [1] };
+  const signature = (form: SequenceForm): Record<string, InputSpec> => ({
+    ...pairSignature(model, form, dropoutWidths, parts, true),
+    ...sums.signature(),
+    weight: { shape: [] },
+    ...Object.fromEntries(scalars.map((name) => [name, { shape: [1] }])),
+  });
 
-  const step = (inputs: TensorMap): TensorMap => {
+  const step = (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { values, gradients } = valueAndGradients((current) => {
-      const pair = pairForward(model, { ...inputs, ...current }, { masks, recompute }, parts, !headIsFrozen(model));
+      const pair = pairForward(
+        model,
+        { ...inputs, ...current },
+        form,
+        { masks, recompute, noise: sums.noise(current) },
+        parts,
+        headGradient,
+      );
       const objectiveValue = pairObjective(objective, pair, inputs);
       return {
         loss: tf.sum(tf.mul(objectiveValue, inputs["weight"]!)),
@@ -137,7 +165,7 @@ export function gradientProgram(
     if (objective.kind === "loss") results["loss"] = pairLoss!;
     return results;
   };
-  return engine.compile(step, signature, { name: "gradient of a pair" });
+  return sums.compile(engine, step, signature, "gradient of a pair");
 }
 
 function pairObjective(objective: PairObjective, pair: PairForward, inputs: TensorMap): tf.Tensor1D {

@@ -1,13 +1,12 @@
 /** Rows → pairs that are ready to run. */
-import { type Dataset, preferenceExamples } from "../../data/index.js";
+import { type Dataset, preferencePairs } from "../../data/index.js";
 import { describeOrigin } from "../../data/row.js";
 import { DataError } from "../../errors.js";
 import { type PreTrainedTokenizer, type TokenizedPair, tokenizePreferences } from "../../text/index.js";
-import { bucketOf, chooseBuckets } from "../sequence/buckets.js";
 import type { DPOOptions } from "../options/dpoConfig.js";
 import type { PreparedPair } from "./pairBatch.js";
 import { requireVocabulary } from "../sequence/vocabulary.js";
-import { type Bucket, NO_PARTS, type PairLayout, type PairParts, layoutPair } from "../sequence/pairLayout.js";
+import { NO_PARTS, type PairLayout, type PairParts, layoutPair } from "../sequence/pairLayout.js";
 
 export interface PreparedData {
   readonly pairs: PreparedPair[];
@@ -25,30 +24,24 @@ export function preparePairs(
   dataset: Dataset,
   tokenizer: PreTrainedTokenizer,
   vocabulary: number,
-  options: Pick<DPOOptions, "max_length" | "truncation_mode" | "max_buckets">,
+  options: Pick<DPOOptions, "max_length" | "truncation_mode">,
   name: string,
   { prompt }: PairParts = NO_PARTS,
   where = "DPOTrainer",
 ): PreparedData {
-  const { max_length, truncation_mode, max_buckets } = options;
-  const { pairs, dropped, warnings } = tokenizePreferences(preferenceExamples(dataset), tokenizer, { max_length, truncation_mode });
+  const { max_length, truncation_mode } = options;
+  const { pairs, dropped, warnings } = tokenizePreferences(preferencePairs(dataset), tokenizer, { max_length, truncation_mode });
   if (pairs.length === 0) {
     const why =
       dropped.length === 0 ? "the data set is empty" : `all ${dropped.length} rows were dropped, the first because ${dropped[0]!.reason}`;
     throw new DataError("no_rows", `${where}: ${name} needs at least one pair, but ${why}; check the filter and max_length`);
   }
-  const buckets = chooseBuckets(layoutsOf(pairs, prompt), max_buckets);
   const prepared = pairs.map((pair) => {
-    const layout = layoutPair(pair, prompt);
     const origin = describeOrigin(pair);
-    requireVocabulary(layout.ids, vocabulary, origin);
-    return new LeanPair(pair, prompt, bucketOf(buckets, layout), origin);
+    requireVocabulary(layoutPair(pair, prompt).ids, vocabulary, origin);
+    return new LeanPair(pair, prompt, origin);
   });
   return { pairs: prepared, warnings };
-}
-
-function* layoutsOf(pairs: readonly TokenizedPair[], prompt: boolean): Generator<PairLayout> {
-  for (const pair of pairs) yield layoutPair(pair, prompt);
 }
 
 /** Keeps the ids only, a tenth of its layout. */
@@ -56,7 +49,6 @@ class LeanPair implements PreparedPair {
   constructor(
     private readonly pair: TokenizedPair,
     private readonly prompt: boolean,
-    readonly bucket: Bucket,
     readonly origin: string,
   ) {}
 

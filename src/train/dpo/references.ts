@@ -17,7 +17,7 @@ export function pairScoring(args: Pick<DPOConfig, "ld_alpha">): ReferenceScoring
     kind: `dpo ld_alpha ${args.ld_alpha}`,
     outputs: ["chosenLogps", "rejectedLogps"],
     compile: (engine, model) => scoringProgram(engine, model, { metrics: false, parts }),
-    inputs: ({ layout, bucket }, config) => pairInputs(layout, bucket, config, parts),
+    inputs: ({ layout }, config) => pairInputs(layout, config, parts),
     toLogps: ([chosen, rejected]) => ({ chosen, rejected }),
     describe: ([chosen, rejected]) => `${chosen} for chosen and ${rejected} for rejected`,
     keyOf: ({ layout }) => [layout.ids, layout.positions, layout.segments, layout.targets],

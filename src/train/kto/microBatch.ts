@@ -4,13 +4,15 @@
  * pass of `prompt | completion` with the loss inside. One forward pass over both completions would share the prompt, but the gradient
  * pass could keep nothing of it, and would compute prompt and completion again.
  */
-import type { Engine, HostTensors, Program } from "../../compile/index.js";
+import type { Engine, HostTensors } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
-import { headIsFrozen } from "../optimizer/gradientSums.js";
+import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js";
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
-import { type MicroBatchPlace, one, requireFiniteLoss, sumInputs } from "../sequence/microBatch.js";
+import { type MicroBatchPlace, one, requireFiniteLoss, weightInput } from "../sequence/microBatch.js";
+import { tokensSize } from "../sequence/sequenceInputs.js";
+import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { lossFunction } from "./losses.js";
 import { type PreparedRow, type RowPart, rowInputs } from "./preparedRows.js";
 import { type ReferenceLogps, type RowScores, klEstimate, rowScores } from "./rowBatch.js";
@@ -33,8 +35,8 @@ export class MicroBatchRunner {
   readonly #args: KTOConfig;
   readonly #model: CausalLM;
   readonly #widths: Map<string, number>;
-  readonly #gradient: Program;
-  readonly #mismatched: Program;
+  readonly #gradient: GradientProgram;
+  readonly #mismatched: SequenceProgram;
 
   private constructor(engine: Engine, model: CausalLM, args: KTOConfig) {
     this.#args = args;
@@ -44,7 +46,7 @@ export class MicroBatchRunner {
     this.#mismatched = scoringProgram(engine, model, { metrics: false, dropoutWidths: this.#widths });
   }
 
-  /** Compiles nothing yet: programs are made for each size when it is first met. */
+  /** Compiles nothing yet: programs are made for each form of a sequence when it is first met. */
   static async create(engine: Engine, model: CausalLM, args: KTOConfig): Promise<MicroBatchRunner> {
     if (headIsFrozen(model)) await model.base.storeHeadMean();
     return new MicroBatchRunner(engine, model, args);
@@ -57,13 +59,14 @@ export class MicroBatchRunner {
     let loss = 0;
     for (const [i, row] of rows.entries()) {
       const weight = rowWeight(row, this.#args);
-      const outputs = await this.#gradient.run({
+      const given = {
         ...this.#inputs(row, "own", place.random.fork(`row ${i}`)),
-        ...sumInputs(weight / (rows.length * place.of), place.index === 0 && i === 0),
+        ...weightInput(weight / (rows.length * place.of)),
         reference: one(references[i]!.own),
         kl: one(kl),
         label: one(row.label ? 1 : 0),
-      });
+      };
+      const outputs = await this.#gradient.run(given, place.index === 0 && i === 0);
       scores.push(rowScores(outputs));
       loss += (weight * outputs["loss"]!.data[0]!) / rows.length;
     }
@@ -84,7 +87,7 @@ export class MicroBatchRunner {
   #inputs(row: PreparedRow, part: RowPart, random: Random): HostTensors {
     const inputs = rowInputs(row, part, this.#model.config);
     if (this.#widths.size === 0) return inputs;
-    return { ...inputs, ...dropoutMasks(this.#widths, row.bucket(part).tokens, this.#model.peft_config!.lora_dropout, random) };
+    return { ...inputs, ...dropoutMasks(this.#widths, tokensSize(row.layout(part)), this.#model.peft_config!.lora_dropout, random) };
   }
 
   async dispose(): Promise<void> {

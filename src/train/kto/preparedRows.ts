@@ -6,9 +6,8 @@ import { DataError } from "../../errors.js";
 import type { Qwen2Config } from "../../model/index.js";
 import { type PreTrainedTokenizer, type TokenizedKto, tokenizeKto } from "../../text/index.js";
 import { type KTOOptions, estimatesKl } from "../options/ktoConfig.js";
-import { bucketOf, chooseBuckets } from "../sequence/buckets.js";
 import { requireVocabulary } from "../sequence/vocabulary.js";
-import { type Bucket, type PairLayout, layoutPair, pairInputs } from "../sequence/pairLayout.js";
+import { type PairLayout, layoutPair, pairInputs } from "../sequence/pairLayout.js";
 
 /**
  * Which sequence of a row: `prompt | completion` (the gradient), `prompt | mismatched completion` (the policy's part of the KL
@@ -27,7 +26,6 @@ export interface PreparedRow {
   readonly scored: number;
   /** Made at each look: those of all rows at once would fill the memory. */
   layout(part: RowPart): PairLayout;
-  bucket(part: RowPart): Bucket;
 }
 
 export interface PreparedRows {
@@ -48,7 +46,7 @@ export function prepareRows(
   options: KTOOptions,
   name: string,
 ): PreparedRows {
-  const { max_length, max_buckets } = options;
+  const { max_length } = options;
   const kl_batch_size = estimatesKl(options) ? options.per_device_train_batch_size : null;
   const { rows, dropped, warnings } = tokenizeKto(ktoExamples(dataset), tokenizer, { kl_batch_size, max_length });
   if (rows.length === 0)
@@ -58,11 +56,7 @@ export function prepareRows(
     );
   for (const row of rows)
     requireVocabulary([...row.prompt_ids, ...row.completion_ids, ...(row.kl_completion_ids ?? [])], vocabulary, describeOrigin(row));
-  const buckets: Buckets = {
-    single: chooseBuckets(layoutsOf(rows, kl_batch_size === null ? ["own"] : ["own", "mismatched"]), max_buckets),
-    both: chooseBuckets(layoutsOf(rows, ["both"]), max_buckets),
-  };
-  return { rows: rows.map((row) => new LeanRow(row, buckets)), warnings: [...warnings, ...loneRowWarning(rows, options)] };
+  return { rows: rows.map((row) => new LeanRow(row)), warnings: [...warnings, ...loneRowWarning(rows, options)] };
 }
 
 /** A row that is alone in the last batch has its own completion as the mismatched one. */
@@ -72,15 +66,6 @@ function loneRowWarning(rows: readonly TokenizedKto[], options: KTOOptions): str
   return [
     `${rows.length} rows in batches of ${size} leave the last row alone (${describeOrigin(rows.at(-1)!)}), so its KL estimate is of its own completion; add or remove a row`,
   ];
-}
-
-interface Buckets {
-  readonly single: readonly Bucket[];
-  readonly both: readonly Bucket[];
-}
-
-function* layoutsOf(rows: readonly TokenizedKto[], parts: readonly RowPart[]): Generator<PairLayout> {
-  for (const row of rows) for (const part of parts) yield layoutRow(row, part);
 }
 
 /** As a pair: the own completion in the place of the chosen one, the mismatched in that of the rejected one. */
@@ -99,10 +84,7 @@ function layoutRow(row: TokenizedKto, part: RowPart): PairLayout {
 
 /** Keeps the ids only, a tenth of its layouts. */
 class LeanRow implements PreparedRow {
-  constructor(
-    private readonly row: TokenizedKto,
-    private readonly buckets: Buckets,
-  ) {}
+  constructor(private readonly row: TokenizedKto) {}
 
   get label(): boolean {
     return this.row.label;
@@ -124,14 +106,10 @@ class LeanRow implements PreparedRow {
   layout(part: RowPart): PairLayout {
     return layoutRow(this.row, part);
   }
-
-  bucket(part: RowPart): Bucket {
-    return bucketOf(part === "both" ? this.buckets.both : this.buckets.single, this.layout(part));
-  }
 }
 
 /** A row's sequence as program inputs. The gradient program ("own") has no place for a mismatched completion. */
 export function rowInputs(row: PreparedRow, part: RowPart, config: Qwen2Config): HostTensors {
-  const { chosen, rejected, ...sequence } = pairInputs(row.layout(part), row.bucket(part), config);
+  const { chosen, rejected, ...sequence } = pairInputs(row.layout(part), config);
   return { ...sequence, completion: chosen!, ...(part === "own" ? {} : { mismatched: rejected! }) };
 }

@@ -1,24 +1,39 @@
 /** The tensor functions of KTO: a row's log-probs, and their gradient. */
-import { type Engine, type InputSpec, type Program, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+import {
+  type Engine,
+  type HeadGradient,
+  type InputSpec,
+  type TensorMap,
+  headLogProbs,
+  tf,
+  valueAndGradients,
+} from "../../compile/index.js";
 import { type CausalLM, HEAD_MEAN } from "../../model/index.js";
-import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
+import { type GradientProgram, GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
 import type { KTOLossFunction } from "../options/ktoConfig.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
 import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
+import { type SequenceForm, sequenceSignature } from "../sequence/sequenceInputs.js";
+import { type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
 import { rowLoss } from "./rowLoss.js";
 
-function rowSignature(model: CausalLM, widths: ReadonlyMap<string, number>, metrics: boolean): Record<string, InputSpec> {
-  const signature: Record<string, InputSpec> = { ...sequenceSignature(model), completion: { shape: ["C"] } };
+function rowSignature(
+  model: CausalLM,
+  form: SequenceForm,
+  widths: ReadonlyMap<string, number>,
+  metrics: boolean,
+): Record<string, InputSpec> {
+  const signature: Record<string, InputSpec> = { ...sequenceSignature(model, form), completion: { shape: ["C"] } };
   // A frozen head's mean is computed once (`storeHeadMean`) instead of in every run.
   if (metrics && headIsFrozen(model)) signature[HEAD_MEAN] = { shape: [model.config.hidden_size], role: "state" };
-  return { ...signature, ...maskSignature(widths) };
+  return { ...signature, ...maskSignature(widths, form) };
 }
 
 /** Log-probs summed over the row's own completion (with gradient) and its sums for the logged means; all of shape [1]. */
-function rowForward(model: CausalLM, inputs: TensorMap, parts: ForwardParts, headTrainable: boolean) {
+function rowForward(model: CausalLM, inputs: TensorMap, form: SequenceForm, parts: ForwardParts, headGradient: HeadGradient) {
   const { targets, completion, mismatched } = inputs as Record<string, tf.Tensor1D>;
-  const { scored, weights } = scoredStates(model, inputs, parts);
-  const head = headLogProbs(scored, targets!, model.base.head(weights, headTrainable));
+  const { scored, weights } = scoredStates(model, inputs, form, parts);
+  const head = headLogProbs(scored, targets!, model.base.head(weights, headGradient));
   const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
   return {
     logps: total(head.logps, completion!),
@@ -40,18 +55,20 @@ export interface ScoringOptions {
  * Log-probs of a sequence with the row's own completion, the mismatched one, or both; 0 for the one that is not there.
  * Outputs: logps, mismatchedLogps and, with metrics, entropy and logits, each [1].
  */
-export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropoutWidths = new Map() }: ScoringOptions): Program {
-  const score = (inputs: TensorMap): TensorMap => {
-    const { logps, mismatchedLogps, sums } = rowForward(model, inputs, { masks: dropoutMasksOf(inputs, dropoutWidths) }, false);
+export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropoutWidths = new Map() }: ScoringOptions): SequenceProgram {
+  const score = (inputs: TensorMap, form: SequenceForm): TensorMap => {
+    const { logps, mismatchedLogps, sums } = rowForward(model, inputs, form, { masks: dropoutMasksOf(inputs, dropoutWidths) }, "none");
     return { logps, mismatchedLogps: mismatchedLogps(), ...(metrics ? sums : {}) };
   };
-  const signature = { ...rowSignature(model, dropoutWidths, metrics), mismatched: { shape: ["C"] } };
-  return engine.compile(score, signature, { name: "score a row" });
+  return sequenceProgram((form) => {
+    const signature = { ...rowSignature(model, form, dropoutWidths, metrics), mismatched: { shape: ["C"] } };
+    return engine.compile((inputs) => score(inputs, form), signature, { name: "score a row", sizes: "any" });
+  });
 }
 
 /**
- * Forward and backward of one row's own completion. The gradient of its loss, times `weight`, is added to the stored sums;
- * `carry` 0 starts them anew. With `recompute` activations are computed again in the backward pass. Also given: `reference`, `kl` and `label` [1]. Outputs: logps, entropy, logits and the row's `loss`, each [1].
+ * Forward and backward of one row's own completion. The gradient of its loss, times `weight`, is added to the stored sums.
+ * With `recompute` activations are computed again in the backward pass. Also given: `reference`, `kl` and `label` [1]. Outputs: logps, entropy, logits and the row's `loss`, each [1].
  */
 export function gradientProgram(
   engine: Engine,
@@ -60,25 +77,25 @@ export function gradientProgram(
   beta: number,
   dropoutWidths: ReadonlyMap<string, number>,
   recompute: boolean,
-): Program {
+): GradientProgram {
   const gradients = new GradientSums(model);
   const one = { shape: [1] };
-  const signature: Record<string, InputSpec> = {
-    ...rowSignature(model, dropoutWidths, true),
+  const signature = (form: SequenceForm): Record<string, InputSpec> => ({
+    ...rowSignature(model, form, dropoutWidths, true),
     ...gradients.signature(),
     weight: { shape: [] },
     ...{ reference: one, kl: one, label: one },
-  };
-  const step = (inputs: TensorMap): TensorMap => {
+  });
+  const step = (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);
     const { reference, kl, label } = inputs as Record<string, tf.Tensor1D>;
     const { values, gradients: slopes } = valueAndGradients((current) => {
-      const row = rowForward(model, { ...inputs, ...current }, { masks, recompute }, !headIsFrozen(model));
+      const row = rowForward(model, { ...inputs, ...current }, form, { masks, recompute, noise: gradients.noise(current) }, headGradient);
       const value = rowLoss(loss, { policy: row.logps, reference: reference!, kl: kl!, label: label! }, beta);
       return { loss: tf.sum(tf.mul(value, inputs["weight"]!)), rowLoss: value, logps: row.logps, ...row.sums };
     }, gradients.variables(inputs));
     const { loss: _weighted, rowLoss: value, ...outputs } = values;
     return { ...outputs, loss: value!, ...gradients.added(inputs, slopes) };
   };
-  return engine.compile(step, signature, { name: "gradient of a row" });
+  return gradients.compile(engine, step, signature, "gradient of a row");
 }

@@ -1,6 +1,17 @@
-/** What all gradient programs share: the inputs of a sequence, and the stored sums that gradients are added to. */
-import { type InputSpec, type TensorMap, tf } from "../../compile/index.js";
+/** The stored sums that all gradient programs add to. */
+import {
+  type Engine,
+  type HeadGradient,
+  type HostTensors,
+  type InputSpec,
+  type Program,
+  type TensorMap,
+  addRows,
+  tf,
+} from "../../compile/index.js";
 import { type CausalLM, headName } from "../../model/index.js";
+import { type SequenceForm, sequenceIds } from "../sequence/sequenceInputs.js";
+import { type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
 
 /** Store name of the gradient that is being summed for a trainable tensor. */
 export function gradientName(name: string): string {
@@ -12,62 +23,155 @@ export function headIsFrozen(model: CausalLM): boolean {
   return !model.trainable().has(headName(model.config));
 }
 
-/** The model's weights and one sequence: T tokens and C scored ones, bound by each run. */
-export function sequenceSignature(model: CausalLM): Record<string, InputSpec> {
-  const half = model.config.head_dim / 2;
-  return {
-    ...model.signature(),
-    ids: { shape: ["T"], dtype: "int32" },
-    cos: { shape: ["T", half] },
-    sin: { shape: ["T", half] },
-    segments: { shape: ["T"], dtype: "int32" },
-    parents: { shape: ["T"], dtype: "int32" },
-    sources: { shape: ["C"], dtype: "int32" },
-    targets: { shape: ["C"], dtype: "int32" },
-  };
+/** Rows of the head's gradient sum, by the view of the head that they belong to. */
+export interface HeadSum {
+  readonly view: string;
+  /** Store name of a view of the sum, and name in a program's signature. */
+  readonly sum: string;
+  /** The store name of the sum. */
+  readonly whole: string;
+  readonly start: number;
+  readonly rows: number;
 }
+
+/** The head reads its weight through views when it is large, and its gradient is summed through such views; none when it is frozen. */
+export function headSums(model: CausalLM): HeadSum[] {
+  if (headIsFrozen(model)) return [];
+  const whole = gradientName(model.storeName(headName(model.config)));
+  return model.base.headBlocks().map(({ view, start, rows }) => ({ view, sum: `${whole}#${view}`, whole, start, rows }));
+}
+
+const EMBEDDING = "model.embed_tokens.weight";
+/** Name of a zero that is added to the embeddings: its gradient is the gradient of the embeddings' rows. Also the store name of that. */
+const EMBEDDED = "gradient of embeddings";
 
 /** The gradient sums of a model's trainable tensors, seen from inside a program. */
 export class GradientSums {
   readonly #model: CausalLM;
-  readonly #head: string;
-  /** The head reads its weight through these views, whose gradients are rows of the weight's. */
-  readonly #views: string[];
+  readonly #headSums: readonly HeadSum[];
+  /** Trainable tensors whose gradient is as large as they are. */
+  readonly #whole: Map<string, readonly number[]>;
+  /** With a large vocabulary the embedding's gradient is a few rows, which are added to the sum afterwards. */
+  readonly #byRows: boolean;
 
   constructor(model: CausalLM) {
     this.#model = model;
-    this.#head = headName(model.config);
-    this.#views = headIsFrozen(model) ? [] : model.base.headBlocks().map(({ view }) => view);
+    this.#headSums = headSums(model);
+    this.#whole = new Map(model.trainable());
+    this.#byRows = this.#headSums.length > 0 && this.#whole.has(EMBEDDING);
+    if (this.#headSums.length > 0) this.#whole.delete(headName(model.config));
+    if (this.#byRows) this.#whole.delete(EMBEDDING);
   }
 
-  /** The sums as state inputs, and `carry`, which is 0 to start them anew and 1 to add to them. */
+  /** The sums as state inputs. */
   signature(): Record<string, InputSpec> {
-    const signature: Record<string, InputSpec> = { carry: { shape: [] } };
-    for (const [name, shape] of this.#model.trainable()) {
+    const signature: Record<string, InputSpec> = {};
+    for (const [name, shape] of this.#whole) {
       signature[gradientName(name)] = { shape, role: "state", store: gradientName(this.#model.storeName(name)) };
     }
+    for (const { sum, rows } of this.#headSums) signature[sum] = { shape: [rows, this.#model.config.hidden_size], role: "state" };
     return signature;
   }
 
-  /** What to differentiate for. */
+  /** What to differentiate for. @param inputs of the program, a sequence among them */
   variables(inputs: TensorMap): TensorMap {
-    return Object.fromEntries([...this.#model.trainable().keys(), ...this.#views].map((name) => [name, inputs[name]!]));
+    const names = [...this.#whole.keys(), ...this.#headSums.map(({ view }) => view)];
+    const variables: TensorMap = Object.fromEntries(names.map((name) => [name, inputs[name]!]));
+    if (this.#byRows) variables[EMBEDDED] = tf.zeros([inputs["cos"]!.shape[0]!, this.#model.config.hidden_size]);
+    return variables;
+  }
+
+  /** What the forward pass must add to the embeddings, shape [T, D], for their gradient to be known. @param noise what it adds anyway */
+  noise(variables: TensorMap, noise?: tf.Tensor2D): tf.Tensor2D | undefined {
+    const zero = variables[EMBEDDED] as tf.Tensor2D | undefined;
+    return noise !== undefined && zero !== undefined ? tf.add(noise, zero) : (noise ?? zero);
   }
 
   /** The new sums, as outputs that replace the old ones. */
   added(inputs: TensorMap, gradients: TensorMap): TensorMap {
     const sums: TensorMap = {};
-    for (const name of this.#model.trainable().keys()) {
-      const gradient = name === this.#head ? this.#headGradient(gradients) : gradients[name]!;
-      sums[gradientName(name)] = tf.add(tf.mul(inputs[gradientName(name)]!, inputs["carry"]!), gradient);
-    }
+    for (const name of this.#whole.keys()) sums[gradientName(name)] = tf.add(inputs[gradientName(name)]!, gradients[name]!);
+    for (const { view, sum } of this.#headSums) sums[sum] = tf.add(inputs[sum]!, gradients[view]!);
+    if (this.#byRows) sums[EMBEDDED] = gradients[EMBEDDED]!;
     return sums;
   }
 
-  #headGradient(gradients: TensorMap): tf.Tensor {
-    const own = gradients[this.#head]!;
-    if (this.#views.length === 0) return own;
-    const rows = this.#views.map((view) => gradients[view] as tf.Tensor2D);
-    return tf.add(own, tf.concat(rows, 0));
+  /**
+   * @param fn the function of a program with `signature()` among its inputs and `added()` among its outputs
+   * @param signature all of its inputs, for a form of its sequence
+   */
+  compile(
+    engine: Engine,
+    fn: (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient) => TensorMap,
+    signature: (form: SequenceForm) => Record<string, InputSpec>,
+    name: string,
+  ): GradientProgram {
+    const program = sequenceProgram<HeadGradient>(
+      (form, headGradient) =>
+        engine.compile((inputs) => fn(inputs, form, headGradient), signature(form), { name, inPlace: true, sizes: "any" }),
+      (inputs) => headGradientOf(this.#model, inputs),
+    );
+    return new GradientProgram(
+      engine,
+      this.#model,
+      program,
+      this.#headSums,
+      this.#byRows ? embeddingProgram(engine, this.#model) : undefined,
+    );
+  }
+}
+
+/** Most probabilities that are kept for the gradient of a trained head: 256 MB. */
+const MOST_KEPT = 1 << 26;
+
+function headGradientOf(model: CausalLM, inputs: HostTensors): HeadGradient {
+  if (headIsFrozen(model)) return "none";
+  return inputs["targets"]!.data.length * model.config.vocab_size <= MOST_KEPT ? "kept" : "recomputed";
+}
+
+/** Adds the gradients of the embeddings' rows to the embedding's sum. */
+function embeddingProgram(engine: Engine, model: CausalLM): Program {
+  const { vocab_size, hidden_size } = model.config;
+  return engine.compile(
+    ({ sum, rows, ids }) => ({ sum: addRows(sum as tf.Tensor2D, ids as tf.Tensor1D, rows as tf.Tensor2D) }),
+    {
+      sum: { shape: [vocab_size, hidden_size], role: "state", store: gradientName(model.storeName(EMBEDDING)) },
+      rows: { shape: ["T", hidden_size], role: "state", store: EMBEDDED },
+      ids: { shape: ["T"], dtype: "int32" },
+    },
+    { name: "gradient of the embedding", inPlace: true, sizes: "any" },
+  );
+}
+
+/** A program that adds the gradients of a sequence to the stored sums. */
+export class GradientProgram {
+  readonly #engine: Engine;
+  readonly #model: CausalLM;
+  readonly #program: SequenceProgram;
+  readonly #headSums: readonly HeadSum[];
+  readonly #embedding: Program | undefined;
+
+  constructor(engine: Engine, model: CausalLM, program: SequenceProgram, sums: readonly HeadSum[], embedding: Program | undefined) {
+    this.#engine = engine;
+    this.#model = model;
+    this.#program = program;
+    this.#headSums = sums;
+    this.#embedding = embedding;
+  }
+
+  /** @param first whether the sums begin here @returns the outputs that are not sums */
+  async run(inputs: HostTensors, first: boolean): Promise<HostTensors> {
+    if (first) await this.#engine.clear(...[...this.#model.trainable().keys()].map((name) => gradientName(this.#model.storeName(name))));
+    const write = Object.fromEntries(this.#headSums.map(({ sum, whole, start }) => [sum, { into: whole, axis: 0, offset: start }]));
+    const keep: Record<string, string> = this.#embedding === undefined ? {} : { [EMBEDDED]: EMBEDDED };
+    const outputs = await this.#program.run(inputs, { write, keep });
+    await this.#embedding?.run({ ids: sequenceIds(inputs) });
+    return outputs;
+  }
+
+  async dispose(): Promise<void> {
+    await this.#program.dispose();
+    await this.#embedding?.dispose();
+    if (this.#engine.has(EMBEDDED)) await this.#engine.remove(EMBEDDED);
   }
 }

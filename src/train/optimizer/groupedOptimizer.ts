@@ -1,13 +1,15 @@
 /** The common part of all optimizers: which tensors one program updates, what is stored, and the gradient's norm. */
 import { type Engine, type InputSpec, type Program, type TensorMap, hostTensor, tf } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
-import { gradientName } from "./gradientSums.js";
+import { gradientName, headSums } from "./gradientSums.js";
 import { type Optimizer, type OptimizerKind, type StateTensor, decays, sizeOf } from "./optimizer.js";
 
 /** Small tensors are updated together, up to so many elements. */
 const GROUP_ELEMENTS = 32_000_000;
-/** A tensor with more has a program to itself, shared by all of its shape: a session keeps its working memory, so few sessions are best. */
+/** A tensor with more is updated by itself. */
 const SMALL_ELEMENTS = 1 << 18;
+/** In pieces of at most so many elements, so that what is between one operator and the next stays in the cache. */
+const PIECE_ELEMENTS = 1 << 17;
 
 /** A tensor that is kept for each parameter, e.g. the mean of its gradients. */
 export interface Slot {
@@ -45,6 +47,7 @@ interface Group extends Programs {
   /** Store names by the programs' state names. */
   readonly bindNorm: Record<string, string>;
   readonly bindUpdate: Record<string, string>;
+  readonly pieces: { readonly pieces?: number };
 }
 
 export abstract class GroupedOptimizer implements Optimizer {
@@ -65,7 +68,10 @@ export abstract class GroupedOptimizer implements Optimizer {
   protected abstract slots(name: string, shape: readonly number[]): Slot[];
   /** The numbers that one step needs beside `clip`. @param step counts from 1 */
   protected abstract numbers(learningRate: number, step: number): Record<string, number>;
-  /** The new `weight` and the new state of each slot. May depend on nothing but the member: parameters of one shape share a program. */
+  /**
+   * The new `weight` and the new state of each slot. May depend on nothing but the member: parameters of one shape share a program. Where
+   * every slot has the parameter's shape, element by element: the member is then a piece of the parameter.
+   */
   protected abstract updated(member: Member): { weight: tf.Tensor } & TensorMap;
 
   /** Puts zero states and zero gradient sums into the store. @param groupElements most elements of small tensors in one program */
@@ -80,6 +86,7 @@ export abstract class GroupedOptimizer implements Optimizer {
         await this.engine.put(slotName(slot, stored), hostTensor(zeros, kept));
       }
     }
+    for (const { sum, whole, start, rows } of headSums(this.#model)) await this.engine.view(sum, whole, start, rows);
     this.#groups = this.#grouped(groupElements);
     return this;
   }
@@ -94,8 +101,8 @@ export abstract class GroupedOptimizer implements Optimizer {
 
   async gradientNorm(): Promise<number> {
     let squares = 0;
-    for (const { norm, bindNorm } of this.#groups) {
-      const { squares: part } = await norm.run({}, { bind: bindNorm });
+    for (const { norm, bindNorm, pieces } of this.#groups) {
+      const { squares: part } = await norm.run({}, { bind: bindNorm, ...pieces });
       for (const value of part!.data) squares += value;
     }
     return Math.sqrt(squares);
@@ -104,9 +111,9 @@ export abstract class GroupedOptimizer implements Optimizer {
   async step(learningRate: number, clip: number): Promise<void> {
     this.#steps++;
     const numbers = { clip, ...this.numbers(learningRate, this.#steps) };
-    for (const { update, bindUpdate } of this.#groups) {
+    for (const { update, bindUpdate, pieces } of this.#groups) {
       const inputs = Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, hostTensor(Float32Array.of(value), [])]));
-      await update.run(inputs, { bind: bindUpdate });
+      await update.run(inputs, { bind: bindUpdate, ...pieces });
     }
   }
 
@@ -127,6 +134,7 @@ export abstract class GroupedOptimizer implements Optimizer {
       await update.dispose();
     }
     const sums = this.#parameters.map(({ name }) => gradientName(this.#model.storeName(name)));
+    await this.engine.remove(...headSums(this.#model).map(({ sum }) => sum));
     await this.engine.remove(...sums, ...this.states().map(({ store }) => store));
   }
 
@@ -142,7 +150,8 @@ export abstract class GroupedOptimizer implements Optimizer {
     for (const parameter of this.#parameters) {
       const size = sizeOf(parameter.shape);
       if (size > SMALL_ELEMENTS) {
-        groups.push(this.#group([parameter]));
+        const pieces = piecesOf(parameter);
+        groups.push(this.#group([pieces === 1 ? parameter : pieceOf(parameter, pieces)], pieces === 1 ? {} : { pieces }));
         continue;
       }
       if (elements + size > groupElements) flush();
@@ -153,7 +162,7 @@ export abstract class GroupedOptimizer implements Optimizer {
     return groups;
   }
 
-  #group(members: readonly Parameter[]): Group {
+  #group(members: readonly Parameter[], pieces: Group["pieces"] = {}): Group {
     const key = JSON.stringify(members.map(({ shape, decays, slots }) => [shape, decays, slots]));
     let programs = this.#programs.get(key);
     if (programs === undefined) this.#programs.set(key, (programs = this.#compile(members)));
@@ -165,7 +174,7 @@ export abstract class GroupedOptimizer implements Optimizer {
       bindUpdate[`${i}/weight`] = stored;
       for (const { slot } of slots) bindUpdate[`${i}/${slot}`] = slotName(slot, stored);
     }
-    return { ...programs, bindNorm, bindUpdate };
+    return { ...programs, bindNorm, bindUpdate, pieces };
   }
 
   #compile(members: readonly Parameter[]): Programs {
@@ -198,9 +207,24 @@ export abstract class GroupedOptimizer implements Optimizer {
     };
     return {
       norm: this.engine.compile(squares, gradients, { name: "gradient norm" }),
-      update: this.engine.compile(update, { ...gradients, ...states }, { name: `${this.kind} update` }),
+      update: this.engine.compile(update, { ...gradients, ...states }, { name: `${this.kind} update`, inPlace: true }),
     };
   }
+}
+
+/** How many equal pieces of at most PIECE_ELEMENTS a parameter is updated in; 1 where there are none, or where slots are not by element. */
+function piecesOf({ shape, slots }: Parameter): number {
+  const size = sizeOf(shape);
+  if (slots.some(({ shape: kept }) => kept.join() !== shape.join())) return 1;
+  let pieces = Math.ceil(size / PIECE_ELEMENTS);
+  const most = 8 * pieces;
+  while (pieces <= most && size % pieces !== 0) pieces++;
+  return pieces <= most ? pieces : 1;
+}
+
+function pieceOf(parameter: Parameter, pieces: number): Parameter {
+  const shape = [sizeOf(parameter.shape) / pieces];
+  return { ...parameter, shape, slots: parameter.slots.map((slot) => ({ ...slot, shape })) };
 }
 
 function slotName(slot: string, stored: string): string {

@@ -47,7 +47,7 @@ export const ABSENT_ENTRIES = entries({
   dataset_num_proc: { removed: ROWS_FIRST },
   group_by_length: { removed: "each row runs at its own length, so nothing is won by grouping" },
   length_column_name: { removed: "each row runs at its own length, so nothing is won by grouping", off: ["length", null] },
-  pad_to_multiple_of: { removed: "sequence lengths are rounded up to at most max_buckets sizes, which changes no number" },
+  pad_to_multiple_of: { removed: "nothing is padded: one compiled program serves all lengths" },
   padding_free: { removed: "rows run one by one, without padding" },
   pad_token: { removed: "TRL deprecates it too: nothing is padded with a token" },
   remove_unused_columns: { removed: "columns that the trainer does not know are never passed to the model", off: [true, false] },

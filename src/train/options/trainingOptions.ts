@@ -253,12 +253,6 @@ export const TRAINING_ENTRIES = entries({
     help: "ONNX Runtime's execution provider for engine compiled",
   },
   threads: { type: "integer", default: null, nullable: true, min: 1, help: "CPU threads for engine compiled; null for all cores" },
-  max_buckets: {
-    type: "integer",
-    default: 4,
-    min: 1,
-    help: "Engine compiled: sequence lengths are rounded up to at most this many sizes, each compiled once",
-  },
   backend: {
     type: "string",
     default: null,

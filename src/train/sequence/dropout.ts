@@ -2,15 +2,16 @@
 import { type HostTensors, type InputSpec, type TensorMap, hostTensor } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
+import { type SequenceForm, tokensDimension } from "./sequenceInputs.js";
 
 /** Name of the input that carries a module's dropout mask. */
 function maskName(path: string): string {
   return `mask/${path}`;
 }
 
-/** The masks as inputs of a program of T tokens. */
-export function maskSignature(widths: ReadonlyMap<string, number>): Record<string, InputSpec> {
-  return Object.fromEntries([...widths].map(([path, width]) => [maskName(path), { shape: ["T", width] }]));
+/** The masks as inputs of a program. */
+export function maskSignature(widths: ReadonlyMap<string, number>, form: SequenceForm): Record<string, InputSpec> {
+  return Object.fromEntries([...widths].map(([path, width]) => [maskName(path), { shape: [tokensDimension(form), width] }]));
 }
 
 /** The masks of a program by module path; undefined without dropout. */

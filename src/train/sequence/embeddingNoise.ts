@@ -1,13 +1,14 @@
 /** NEFTune, arXiv:2310.05914: noise on the embeddings during training. */
 import { type HostTensors, type InputSpec, hostTensor } from "../../compile/index.js";
 import type { Random } from "../../random.js";
+import { type SequenceForm, tokensDimension } from "./sequenceInputs.js";
 
 /** Name of the input that carries the noise, shape [T, D]. */
 export const NOISE = "noise";
 
-/** The noise as an input of a program of T tokens. @param width D */
-export function noiseSignature(width: number): Record<string, InputSpec> {
-  return { [NOISE]: { shape: ["T", width] } };
+/** The noise as an input of a program. @param width D */
+export function noiseSignature(width: number, form: SequenceForm): Record<string, InputSpec> {
+  return { [NOISE]: { shape: [tokensDimension(form), width] } };
 }
 
 /**

@@ -17,14 +17,9 @@ export function one(value: number): HostTensor {
   return hostTensor(Float32Array.of(value), [1]);
 }
 
-/** Input `carry` of a gradient program: 0 starts the stored sums anew. */
-export function carryOf(first: boolean): HostTensor {
-  return hostTensor(Float32Array.of(first ? 0 : 1), []);
-}
-
-/** @param weight of this row in the sum @param first whether the sum begins here */
-export function sumInputs(weight: number, first: boolean): HostTensors {
-  return { weight: hostTensor(Float32Array.of(weight), []), carry: carryOf(first) };
+/** Input `weight` of a gradient program: that of this row in the sum. */
+export function weightInput(weight: number): HostTensors {
+  return { weight: hostTensor(Float32Array.of(weight), []) };
 }
 
 /** @param rows that the loss is of @param trainer for the error, e.g. "DPOTrainer" @throws EngineError `loss_not_finite` naming the rows */

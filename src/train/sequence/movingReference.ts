@@ -1,8 +1,8 @@
 /** A reference that follows the policy (TR-DPO): its log-probs are computed when a micro-batch is met. */
-import type { Program } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
 import { type MovingOptions, MovingWeights } from "./movingWeights.js";
 import { FixedReference, type FixedReferenceOptions } from "./fixedReference.js";
+import type { SequenceProgram } from "./sequenceProgram.js";
 import { type ReferenceScoring, type ReferenceSource, type ScoredRow, scoreRows } from "./references.js";
 
 export class MovingReference<Row extends ScoredRow, Logps> implements ReferenceSource<Row, Logps> {
@@ -10,7 +10,7 @@ export class MovingReference<Row extends ScoredRow, Logps> implements ReferenceS
   /** It computes with its own configuration, as in TRL: the same tensors mean another function under another rope_theta. */
   readonly #reference: CausalLM;
   readonly #weights: MovingWeights;
-  #program: Promise<Program> | undefined;
+  #program: Promise<SequenceProgram> | undefined;
 
   /** Arguments and errors as `MovingWeights`. */
   constructor(
@@ -57,7 +57,7 @@ export class MovingReference<Row extends ScoredRow, Logps> implements ReferenceS
     await this.#weights.dispose();
   }
 
-  #start(): Promise<Program> {
+  #start(): Promise<SequenceProgram> {
     return (this.#program ??= this.#weights.start().then((engine) => this.#scoring.compile(engine, this.#reference)));
   }
 }

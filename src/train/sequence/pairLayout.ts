@@ -5,13 +5,7 @@
 import { type HostTensor, type HostTensors, hostTensor } from "../../compile/index.js";
 import type { Qwen2Config } from "../../model/index.js";
 import type { TokenizedPair } from "../../text/index.js";
-import { sequenceInputs } from "./sequenceInputs.js";
-
-/** A sequence length T and a number of scored tokens C that one compiled program serves. */
-export interface Bucket {
-  readonly tokens: number;
-  readonly scored: number;
-}
+import { scoredSize, sequenceInputs } from "./sequenceInputs.js";
 
 /** Where the tokens of a pair stand. Arrays have one entry per token, without padding. */
 export interface PairLayout {
@@ -136,9 +130,9 @@ function tokenWeights(layout: PairLayout, scored: number, alpha: number): Float3
   return weights;
 }
 
-/** The layout as program inputs, padded to a bucket. */
-export function pairInputs(layout: PairLayout, bucket: Bucket, config: Qwen2Config, { ldAlpha, prompt } = NO_PARTS): HostTensors {
-  const { scored } = bucket;
+/** The layout as program inputs. */
+export function pairInputs(layout: PairLayout, config: Qwen2Config, { ldAlpha, prompt } = NO_PARTS): HostTensors {
+  const scored = scoredSize(layout);
   const mask = (side: 0 | 1): Float32Array => {
     const array = new Float32Array(scored);
     layout.rejected.forEach((value, i) => void (array[i] = value === side ? 1 : 0));
@@ -152,7 +146,7 @@ export function pairInputs(layout: PairLayout, bucket: Bucket, config: Qwen2Conf
   }
   return {
     ...inputs,
-    ...sequenceInputs(layout, bucket, config),
+    ...sequenceInputs(layout, config),
     chosen: hostTensor(mask(0), [scored]),
     rejected: hostTensor(mask(1), [scored]),
   };

@@ -1,7 +1,8 @@
 /** Where the reference's log-probs of a run's rows come from: what DPO and KTO share. */
-import type { Engine, HostTensors, Program } from "../../compile/index.js";
+import type { Engine, HostTensors } from "../../compile/index.js";
 import { ConfigError, EngineError } from "../../errors.js";
 import type { CausalLM, Qwen2Config } from "../../model/index.js";
+import type { SequenceProgram } from "./sequenceProgram.js";
 
 /** A row of a method, ready to run. */
 export interface ScoredRow {
@@ -20,7 +21,7 @@ export interface ReferenceScoring<Row extends ScoredRow, Logps> {
   readonly kind: string;
   /** The outputs of the program that are the row's log-probs, each of shape [1]. */
   readonly outputs: readonly [string, string];
-  compile(engine: Engine, model: CausalLM): Program;
+  compile(engine: Engine, model: CausalLM): SequenceProgram;
   inputs(row: Row, config: Qwen2Config): HostTensors;
   toLogps(values: LogpPair): Logps;
   /** For errors: the two numbers in words. */
@@ -54,7 +55,7 @@ export interface ReferenceSource<Row extends ScoredRow, Logps> {
 /** @param onRow called after every row with how many are done @throws EngineError `reference_not_finite` */
 export async function scoreRows<Row extends ScoredRow>(
   scoring: ReferenceScoring<Row, unknown>,
-  program: Program,
+  program: SequenceProgram,
   rows: readonly Row[],
   config: Qwen2Config,
   { onRow = () => undefined, bind }: { onRow?: (done: number) => void; bind?: Readonly<Record<string, string>> } = {},

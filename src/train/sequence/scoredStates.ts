@@ -1,6 +1,7 @@
 /** The forward pass that every training program begins with. */
 import { type TensorMap, blockMask, tf } from "../../compile/index.js";
-import { type CausalLM, maskedAttention, qwen2Hidden } from "../../model/index.js";
+import { type CausalLM, blockwiseAttention, maskedAttention, qwen2Hidden } from "../../model/index.js";
+import { type SequenceForm, idsName } from "./sequenceInputs.js";
 
 export interface ForwardParts {
   /** Dropout masks by module path. */
@@ -18,13 +19,28 @@ export interface ScoredStates {
   readonly weights: TensorMap;
 }
 
-/** @param inputs the model's tensors and a sequence (`sequenceSignature`) */
-export function scoredStates(model: CausalLM, inputs: TensorMap, { masks, noise, recompute = false }: ForwardParts): ScoredStates {
+/** @param inputs the model's tensors and a sequence (`sequenceSignature`) in the given form */
+export function scoredStates(
+  model: CausalLM,
+  inputs: TensorMap,
+  form: SequenceForm,
+  { masks, noise, recompute = false }: ForwardParts,
+): ScoredStates {
   const { config } = model;
   const { weights, adapter } = model.tensors(inputs, masks);
-  const { segments, parents, sources } = inputs as Record<string, tf.Tensor1D>;
-  const attend = maskedAttention(config, blockMask(segments!, parents!));
-  const trained = recompute ? new Set(model.trainable().keys()) : undefined;
-  const hidden = qwen2Hidden(config, weights, inputs as never, attend, { adapter, noise, recompute: trained });
-  return { scored: tf.gather(hidden, sources!) as tf.Tensor2D, weights };
+  const { cos, sin, segments, parents, sources } = inputs as Record<string, tf.Tensor>;
+  const blocks = Array.from({ length: form }, (_, i) => inputs[idsName(i)] as tf.Tensor1D);
+  const ids = form === 0 ? inputs["ids"]! : tf.concat(blocks);
+  const sequence = { ids: ids as tf.Tensor1D, cos: cos as tf.Tensor2D, sin: sin as tf.Tensor2D };
+  const sizes = blocks.map(({ shape }) => shape[0]);
+  const attend =
+    form === 0 ? maskedAttention(config, blockMask(segments as tf.Tensor1D, parents as tf.Tensor1D)) : blockwiseAttention(config, sizes);
+  const hidden = qwen2Hidden(config, weights, sequence, attend, {
+    adapter,
+    noise,
+    recompute: recompute ? new Set(model.trainable().keys()) : undefined,
+    // What predicts the first scored token is the last of the first block.
+    from: form === 0 ? 0 : sizes[0]! - 1,
+  });
+  return { scored: tf.gather(hidden, sources as tf.Tensor1D) as tf.Tensor2D, weights };
 }

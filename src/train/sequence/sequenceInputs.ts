@@ -1,9 +1,9 @@
 /** A laid-out sequence as the tensors that programs take. */
-import { type HostTensors, hostTensor, rotaryAngles } from "../../compile/index.js";
-import type { Qwen2Config } from "../../model/index.js";
-import type { Bucket } from "./pairLayout.js";
+import { type HostTensors, type InputSpec, hostTensor, rotaryAngles } from "../../compile/index.js";
+import type { CausalLM, Qwen2Config } from "../../model/index.js";
+import { blocksOf } from "./blocks.js";
 
-/** Where tokens stand and which are scored. The first four have one entry per token, the others one per scored token; no padding. */
+/** Where tokens stand and which are scored. The first four have one entry per token, the others one per scored token. */
 export interface SequenceLayout {
   readonly ids: readonly number[];
   readonly positions: readonly number[];
@@ -15,25 +15,86 @@ export interface SequenceLayout {
   readonly targets: readonly number[];
 }
 
-/** Padding sees and is seen by nothing that counts. */
-const PADDING_SEGMENT = -2;
+/** How a program takes a sequence: as this many blocks (blocks.ts), or 0 for any sequence, under a mask. */
+export type SequenceForm = 0 | 2 | 3;
 
-/** The inputs of `sequenceSignature`, padded to a bucket. */
-export function sequenceInputs(layout: SequenceLayout, { tokens, scored }: Bucket, config: Qwen2Config): HostTensors {
-  const padded = (values: readonly number[], length: number, padding: number): Int32Array => {
-    const array = new Int32Array(length).fill(padding);
-    array.set(values);
-    return array;
-  };
-  const { cos, sin } = rotaryAngles(padded(layout.positions, tokens, 0), config.head_dim, config.rope_theta);
-  const half = config.head_dim / 2;
+/** The name of the input that carries a block's token ids. */
+export function idsName(block: number): string {
+  return `ids.${block}`;
+}
+
+/** How many tokens a program computes, as a dimension of a signature. */
+export function tokensDimension(form: SequenceForm): string {
+  return form === 0 ? "T" : Array.from({ length: form }, (_, i) => `T${i}`).join("+");
+}
+
+/** The model's weights and one sequence with C scored tokens, bound by each run. */
+export function sequenceSignature(model: CausalLM, form: SequenceForm): Record<string, InputSpec> {
+  const half = model.config.head_dim / 2;
+  const tokens = tokensDimension(form);
+  const ints = (shape: string): InputSpec => ({ shape: [shape], dtype: "int32" });
+  const places: Record<string, InputSpec> =
+    form === 0
+      ? { ids: ints("T"), segments: ints("T"), parents: ints("T") }
+      : Object.fromEntries(Array.from({ length: form }, (_, i) => [idsName(i), ints(`T${i}`)]));
   return {
-    ids: hostTensor(padded(layout.ids, tokens, 0), [tokens]),
-    cos: hostTensor(cos, [tokens, half]),
-    sin: hostTensor(sin, [tokens, half]),
-    segments: hostTensor(padded(layout.segments, tokens, PADDING_SEGMENT), [tokens]),
-    parents: hostTensor(padded(layout.parents, tokens, -1), [tokens]),
-    sources: hostTensor(padded(layout.sources, scored, 0), [scored]),
-    targets: hostTensor(padded(layout.targets, scored, 0), [scored]),
+    ...model.signature(),
+    ...places,
+    cos: { shape: [tokens, half] },
+    sin: { shape: [tokens, half] },
+    sources: ints("C"),
+    targets: ints("C"),
+  };
+}
+
+/** The form of a program's inputs. */
+export function formOf(inputs: HostTensors): SequenceForm {
+  if (inputs["segments"] !== undefined) return 0;
+  return inputs[idsName(2)] === undefined ? 2 : 3;
+}
+
+/** All token ids of a program's inputs, shape [T]. */
+export function sequenceIds(inputs: HostTensors): HostTensors[string] {
+  const form = formOf(inputs);
+  if (form === 0) return inputs["ids"]!;
+  const ids = Array.from({ length: form }, (_, i) => [...(inputs[idsName(i)]!.data as Int32Array)]).flat();
+  return hostTensor(Int32Array.from(ids), [ids.length]);
+}
+
+/** C: the scored tokens of a layout; 1 where there is none, since no operator takes empty tensors. */
+export function scoredSize({ sources }: SequenceLayout): number {
+  return Math.max(1, sources.length);
+}
+
+/** How many tokens a program computes of a layout. */
+export function tokensSize(layout: SequenceLayout): number {
+  return blocksOf(layout)?.tokens.length ?? layout.ids.length;
+}
+
+/** The inputs of `sequenceSignature`, in the form that fits the layout best. */
+export function sequenceInputs(layout: SequenceLayout, config: Qwen2Config): HostTensors {
+  const blocks = blocksOf(layout);
+  const tokens = blocks?.tokens ?? layout.ids.map((_, i) => i);
+  const scored = scoredSize(layout);
+  const ints = (values: readonly number[], length = values.length): HostTensors[string] => {
+    const array = new Int32Array(length);
+    array.set(values);
+    return hostTensor(array, [length]);
+  };
+  const ids = tokens.map((token) => layout.ids[token]!);
+  const positions = tokens.map((token) => layout.positions[token]!);
+  const { cos, sin } = rotaryAngles(positions, config.head_dim, config.rope_theta);
+  const half = config.head_dim / 2;
+  let begin = 0;
+  const places =
+    blocks === undefined
+      ? { ids: ints(ids), segments: ints(layout.segments), parents: ints(layout.parents) }
+      : Object.fromEntries(blocks.sizes.map((size, i) => [idsName(i), ints(ids.slice(begin, (begin += size)))]));
+  return {
+    ...places,
+    cos: hostTensor(cos, [tokens.length, half]),
+    sin: hostTensor(sin, [tokens.length, half]),
+    sources: ints(blocks?.sources ?? layout.sources, scored),
+    targets: ints(layout.targets, scored),
   };
 }

@@ -2,8 +2,7 @@
 import { type HostTensors, hostTensor } from "../../compile/index.js";
 import type { Qwen2Config } from "../../model/index.js";
 import { IGNORED_LABEL } from "../../text/index.js";
-import type { Bucket } from "./pairLayout.js";
-import { type SequenceLayout, sequenceInputs } from "./sequenceInputs.js";
+import { type SequenceLayout, scoredSize, sequenceInputs } from "./sequenceInputs.js";
 
 /**
  * @param ids all tokens @param labels for each token itself: what is to be predicted there, or −100
@@ -29,8 +28,9 @@ export function layoutText(ids: readonly number[], labels: readonly number[], le
   return { ids, positions, segments, parents: ids.map(() => -1), sources, targets };
 }
 
-/** The layout as inputs of a text program, padded to a bucket. @param weight of every scored token in the loss */
-export function textInputs(layout: SequenceLayout, bucket: Bucket, config: Qwen2Config, weight: number): HostTensors {
-  const weights = new Float32Array(bucket.scored).fill(weight, 0, layout.sources.length);
-  return { ...sequenceInputs(layout, bucket, config), weights: hostTensor(weights, [bucket.scored]) };
+/** The layout as inputs of a text program. @param weight of every scored token in the loss */
+export function textInputs(layout: SequenceLayout, config: Qwen2Config, weight: number): HostTensors {
+  const scored = scoredSize(layout);
+  const weights = new Float32Array(scored).fill(weight, 0, layout.sources.length);
+  return { ...sequenceInputs(layout, config), weights: hostTensor(weights, [scored]) };
 }

@@ -1,10 +1,20 @@
 /** The tensor functions of language modelling: the weighted loss of a sequence's scored tokens, and its gradient. */
-import { type Engine, type InputSpec, type Program, type TensorMap, headLogProbs, tf, valueAndGradients } from "../../compile/index.js";
+import {
+  type Engine,
+  type HeadGradient,
+  type InputSpec,
+  type TensorMap,
+  headLogProbs,
+  tf,
+  valueAndGradients,
+} from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
-import { GradientSums, headIsFrozen, sequenceSignature } from "../optimizer/gradientSums.js";
+import { type GradientProgram, GradientSums } from "../optimizer/gradientSums.js";
 import { dropoutMasksOf, maskSignature } from "./dropout.js";
 import { NOISE, noiseSignature } from "./embeddingNoise.js";
 import { scoredStates } from "./scoredStates.js";
+import { type SequenceForm, sequenceSignature } from "./sequenceInputs.js";
+import { type SequenceProgram, sequenceProgram } from "./sequenceProgram.js";
 
 /** How a token's log-probability becomes its loss: `nll` −log p; `dft` −p · log p with p as a constant, arXiv:2508.05629 eq. 9. */
 export type TokenLoss = "nll" | "dft";
@@ -21,48 +31,56 @@ export interface TextProgramOptions {
 }
 
 /**
- * Forward and backward of one sequence of T tokens with C scored ones. Inputs as a pair's (`ids`, `cos`, `sin`, `segments`, `parents`,
- * `sources`, `targets`), `weights` [C] of the scored tokens, and `carry`, which is 0 to start the gradient sums anew.
+ * Forward and backward of one sequence with C scored tokens. Inputs of `sequenceSignature`, and `weights` [C] of the scored tokens.
  * Outputs as `textScoringProgram`; the gradient of `loss` is added to the stored sums.
  */
-export function textGradientProgram(engine: Engine, model: CausalLM, options: TextProgramOptions = {}): Program {
+export function textGradientProgram(engine: Engine, model: CausalLM, options: TextProgramOptions = {}): GradientProgram {
   const sums = new GradientSums(model);
-  const signature = { ...textSignature(model, options), ...sums.signature() };
-  const step = (inputs: TensorMap): TensorMap => {
+  const step = (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient): TensorMap => {
     const { values, gradients } = valueAndGradients(
-      (current) => textForward(model, { ...inputs, ...current }, options, !headIsFrozen(model)),
+      (current) => textForward(model, { ...inputs, ...current }, form, options, headGradient, (noise) => sums.noise(current, noise)),
       sums.variables(inputs),
     );
     return { ...asVectors(values), ...sums.added(inputs, gradients) };
   };
-  return engine.compile(step, signature, { name: "gradient of a text" });
+  const signature = (form: SequenceForm): Record<string, InputSpec> => ({ ...textSignature(model, form, options), ...sums.signature() });
+  return sums.compile(engine, step, signature, "gradient of a text");
 }
 
 /**
  * The same without gradient. Outputs, each [1]: `loss` = Σ weights · loss of a token; and over the scored tokens with a weight
  * `entropy`, the sum of their distributions' entropies in nats, and `correct`, the number that were the likeliest.
  */
-export function textScoringProgram(engine: Engine, model: CausalLM, options: Pick<TextProgramOptions, "loss"> = {}): Program {
-  const score = (inputs: TensorMap): TensorMap => asVectors(textForward(model, inputs, options, false));
-  return engine.compile(score, textSignature(model, options), { name: "score a text" });
+export function textScoringProgram(engine: Engine, model: CausalLM, options: Pick<TextProgramOptions, "loss"> = {}): SequenceProgram {
+  return sequenceProgram((form) => {
+    const score = (inputs: TensorMap): TensorMap => asVectors(textForward(model, inputs, form, options, "none"));
+    return engine.compile(score, textSignature(model, form, options), { name: "score a text", sizes: "any" });
+  });
 }
 
-function textSignature(model: CausalLM, { dropoutWidths, noise }: TextProgramOptions): Record<string, InputSpec> {
+function textSignature(model: CausalLM, form: SequenceForm, { dropoutWidths, noise }: TextProgramOptions): Record<string, InputSpec> {
   return {
-    ...sequenceSignature(model),
+    ...sequenceSignature(model, form),
     weights: { shape: ["C"] },
-    ...maskSignature(dropoutWidths ?? new Map()),
-    ...(noise === true ? noiseSignature(model.config.hidden_size) : {}),
+    ...maskSignature(dropoutWidths ?? new Map(), form),
+    ...(noise === true ? noiseSignature(model.config.hidden_size, form) : {}),
   };
 }
 
 /** All scalars. */
-function textForward(model: CausalLM, inputs: TensorMap, options: TextProgramOptions, headTrainable: boolean) {
+function textForward(
+  model: CausalLM,
+  inputs: TensorMap,
+  form: SequenceForm,
+  options: TextProgramOptions,
+  headGradient: HeadGradient,
+  withNoise = (noise?: tf.Tensor2D): tf.Tensor2D | undefined => noise,
+) {
   const masks = dropoutMasksOf(inputs, options.dropoutWidths ?? new Map());
   const given = inputs as Record<string, tf.Tensor1D>;
-  const noise = options.noise === true ? (inputs[NOISE] as tf.Tensor2D) : undefined;
-  const { scored, weights } = scoredStates(model, inputs, { masks, noise, recompute: options.recompute });
-  const { logps, entropy, correct } = headLogProbs(scored, given["targets"]!, model.base.head(weights, headTrainable));
+  const noise = withNoise(options.noise === true ? (inputs[NOISE] as tf.Tensor2D) : undefined);
+  const { scored, weights } = scoredStates(model, inputs, form, { masks, noise, recompute: options.recompute });
+  const { logps, entropy, correct } = headLogProbs(scored, given["targets"]!, model.base.head(weights, headGradient));
   const counted = tf.cast(tf.greater(given["weights"]!, 0), "float32");
   const losses = options.loss === "dft" ? dftLosses(logps) : tf.neg(logps);
   return {

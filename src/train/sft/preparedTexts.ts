@@ -4,8 +4,6 @@ import { describeOrigin } from "../../data/row.js";
 import { DataError } from "../../errors.js";
 import { type PreTrainedTokenizer, type TokenizedText, packRows, tokenizeSft } from "../../text/index.js";
 import type { SFTOptions } from "../options/sftConfig.js";
-import { bucketOf, chooseBuckets } from "../sequence/buckets.js";
-import type { Bucket } from "../sequence/pairLayout.js";
 import type { SequenceLayout } from "../sequence/sequenceInputs.js";
 import { requireVocabulary } from "../sequence/vocabulary.js";
 import { layoutText } from "../sequence/textLayout.js";
@@ -14,7 +12,6 @@ import { layoutText } from "../sequence/textLayout.js";
 export interface PreparedText {
   /** Made at each look, as its program inputs are at each run: those of all rows at once would fill the memory. */
   readonly layout: SequenceLayout;
-  readonly bucket: Bucket;
   /** All tokens. */
   readonly tokens: number;
   /** Label tokens: those that are predicted; at least 1. */
@@ -69,8 +66,7 @@ export function prepareTexts(
     told.push(
       `${empty} of ${packed.sequences.length} ${packing ? "packed rows" : "rows"} are left out because no token of theirs is to be predicted`,
     );
-  const buckets = chooseBuckets(layoutsOf(texts), options.max_buckets);
-  return { texts: texts.map((text) => new LeanText(text, buckets)), warnings: told };
+  return { texts: texts.map((text) => new LeanText(text)), warnings: told };
 }
 
 function ownSequence(row: TokenizedText): Sequence {
@@ -98,21 +94,14 @@ function packSequences(
   return { sequences, warnings: packed.warnings };
 }
 
-function* layoutsOf(sequences: readonly Sequence[]): Generator<SequenceLayout> {
-  for (const { ids, labels, lengths } of sequences) yield layoutText(ids, labels, lengths);
-}
-
 /** Keeps ids and labels only. */
 class LeanText implements PreparedText {
   readonly #sequence: Sequence;
-  readonly bucket: Bucket;
   readonly scored: number;
 
-  constructor(sequence: Sequence, buckets: readonly Bucket[]) {
+  constructor(sequence: Sequence) {
     this.#sequence = sequence;
-    const { layout } = this;
-    this.bucket = bucketOf(buckets, layout);
-    this.scored = layout.sources.length;
+    this.scored = this.layout.sources.length;
   }
 
   get layout(): SequenceLayout {

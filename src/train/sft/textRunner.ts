@@ -1,12 +1,15 @@
 /** Forward and backward of the rows of a micro-batch; the gradient stays in the engine's store. */
-import type { Engine, HostTensors, Program } from "../../compile/index.js";
+import type { Engine, HostTensors } from "../../compile/index.js";
 import type { CausalLM, Qwen2Config } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { BatchMetrics } from "../loop/logWindow.js";
 import type { SFTLossName, SFTOptions } from "../options/sftConfig.js";
+import type { GradientProgram } from "../optimizer/gradientSums.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { embeddingNoise } from "../sequence/embeddingNoise.js";
-import { carryOf, requireFiniteLoss } from "../sequence/microBatch.js";
+import { requireFiniteLoss } from "../sequence/microBatch.js";
+import { tokensSize } from "../sequence/sequenceInputs.js";
+import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { textInputs } from "../sequence/textLayout.js";
 import { type TokenLoss, textGradientProgram } from "../sequence/textProgram.js";
 import { type PreparedText } from "./preparedTexts.js";
@@ -37,9 +40,9 @@ export function batchMetrics(texts: readonly PreparedText[], { entropy, correct 
 }
 
 /** Without gradient; the loss is a plain sum. @param program of `textScoringProgram` */
-export async function scoreTexts(program: Program, texts: readonly PreparedText[], config: Qwen2Config): Promise<TextScores> {
+export async function scoreTexts(program: SequenceProgram, texts: readonly PreparedText[], config: Qwen2Config): Promise<TextScores> {
   let total: TextScores = { loss: 0, entropy: 0, correct: 0 };
-  for (const { layout, bucket } of texts) total = plus(total, await program.run(textInputs(layout, bucket, config, 1)));
+  for (const { layout } of texts) total = plus(total, await program.run(textInputs(layout, config, 1)));
   return total;
 }
 
@@ -56,9 +59,9 @@ export class TextRunner {
   readonly #args: SFTOptions;
   readonly #model: CausalLM;
   readonly #widths: Map<string, number>;
-  readonly #program: Program;
+  readonly #program: GradientProgram;
 
-  /** Compiles nothing yet: the program is made for each size when it is first met. */
+  /** Compiles nothing yet: programs are made for each form of a sequence when it is first met. */
   constructor(engine: Engine, model: CausalLM, args: SFTOptions) {
     this.#args = args;
     this.#model = model;
@@ -75,11 +78,11 @@ export class TextRunner {
   async run(texts: readonly PreparedText[], { weight, first, random }: TextPlace): Promise<TextScores> {
     let total: TextScores = { loss: 0, entropy: 0, correct: 0 };
     for (const [i, text] of texts.entries()) {
-      const outputs = await this.#program.run({
-        ...textInputs(text.layout, text.bucket, this.#model.config, weight),
+      const given = {
+        ...textInputs(text.layout, this.#model.config, weight),
         ...this.#drawn(text, texts, random.fork(`row ${i}`)),
-        carry: carryOf(first && i === 0),
-      });
+      };
+      const outputs = await this.#program.run(given, first && i === 0);
       total = plus(total, outputs);
       requireFiniteLoss(total.loss, [text], "SFTTrainer");
     }
@@ -87,12 +90,13 @@ export class TextRunner {
   }
 
   /** Dropout masks and embedding noise. */
-  #drawn({ bucket }: PreparedText, texts: readonly PreparedText[], random: Random): HostTensors {
+  #drawn({ layout }: PreparedText, texts: readonly PreparedText[], random: Random): HostTensors {
     const { neftune_noise_alpha: alpha } = this.#args;
     const { peft_config, config } = this.#model;
-    const masks = this.#widths.size === 0 ? {} : dropoutMasks(this.#widths, bucket.tokens, peft_config!.lora_dropout, random);
+    const tokens = tokensSize(layout);
+    const masks = this.#widths.size === 0 ? {} : dropoutMasks(this.#widths, tokens, peft_config!.lora_dropout, random);
     if (alpha === null) return masks;
-    return { ...masks, ...embeddingNoise(bucket.tokens, config.hidden_size, this.#noiseLength(texts), alpha, random.fork("noise")) };
+    return { ...masks, ...embeddingNoise(tokens, config.hidden_size, this.#noiseLength(texts), alpha, random.fork("noise")) };
   }
 
   /** transformers takes the width of the padded batch; rows that are packed without crossing are one long sequence in TRL. */

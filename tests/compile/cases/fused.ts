@@ -1,13 +1,17 @@
 /** Fused operations: their traced and eager forms, and their hand-written gradients. */
 import {
   type HostTensor,
+  type Int8Backward,
   type Nf4Weight,
   blockMask,
   gatherHalf,
   groupedQueryAttention,
   halfAsFloat32,
+  type HeadGradient,
   headLogProbs,
   hostTensor,
+  int8AsFloat32,
+  int8MatMul,
   nf4AsFloat32,
   nf4MatMul,
   recomputed,
@@ -128,36 +132,42 @@ const attentions: ContractCase[] = [
 ];
 
 const headInputs = { h: normal([4, 3]), a: normal([3, 3], 2), b: normal([4, 3], 3), targets: ints([0, 3, 6, 2]) };
-function headOf(a: CaseTensor, b: CaseTensor, trainable: boolean, mean?: CaseTensor) {
-  return { weight: tf.concat([a, b]) as tf.Tensor2D, blocks: [a, b], trainable, ...(mean === undefined ? {} : { mean }) };
+function headOf(a: CaseTensor, b: CaseTensor, gradient: HeadGradient, mean?: CaseTensor) {
+  return { weight: tf.concat([a, b]) as tf.Tensor2D, blocks: [a, b], gradient, ...(mean === undefined ? {} : { mean }) };
 }
 
 const heads: ContractCase[] = [
   contractCase({
     name: "head log-probs of a frozen head",
     inputs: headInputs,
-    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, false)).logps,
+    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, "none")).logps,
     gradientOf: ["h"],
   }),
   contractCase({
     name: "head log-probs of a trained head",
     inputs: headInputs,
-    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, true)).logps,
+    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, "kept")).logps,
+    gradientOf: ["h", "a", "b"],
+  }),
+  contractCase({
+    name: "head log-probs of a trained head whose probabilities are computed twice",
+    inputs: headInputs,
+    fn: ({ h, a, b, targets }) => headLogProbs(h, targets, headOf(a, b, "recomputed")).logps,
     gradientOf: ["h", "a", "b"],
   }),
   contractCase({
     name: "head log-probs in one block, with all metrics",
     inputs: headInputs,
     fn: ({ h, b, targets }) => ({
-      ...headLogProbs(h, tf.clipByValue(targets, 0, 3).toInt(), { weight: b, blocks: [b], trainable: false }),
+      ...headLogProbs(h, tf.clipByValue(targets, 0, 3).toInt(), { weight: b, blocks: [b], gradient: "none" }),
     }),
   }),
   contractCase({
     name: "head metrics over blocks, mean given and not",
     inputs: { ...headInputs, mean: normal([3], 4) },
     fn: ({ h, a, b, targets, mean }) => [
-      ...Object.values(headLogProbs(h, targets, headOf(a, b, false))),
-      headLogProbs(h, targets, headOf(a, b, false, mean)).meanLogit,
+      ...Object.values(headLogProbs(h, targets, headOf(a, b, "none"))),
+      headLogProbs(h, targets, headOf(a, b, "none", mean)).meanLogit,
     ],
   }),
   contractCase({
@@ -166,7 +176,7 @@ const heads: ContractCase[] = [
     fn: ({ h, a, b, targets }) => {
       const loss = (current: Record<string, tf.Tensor>) => {
         const { h, a, b } = current as Record<"h" | "a" | "b", tf.Tensor2D>;
-        const { logps, aligned } = headLogProbs(h, targets, headOf(a, b, true), { aligned: true });
+        const { logps, aligned } = headLogProbs(h, targets, headOf(a, b, "kept"), { aligned: true });
         return { loss: tf.sum(tf.mul(logps, tf.exp(aligned!))), aligned: aligned! };
       };
       const { values, gradients } = valueAndGradients(loss, { h, a, b });
@@ -184,7 +194,7 @@ const heads: ContractCase[] = [
       b: normal([4, 3], 3),
       targets: ints([1, 5]),
     },
-    fn: ({ h, a, b, targets }) => ({ ...headLogProbs(h, targets, headOf(a, b, false), { aligned: true }) }),
+    fn: ({ h, a, b, targets }) => ({ ...headLogProbs(h, targets, headOf(a, b, "none"), { aligned: true }) }),
     tolerance: 2e-5,
   }),
 ];
@@ -227,6 +237,44 @@ const quantised: ContractCase[] = nf4Shapes.flatMap(([rows, columns, doubleQuant
   ];
 });
 
+/** Rows of x: ordinary, all zero, with outliers of both signs, one of exactly the threshold, and small. */
+const oddRows = floats([
+  [0.5, -1.25, 2, 0.01, -0.3],
+  [0, 0, 0, 0, 0],
+  [0.7, -9, 0.2, 1.1, 12],
+  [6, 0.1, -0.2, 0.3, 5.99],
+  [1e-20, -2e-20, 0, 0, 3e-20],
+]);
+const eightBits: ContractCase[] = ([0, 6, 0.005, 100] as const).flatMap((threshold) =>
+  (["float32", "int16", "int8"] as const).map((backward) => {
+    const { codes, SCB, ...rest } = inEightBits(7, 5, threshold, backward);
+    const again = Object.keys(rest).find((name) => name.startsWith("backward"));
+    return contractCase({
+      name: `int8 [7,5], outliers from ${threshold}, ${backward} backward`,
+      inputs: { x: oddRows, codes: codes!, SCB: SCB!, ...rest },
+      fn: ({ x, codes, SCB, threshold: from, ...others }: Record<string, CaseTensor>) => {
+        const back = again === undefined ? undefined : ({ codes: others[again]!, bits: backward === "int8" ? 8 : 16 } as const);
+        const weight = { codes: codes!, absmax: SCB!, threshold: from, backward: back };
+        const { gradients, values } = valueAndGradients(
+          (v) => {
+            const y = int8MatMul(v["x"] as tf.Tensor2D, weight);
+            return { loss: tf.sum(tf.mul(y, tf.sin(tf.range(0, 35, 1).reshape([5, 7])))), y };
+          },
+          { x: x! },
+        );
+        return { y: values["y"]!, dx: gradients["x"]!, w: int8AsFloat32(weight) };
+      },
+      tolerance: 2e-6,
+    });
+  }),
+);
+
+function inEightBits(rows: number, columns: number, threshold: number, backward: Int8Backward): Record<string, HostTensor> {
+  const values = normal([rows, columns], 5).data as Float32Array;
+  const parts = encodeTensor("w", [rows, columns], { kind: "int8", threshold, backward }, () => [values]);
+  return Object.fromEntries(Object.entries(parts).map(([name, part]) => [name.slice(2), part]));
+}
+
 /** Random rows of 3 halves, some rows of each seed. */
 function halfRows(...parts: (readonly [rows: number, seed: number])[]): HostTensor {
   const numbers = parts.flatMap(([rows, seed]) => [...normal([rows, 3], seed).data]);
@@ -244,7 +292,7 @@ const halves: ContractCase[] = [
   contractCase({
     name: "head log-probs and metrics of a head of halves",
     inputs: { h: normal([4, 3]), targets: ints([0, 3, 2, 1]), half: halfHead.b, scale: hostTensor([0.25], []) },
-    fn: ({ h, half, targets, scale }) => ({ ...headLogProbs(h, targets, { weight: half, blocks: [half], trainable: false, scale }) }),
+    fn: ({ h, half, targets, scale }) => ({ ...headLogProbs(h, targets, { weight: half, blocks: [half], gradient: "none", scale }) }),
   }),
   contractCase({
     name: "gradient of log-probs of a head of halves in blocks",
@@ -253,7 +301,7 @@ const halves: ContractCase[] = [
       headLogProbs(h as tf.Tensor2D, targets as tf.Tensor1D, {
         weight: whole as tf.Tensor2D,
         blocks: [a, b] as tf.Tensor2D[],
-        trainable: false,
+        gradient: "none",
         scale: scale as tf.Scalar,
       }).logps,
     gradientOf: ["h"],
@@ -274,4 +322,13 @@ const together: ContractCase[] = [
   }),
 ];
 
-export const fusedCases: ContractCase[] = [...small, ...rotations, ...attentions, ...heads, ...quantised, ...halves, ...together];
+export const fusedCases: ContractCase[] = [
+  ...small,
+  ...rotations,
+  ...attentions,
+  ...heads,
+  ...quantised,
+  ...eightBits,
+  ...halves,
+  ...together,
+];

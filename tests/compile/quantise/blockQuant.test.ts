@@ -52,5 +52,5 @@ it("refuses what has no number or no blocks", () => {
   const encode = (shape: number[]) =>
     encodeTensor("w", shape, { kind: "blocks", bits: 8 }, () => [new Float32Array(shape[0]! * shape[1]!)]);
   expect(() => encode([2, 33])).toThrow("w: blocks of 32 need a matrix with a multiple of 32 columns, got [2,33]");
-  expect(Object.keys(encode([2, 64]))).toEqual(["w.codes", "w.scales"]);
+  expect(Object.keys(encode([2, 64]))).toEqual(["w.block_codes", "w.block_scales"]);
 });

@@ -27,7 +27,7 @@ async function check(name: string, variant: KtoVariant): Promise<void> {
   const trainer = await ktoTrainer({
     model,
     train_dataset: await load_dataset(`${GOLDEN}/kto.jsonl`),
-    args: { ...(config as KTOConfigInput), max_buckets: 4 },
+    args: { ...(config as KTOConfigInput) },
   });
   try {
     await model.load(trainer.args);

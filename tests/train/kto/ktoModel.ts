@@ -30,7 +30,7 @@ export async function ktoTrainer({ args, ...given }: KtoInput = {}): Promise<KTO
     train_dataset: given.train_dataset ?? (await goldenRows([0, 1, 2, 4])),
     processing_class: await goldenTokenizer(),
     ...given,
-    args: quietKto({ per_device_train_batch_size: 2, max_steps: 3, max_buckets: 1, ...args }),
+    args: quietKto({ per_device_train_batch_size: 2, max_steps: 3, ...args }),
   });
 }
 
@@ -45,7 +45,7 @@ export async function withKto<T>(input: KtoInput, work: (trainer: KTOTrainer) =>
 }
 
 export async function preparedRows(dataset: Dataset, model: CausalLM, options: KTOConfigInput = {}): Promise<PreparedRow[]> {
-  const args = quietKto({ max_buckets: 1, ...options });
+  const args = quietKto({ ...options });
   return prepareRows(dataset, await goldenTokenizer(), model.config.vocab_size, args, "train_dataset").rows;
 }
 

@@ -1,49 +1,11 @@
-/** Programs for all sizes, outputs in place, fixed inputs. */
+/** Fixed inputs, and outputs that an operator of the same run reads where they are stored. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CompiledEngine, EagerEngine, type Engine, blockMatMul, cachedAttention, hostTensor, tf } from "../../src/compile/index.js";
-import { floats } from "./contractCase.js";
 
-describe("open sizes", () => {
+describe("fixed inputs", () => {
   let engine: CompiledEngine;
   beforeEach(() => void (engine = new CompiledEngine({ threads: 1 })));
   afterEach(() => engine.dispose());
-
-  it("two traces serve all sizes; kept outputs have the sizes of their run", async () => {
-    let traces = 0;
-    const program = engine.compile(
-      ({ x, w }) => {
-        traces++;
-        return { y: tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D, false, true), sum: tf.add(x!, x!) };
-      },
-      { x: { shape: ["n", 2] }, w: { shape: [3, 2] } },
-      { openSizes: true },
-    );
-    const w = hostTensor([1, 0, 0, 1, 1, 1], [3, 2]);
-    for (const n of [1, 2, 5]) {
-      const { y } = await program.run({ x: hostTensor(new Array<number>(2 * n).fill(n), [n, 2]), w }, { keep: { sum: "kept" } });
-      expect(y).toMatchObject({ shape: [n, 3] });
-      expect([...y!.data]).toEqual(new Array(n).fill([n, n, 2 * n]).flat());
-      expect(engine.shapeOf("kept")).toEqual([n, 2]);
-    }
-    expect(traces).toBe(2);
-  });
-
-  it("refuses graphs with a size in them", async () => {
-    const shape = { x: { shape: ["n"] as const } };
-    const reshaped = engine.compile(({ x }) => ({ y: tf.reshape(x!, [1, -1]) }), shape, { openSizes: true, name: "p" });
-    await expect(reshaped.run({ x: floats([1]) })).rejects.toMatchObject({ code: "size_in_graph" });
-    await expect(reshaped.run({ x: floats([1]) })).rejects.toThrow("p: with openSizes the graph must not depend on a size, got Reshape");
-    const ranged = engine.compile(({ x }) => ({ y: tf.add(x!, tf.range(0, x!.shape[0]!)) }), shape, { openSizes: true });
-    await expect(ranged.run({ x: floats([1]) })).rejects.toMatchObject({ code: "size_in_graph" });
-    const joined = engine.compile(({ x }) => ({ y: tf.concat([x!, x!]) }), shape, { openSizes: true });
-    await expect(joined.run({ x: floats([1]) })).rejects.toThrow('every dimension of output "y" must be a number or one of n');
-    const many = Object.fromEntries(Array.from({ length: 13 }, (_, i) => [`x${i}`, { shape: [`n${i}`] }]));
-    await expect(
-      engine
-        .compile(({ x0 }) => ({ x0: x0! }), many, { openSizes: true })
-        .run(Object.fromEntries(Object.keys(many).map((name) => [name, floats([1])]))),
-    ).rejects.toMatchObject({ code: "too_many_sizes" });
-  });
 
   it("a fixed input is what it was when the session was opened", async () => {
     const [codes, scales] = [new Uint8Array(2 * 32).fill(128 + 3), Float32Array.of(0.5, 2)];
@@ -53,7 +15,7 @@ describe("open sizes", () => {
     const program = engine.compile(
       ({ x, codes, scales }) => ({ y: blockMatMul(x as tf.Tensor2D, { codes: codes as tf.Tensor3D, scales: scales as tf.Tensor2D }) }),
       { x: { shape: ["n", 32] }, codes: { shape: [2, 1, 32], dtype: "uint8", ...state }, scales: { shape: [2, 1], ...state } },
-      { openSizes: true },
+      { sizes: "any" },
     );
     const x = hostTensor(new Float32Array(64).fill(1), [2, 32]);
     // 32 times 1 · 3 · scale; all ones are exact in 8 bits.
@@ -64,7 +26,7 @@ describe("open sizes", () => {
   });
 });
 
-describe.each(["compiled", "eager"] as const)("in place, engine %s", (kind) => {
+describe.each(["compiled", "eager"] as const)("place, engine %s", (kind) => {
   let engine: Engine;
   beforeEach(() => void (engine = kind === "compiled" ? new CompiledEngine({ threads: 1 }) : new EagerEngine("cpu")));
   afterEach(() => engine.dispose());
@@ -83,7 +45,7 @@ describe.each(["compiled", "eager"] as const)("in place, engine %s", (kind) => {
         keys: { shape: ["S", 2], role: "state" },
         values: { shape: ["S", 2], role: "state" },
       },
-      { openSizes: true },
+      { sizes: "any", inPlace: true },
     );
     const rows = Array.from({ length: 5 }, (_, t) => Array.from({ length: 8 }, (_, i) => Math.sin(t * 8 + i)));
     const run = async (from: number, count: number): Promise<number[]> => {
@@ -118,7 +80,7 @@ describe.each(["compiled", "eager"] as const)("in place, engine %s", (kind) => {
   });
 
   it("says what does not fit", async () => {
-    const program = engine.compile(({ x }) => ({ y: tf.add(x!, x!) }), { x: { shape: [2, 2] } }, { name: "p" });
+    const program = engine.compile(({ x }) => ({ y: tf.add(x!, x!) }), { x: { shape: [2, 2] } }, { name: "p", inPlace: true });
     await engine.put("t", hostTensor(new Float32Array(6), [3, 2]));
     const run = (offset: number, axis: number) =>
       program.run({ x: hostTensor([1, 2, 3, 4], [2, 2]) }, { place: { y: { into: "t", axis, offset } } });
@@ -127,4 +89,23 @@ describe.each(["compiled", "eager"] as const)("in place, engine %s", (kind) => {
     await run(1, 0);
     expect([...(await engine.fetch("t")).data]).toEqual([0, 0, 2, 4, 6, 8]);
   });
+});
+
+it("compiled, only programs in place can do it, and not by pieces", async () => {
+  const engine = new CompiledEngine({ threads: 1 });
+  await engine.put("t", hostTensor([1, 2], [2]));
+  await engine.put("w", hostTensor([1, 2], [2]));
+  const state = { shape: [1], role: "state" } as const;
+  const place = { y: { into: "t", axis: 0, offset: 0 } };
+  const rule = 'p: output "y" must be computed in place, and as a whole, to be placed; compile with inPlace, and run without pieces';
+  for (const [inPlace, pieces] of [
+    [false, undefined],
+    [true, 2],
+  ] as const) {
+    const program = engine.compile(({ w }) => ({ w: tf.add(w!, 1), y: tf.neg(w!) }), { w: state }, { name: "p", inPlace, sizes: "any" });
+    const run = program.run({}, { place, rows: pieces === undefined ? { w: 1 } : {}, pieces });
+    await expect(run).rejects.toMatchObject({ code: "place_output", message: rule });
+  }
+  expect([...(await engine.fetch("t")).data]).toEqual([1, 2]);
+  await engine.dispose();
 });
