@@ -2,8 +2,15 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import "../../src/generate/index.js";
 import { CompiledEngine, EagerEngine, type Engine, hostTensor } from "../../src/compile/index.js";
-import { AutoModelForCausalLM, LoraConfig, type Qwen2ForCausalLM, get_peft_model } from "../../src/model/index.js";
+import {
+  AutoModelForCausalLM,
+  AutoPeftModelForCausalLM,
+  LoraConfig,
+  type Qwen2ForCausalLM,
+  get_peft_model,
+} from "../../src/model/index.js";
 import { smallSft } from "../train/sftTexts.js";
+import { newFolder, smallLora, smallModel } from "../train/tinyModel.js";
 
 const TINY = "tests/golden/tiny-qwen2";
 const ids = (count: number, seed: number): number[] => Array.from({ length: count }, (_, i) => (i * 37 + seed * 101) % 700);
@@ -85,14 +92,41 @@ it("a prompt is read in portions of 256 tokens", async () => {
   await engine.dispose();
 });
 
-it("after training, and after any change of a weight, the new weights speak", async () => {
+it.each(["all weights", "all weights, one by one and a head in blocks", "a lora"])(
+  "after a training step of %s the new weights speak",
+  async (kind) => {
+    const base = await smallModel(kind.endsWith("blocks") ? { vocab_size: 17_000, hidden_size: 64, intermediate_size: 64 } : {});
+    const trainer = await smallSft({
+      model: base,
+      args: { learning_rate: 0.05, max_steps: 1 },
+      ...(kind === "a lora" ? { peft_config: smallLora() } : {}),
+    });
+    const { model } = trainer;
+    const prompt = ids(40, 5);
+    const engine = await model.load();
+    const version = () => engine.version(Object.entries(model.signature()).map(([name, { store = name }]) => store));
+    const [before, old] = [await model.generate(prompt, greedy), version()];
+    expect(version()).toBe(old);
+    await trainer.train();
+    expect(version()).toBeGreaterThan(old);
+    const after = await model.generate(prompt, greedy);
+    expect(after).not.toEqual(before);
+    // What a model without any cache says with these weights.
+    const dir = newFolder();
+    await model.save_pretrained(dir);
+    const other = kind === "a lora" ? await AutoPeftModelForCausalLM.from_pretrained(dir) : await AutoModelForCausalLM.from_pretrained(dir);
+    expect(await other.generate(prompt, greedy)).toEqual(after);
+    await other.dispose();
+    await trainer.dispose();
+  },
+);
+
+it("after any change of a weight the new weights speak", async () => {
   const trainer = await smallSft({ args: { learning_rate: 0.05 } });
   const { model } = trainer;
   const prompt = ids(40, 5);
-  const before = await model.generate(prompt, greedy);
   await trainer.train();
   const after = await model.generate(prompt, greedy);
-  expect(after).not.toEqual(before);
   const engine = await model.load();
   const name = [...model.trainable().keys()].find((candidate) => candidate.endsWith("layers.0.mlp.down_proj.weight"))!;
   const stored = model.storeName(name);

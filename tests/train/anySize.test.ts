@@ -35,7 +35,7 @@ async function newModel(kind: string): Promise<CausalLM> {
 }
 
 /** An engine that keeps what it is to compile. */
-function recording(): { engine: Engine; build(program: SequenceProgram, form: SequenceForm): Promise<unknown> } {
+function recording(): { engine: Engine; build: (program: SequenceProgram, form: SequenceForm) => Promise<unknown> } {
   let given: [TensorFunction, Signature, string | undefined, boolean] | undefined;
   const stop = new Error("compiled");
   const engine = {
