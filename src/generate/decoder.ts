@@ -79,7 +79,6 @@ export class Decoder {
     const outputs = await this.#rows.run(
       {
         ids: hostTensor(Int32Array.from(ids), [rows]),
-        last: hostTensor(Int32Array.of(rows - 1), [1]),
         mask: causalMask(rows, before),
         ...angles(
           this.#model,

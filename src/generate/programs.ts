@@ -7,14 +7,13 @@ function attentionShape({ config }: CausalLM) {
   return { heads: config.num_attention_heads, kvHeads: config.num_key_value_heads };
 }
 
-/** Reads T tokens of one sequence behind those in its cache. Outputs: `logits` [1, V] of row `last`; `new.k.LAYER`, `new.v.LAYER` [T, K·hd]. */
+/** Reads T tokens of one sequence behind those in its cache. Outputs: `logits` [1, V] of the last one; `new.k.LAYER`, `new.v.LAYER` [T, K·hd]. */
 export function rowProgram(model: CausalLM, engine: Engine): Program {
   const { config } = model;
   const half = config.head_dim / 2;
   const signature: Record<string, InputSpec> = {
     ...model.signature(),
     ids: { shape: ["T"], dtype: "int32" },
-    last: { shape: [1], dtype: "int32" },
     cos: { shape: ["T", half] },
     sin: { shape: ["T", half] },
     mask: { shape: ["T", "S"] },
@@ -25,14 +24,15 @@ export function rowProgram(model: CausalLM, engine: Engine): Program {
     const outputs: TensorMap = {};
     const attend: Attend = (layer, q, k, v) => {
       const [keys, values] = [inputs[`k.${layer}`] as tf.Tensor2D, inputs[`v.${layer}`] as tf.Tensor2D];
-      const mask = inputs["mask"] as tf.Tensor2D;
-      const { out, newKeys, newValues } = cachedAttention(tf.concat([q, k, v], 1), keys, values, mask, attentionShape(model));
+      // The last token alone, in the last layer, sees all.
+      const mask = q.shape[0] < k.shape[0] ? undefined : (inputs["mask"] as tf.Tensor2D);
+      const { out, newKeys, newValues } = cachedAttention(q, k, v, keys, values, mask, attentionShape(model));
       outputs[`new.k.${layer}`] = newKeys;
       outputs[`new.v.${layer}`] = newValues;
       return out;
     };
-    const hidden = qwen2Hidden(config, weights, inputs as never, attend, { adapter });
-    outputs["logits"] = headLogits(config, weights, tf.gather(hidden, inputs["last"] as tf.Tensor1D) as tf.Tensor2D);
+    const hidden = qwen2Hidden(config, weights, inputs as never, attend, { adapter, from: inputs["ids"]!.shape[0]! - 1 });
+    outputs["logits"] = headLogits(config, weights, hidden);
     return outputs;
   };
   return engine.compile(read, signature, { name: "decode", sizes: "any", inPlace: true });
@@ -58,10 +58,10 @@ export function laneProgram(model: CausalLM, engine: Engine, lanes: number): Pro
     const { weights, adapter } = model.tensors(inputs);
     const outputs: TensorMap = {};
     const attend: Attend = (layer, q, k, v) => {
-      const rows = tf.split(tf.concat([q, k, v], 1), lanes, 0) as tf.Tensor2D[];
-      const attended = rows.map((row, lane) => {
+      const [qs, ks, vs] = [q, k, v].map((rows) => tf.split(rows, lanes, 0)) as [tf.Tensor2D[], tf.Tensor2D[], tf.Tensor2D[]];
+      const attended = qs.map((row, lane) => {
         const [keys, values] = [inputs[`k.${layer}.${lane}`] as tf.Tensor2D, inputs[`v.${layer}.${lane}`] as tf.Tensor2D];
-        const { out, newKeys, newValues } = cachedAttention(row, keys, values, undefined, attentionShape(model));
+        const { out, newKeys, newValues } = cachedAttention(row, ks[lane]!, vs[lane]!, keys, values, undefined, attentionShape(model));
         outputs[`new.k.${layer}.${lane}`] = newKeys;
         outputs[`new.v.${layer}.${lane}`] = newValues;
         return out;

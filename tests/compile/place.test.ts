@@ -1,6 +1,16 @@
 /** Fixed inputs, and outputs that an operator of the same run reads where they are stored. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { CompiledEngine, EagerEngine, type Engine, blockMatMul, cachedAttention, hostTensor, tf } from "../../src/compile/index.js";
+import {
+  CompiledEngine,
+  EagerEngine,
+  type Engine,
+  type Program,
+  type Signature,
+  blockMatMul,
+  cachedAttention,
+  hostTensor,
+  tf,
+} from "../../src/compile/index.js";
 
 describe("fixed inputs", () => {
   let engine: CompiledEngine;
@@ -33,22 +43,26 @@ describe.each(["compiled", "eager"] as const)("place, engine %s", (kind) => {
 
   it("attention sees the rows that the same run writes into the cache", async () => {
     const shape = { heads: 2, kvHeads: 1 };
-    const program = engine.compile(
-      ({ qkv, keys, values, mask }) => {
-        const [k, v] = [keys as tf.Tensor2D, values as tf.Tensor2D];
-        const { out, newKeys, newValues } = cachedAttention(qkv as tf.Tensor2D, k, v, mask as tf.Tensor2D, shape);
-        return { out, newKeys, newValues };
-      },
-      {
-        qkv: { shape: ["T", 8] },
-        mask: { shape: ["T", "S"] },
-        keys: { shape: ["S", 2], role: "state" },
-        values: { shape: ["S", 2], role: "state" },
-      },
-      { sizes: "any", inPlace: true },
-    );
+    const signature: Signature = {
+      qkv: { shape: ["T", 8] },
+      mask: { shape: ["T", "S"] },
+      keys: { shape: ["S", 2], role: "state" },
+      values: { shape: ["S", 2], role: "state" },
+    };
+    const attention = (lastAlone: boolean) =>
+      engine.compile(
+        ({ qkv, keys, values, mask }) => {
+          const [q, k, v] = tf.split(qkv as tf.Tensor2D, [4, 2, 2], 1) as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
+          const asked = lastAlone ? (tf.slice(q, [q.shape[0] - 1, 0], [1, 4]) as tf.Tensor2D) : q;
+          const seen = lastAlone ? undefined : (mask as tf.Tensor2D);
+          return { ...cachedAttention(asked, k, v, keys as tf.Tensor2D, values as tf.Tensor2D, seen, shape) };
+        },
+        signature,
+        { sizes: "any", inPlace: true },
+      );
+    const [all, last] = [attention(false), attention(true)];
     const rows = Array.from({ length: 5 }, (_, t) => Array.from({ length: 8 }, (_, i) => Math.sin(t * 8 + i)));
-    const run = async (from: number, count: number): Promise<number[]> => {
+    const run = async (program: Program, from: number, count: number): Promise<number[]> => {
       const seen = from + count;
       const mask = Float32Array.from({ length: count * seen }, (_, i) => (i % seen > from + Math.floor(i / seen) ? -1e9 : 0));
       const target = (into: string) => ({ into, axis: 0, offset: from });
@@ -60,9 +74,12 @@ describe.each(["compiled", "eager"] as const)("place, engine %s", (kind) => {
       return [...out!.data];
     };
     // Not numbers: whoever reads a row before it is written notices.
-    for (const name of ["keys", "values"]) await engine.put(name, hostTensor(new Float32Array(12).fill(NaN), [6, 2]));
+    const forget = async () => {
+      for (const name of ["keys", "values"]) await engine.put(name, hostTensor(new Float32Array(12).fill(NaN), [6, 2]));
+    };
+    await forget();
     const before = engine.version(["keys"]);
-    const whole = await run(0, 5);
+    const whole = await run(all, 0, 5);
     expect(engine.version(["keys"])).toBeGreaterThan(before);
     expect([...(await engine.fetch("keys")).data].slice(0, 10)).toEqual(rows.flatMap((row) => row.slice(4, 6).map(Math.fround)));
     expect([...(await engine.fetch("values")).data].slice(8)).toEqual([...rows[4]!.slice(6, 8).map(Math.fround), NaN, NaN]);
@@ -74,9 +91,15 @@ describe.each(["compiled", "eager"] as const)("place, engine %s", (kind) => {
       weights.reduce((sum, weight, t) => sum + (weight / total) * rows[t]![7]!, 0),
       5,
     );
-    for (const name of ["keys", "values"]) await engine.put(name, hostTensor(new Float32Array(12).fill(NaN), [6, 2]));
-    const parts = [...(await run(0, 2)), ...(await run(2, 2)), ...(await run(4, 1))];
-    parts.forEach((value, i) => expect(value).toBeCloseTo(whole[i]!, 5));
+    const isClose = (values: readonly number[], wanted: readonly number[]): void => {
+      expect(values).toHaveLength(wanted.length);
+      values.forEach((value, i) => expect(value).toBeCloseTo(wanted[i]!, 5));
+    };
+    await forget();
+    isClose([...(await run(all, 0, 2)), ...(await run(all, 2, 2)), ...(await run(all, 4, 1))], whole);
+    await forget();
+    isClose([...(await run(last, 0, 4)), ...(await run(last, 4, 1))], whole.slice(12));
+    expect([...(await engine.fetch("keys")).data].slice(0, 10)).toEqual(rows.flatMap((row) => row.slice(4, 6).map(Math.fround)));
   });
 
   it("says what does not fit", async () => {

@@ -5,7 +5,7 @@ import { squeezed, unsqueezed } from "./leadingAxis.js";
 import { onnxOp } from "./onnxOp.js";
 
 export interface CachedAttention {
-  /** [T, H·hd] */
+  /** [Q, H·hd] */
   readonly out: tf.Tensor2D;
   /** The new rows [T, K·hd]. They must be outputs of the program, and each run must `place` them over the last T rows of `keys` and `values`. */
   readonly newKeys: tf.Tensor2D;
@@ -13,28 +13,44 @@ export interface CachedAttention {
 }
 
 /**
- * Attention of T tokens to all S so far, themselves included. Traced, nothing is copied: one operator writes the new rows to their place
+ * Attention of the last of T tokens to all S so far, themselves included. Traced, nothing is copied: one operator writes the new rows to their place
  * in the cache and hands the queries on to the one that reads the cache, which therefore comes after it.
- * @param qkv queries, keys and values of the new tokens side by side, shape [T, H·hd + 2·K·hd]
+ * @param q queries of the last Q ≤ T new tokens, shape [Q, H·hd]
+ * @param k @param v keys and values of the new tokens, shape [T, K·hd]
  * @param keys @param values the cache, shape [S, K·hd]; the last T rows are about to be written
- * @param mask shape [T, S], added to the scores; without it every token sees everything
+ * @param mask shape [Q, S], added to the scores; without it every token sees everything
  */
 export function cachedAttention(
-  qkv: tf.Tensor2D,
+  q: tf.Tensor2D,
+  k: tf.Tensor2D,
+  v: tf.Tensor2D,
   keys: tf.Tensor2D,
   values: tf.Tensor2D,
   mask: tf.Tensor2D | undefined,
   { heads, kvHeads }: AttentionShape,
 ): CachedAttention {
-  const [tokens, all] = qkv.shape;
-  const narrow = keys.shape[1];
-  const width = all - 2 * narrow;
-  const [queries, newKeys, newValues] = tf.split(qkv, [width, narrow, narrow], 1) as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
+  const [asked, width] = q.shape;
+  const [tokens, narrow] = k.shape;
+  const spare = tokens - asked;
+  // One operator can only hand on what has as many rows as the keys.
+  const rows =
+    spare === 0
+      ? q
+      : tf.pad(q, [
+          [spare, 0],
+          [0, 0],
+        ]);
+  const [passed, newKeys, newValues] = tf.split(tf.concat([rows, k, v], 1), [width, narrow, narrow], 1) as [
+    tf.Tensor2D,
+    tf.Tensor2D,
+    tf.Tensor2D,
+  ];
+  const queries = spare === 0 ? passed : (tf.slice(passed, [spare, 0], [asked, width]) as tf.Tensor2D);
   const [out] = onnxOp(
     {
       opType: "Attention",
       inputs: [unsqueezed(queries), unsqueezed(keys), unsqueezed(values), ...(mask === undefined ? [] : [mask])],
-      outputs: [{ dtype: "float32", shape: [1, tokens, width] }],
+      outputs: [{ dtype: "float32", shape: [1, asked, width] }],
       attributes: { q_num_heads: heads, kv_num_heads: kvHeads },
     },
     () => [tf.expandDims(attend(queries, withNewRows(keys, newKeys), withNewRows(values, newValues), mask, { heads, kvHeads }), 0)],
