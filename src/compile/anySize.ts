@@ -22,8 +22,8 @@ export type Extent = number | SizeTerm;
  * Sizes to trace at. Primes, and no other sum of some of them is a multiple of one: what a number depends on can be told. No axis of a
  * model is as long by chance, and if one is, the two graphs differ in more than numbers.
  */
-const FIRST = [1013, 2039, 4079, 8161, 16319];
-const STEPS = [1009, 2027, 4057, 8117, 16229];
+const FIRST = [1013, 2039, 4079, 8161, 16319, 32647, 65287, 130579];
+const STEPS = [1009, 2027, 4057, 8117, 16229, 31469, 62921, 125887];
 
 /** Two sets of sizes for `generalise`; none for a signature without names, or with more names than there are markers. */
 export function markerSizes(signature: Signature): readonly [Sizes, Sizes] | undefined {

@@ -25,6 +25,7 @@ export class AutoPeftModelForCausalLM {
       "threads",
       "backend",
       "quantization_config",
+      "dtype",
       "adapter_name",
       "is_trainable",
     ]);

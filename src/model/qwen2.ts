@@ -15,7 +15,7 @@ import {
   swiglu,
   tf,
 } from "../compile/index.js";
-import { baseProduct, embeddingRows } from "./baseWeight.js";
+import { baseProducts, embeddingRows } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
 import { type Adapter, adapted } from "./lora.js";
 import { PROJECTIONS, type ProjectionName } from "./shapes.js";
@@ -124,24 +124,33 @@ function decoderLayer(
   const prefix = `model.layers.${layer}.`;
   const norm = (input: tf.Tensor2D, name: string): tf.Tensor2D =>
     rmsNorm(input, weights[`${prefix}${name}.weight`] as tf.Tensor1D, config.rms_norm_eps);
-  const project = (input: tf.Tensor2D, name: ProjectionName): tf.Tensor2D =>
-    linear(weights, `${prefix}${PROJECTIONS[name]}`, input, adapter);
+  const project = (input: tf.Tensor2D, ...names: ProjectionName[]): tf.Tensor2D[] =>
+    linears(
+      weights,
+      names.map((name) => `${prefix}${PROJECTIONS[name]}`),
+      input,
+      adapter,
+    );
 
   const attended = norm(x, "input_layernorm");
-  const q = rotary(project(wanted(attended), "q_proj"), wanted(sequence.cos), wanted(sequence.sin));
-  const k = rotary(project(attended, "k_proj"), sequence.cos, sequence.sin);
-  const v = project(attended, "v_proj");
-  const between = tf.add<tf.Tensor2D>(wanted(x), project(attend(layer, q, k, v), "o_proj"));
+  const names = ["q_proj", "k_proj", "v_proj"] as const;
+  const [queries, keys, v] =
+    from === 0 ? project(attended, ...names) : [...project(wanted(attended), "q_proj"), ...project(attended, "k_proj", "v_proj")];
+  const q = rotary(queries!, wanted(sequence.cos), wanted(sequence.sin));
+  const k = rotary(keys!, sequence.cos, sequence.sin);
+  const between = tf.add<tf.Tensor2D>(wanted(x), project(attend(layer, q, k, v!), "o_proj")[0]!);
 
   const fed = norm(between, "post_attention_layernorm");
-  const activated = swiglu(project(fed, "gate_proj"), project(fed, "up_proj")); // [T, F]
-  return tf.add(between, project(activated, "down_proj"));
+  const [gate, up] = project(fed, "gate_proj", "up_proj");
+  return tf.add(between, project(swiglu(gate!, up!), "down_proj")[0]!);
 }
 
-/** `x Wᵀ + b`, with the adapter's low-rank part where it has one. */
-function linear(weights: TensorMap, path: string, x: tf.Tensor2D, adapter?: Adapter): tf.Tensor2D {
-  const product = baseProduct(weights, path, x);
-  const bias = weights[`${path}.bias`];
-  const y = bias === undefined ? product : (tf.add(product, bias) as tf.Tensor2D);
-  return adapter === undefined ? y : adapted(adapter, weights, path, x, y);
+/** `x Wᵀ + b` of several weights, with the adapter's low-rank parts where it has them. */
+function linears(weights: TensorMap, paths: readonly string[], x: tf.Tensor2D, adapter?: Adapter): tf.Tensor2D[] {
+  const products = baseProducts(weights, paths, x);
+  return paths.map((path, i) => {
+    const bias = weights[`${path}.bias`];
+    const y = bias === undefined ? products[i]! : (tf.add(products[i]!, bias) as tf.Tensor2D);
+    return adapter === undefined ? y : adapted(adapter, weights, path, x, y);
+  });
 }

@@ -2,6 +2,8 @@
 export { addRows } from "./addRows.js";
 export { bytesAsInt32, int32AsBytes } from "./bytes.js";
 export { BlockCodec, type CodedBlocks } from "./blockCodec.js";
+export { type BlockWeight, blockMatMul, blocksAsFloat32, gatherBlocks, joinBlocks } from "./blockMatMul.js";
+export { type CachedAttention, cachedAttention } from "./cachedAttention.js";
 export { type AttentionShape, blockMask, groupedQueryAttention } from "./attention.js";
 export { type BlockShape, blockAttention, blockMasks } from "./blockAttention.js";
 export { gatherHalf, halfAsFloat32 } from "./half.js";
