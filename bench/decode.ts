@@ -12,13 +12,13 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { publishedConfig } from "../src/model/shapes.js";
 import { Random } from "../src/random.js";
+import { median } from "../scripts/compare/report.js";
 import { findPython } from "../scripts/compare/pythonStack.js";
 import { packageRoot } from "../scripts/corpus/pairs.js";
-import { writeRandomCheckpoint } from "../scripts/make-random-checkpoint.js";
 import { Contender, type DecodeRequest, type DecodeTimes } from "./decode/contender.js";
 import { writeGguf } from "./gguf.js";
+import { checkpointOf } from "./shared/models.js";
 
 const beside = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const DTYPES = ["fp32", "q8", "q4"] as const;
@@ -32,15 +32,12 @@ const { values } = parseArgs({
     dtypes: { type: "string", default: DTYPES.join(",") },
     batches: { type: "string", default: "1,4" },
     threads: { type: "string", default: "2" },
-    checkpoint: { type: "string", default: join("runs", "random-Qwen2-0.5B") },
+    checkpoint: { type: "string" },
     llama: { type: "string", default: process.env["PREFLAB_LLAMA"] ?? packageRoot() },
   },
 });
+const checkpoint = values.checkpoint ?? (await checkpointOf("Qwen2-0.5B", "runs"));
 const [rounds, promptTokens, newTokens] = [values.rounds, values.prompt, values.new].map(Number) as [number, number, number];
-
-function median(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
-}
 
 /** The contender that Preflab is measured against, or why there is none. */
 async function rival(dtype: Dtype): Promise<Contender | string> {
@@ -52,14 +49,14 @@ async function rival(dtype: Dtype): Promise<Contender | string> {
       return (error as Error).message;
     }
     const script = join(packageRoot(), "bench", "decode", "transformers_run.py");
-    return Contender.start("transformers fp32", python, [script, values.checkpoint, values.threads]);
+    return Contender.start("transformers fp32", python, [script, checkpoint, values.threads]);
   }
   if (!existsSync(join(values.llama, "node_modules", "node-llama-cpp")))
     return `no node-llama-cpp in ${values.llama}; npm install --no-save node-llama-cpp@3.22.1, or name a folder with --llama`;
   const type = dtype === "q8" ? "Q8_0" : "Q4_0";
   mkdirSync("runs", { recursive: true });
   const file = join("runs", `random-Qwen2-0.5B-${type}.gguf`);
-  if (!existsSync(file)) await writeGguf(values.checkpoint, file, type);
+  if (!existsSync(file)) await writeGguf(checkpoint, file, type);
   return Contender.start(`llama.cpp ${type}`, process.execPath, [beside("decode/llama.js"), values.llama, file, values.threads]);
 }
 
@@ -73,12 +70,7 @@ function request(batch: number): DecodeRequest {
 }
 
 async function compare(dtype: Dtype): Promise<void> {
-  const own = await Contender.start(`preflab ${dtype}`, process.execPath, [
-    beside("decode/preflab.js"),
-    values.checkpoint,
-    dtype,
-    values.threads,
-  ]);
+  const own = await Contender.start(`preflab ${dtype}`, process.execPath, [beside("decode/preflab.js"), checkpoint, dtype, values.threads]);
   if (typeof own === "string") throw new Error(own);
   const other = await rival(dtype);
   const contenders = typeof other === "string" ? [own] : [own, other];
@@ -108,6 +100,4 @@ async function compare(dtype: Dtype): Promise<void> {
   for (const contender of contenders) contender.stop();
 }
 
-if (!existsSync(join(values.checkpoint, "config.json")))
-  await writeRandomCheckpoint(publishedConfig("Qwen2-0.5B"), { output: values.checkpoint, dtype: "bf16", seed: 0, tokenizer: null });
 for (const dtype of DTYPES.filter((name) => values.dtypes.split(",").includes(name))) await compare(dtype);

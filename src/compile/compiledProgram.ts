@@ -34,14 +34,7 @@ export interface Host {
   run(request: Request & { kind: "run" }, changes: Changes): Promise<HostTensors>;
 }
 
-interface Specialised {
-  readonly session: string;
-  readonly opened: Promise<unknown>;
-  readonly inputs: ReadonlySet<string>;
-  readonly outputs: BuiltProgram["outputs"];
-  /** Outputs that may take the memory of the state of their name. */
-  readonly replacing: ReadonlySet<string>;
-}
+type Specialised = ReturnType<Host["open"]> & Omit<BuiltProgram, "model" | "fixed">;
 
 /** Key of the session for all sizes. */
 const ANY_SIZE = "any";
@@ -154,7 +147,8 @@ export class CompiledProgram implements Program {
       this.#anySize = false;
       return this.#specialise(sizes);
     }
-    const built = this.#open(made ?? buildForSizes(this.name, this.fn, this.signature, sizes, this.#inPlace));
+    const { model, fixed, ...program } = made ?? buildForSizes(this.name, this.fn, this.signature, sizes, this.#inPlace);
+    const built = { ...this.host.open(model, fixed), ...program };
     this.#specialised.set(key, built);
     // Every run waits for the session as well and reports a failure; the next run tries again.
     built.opened.catch(() => this.#specialised.get(key) === built && this.#specialised.delete(key));
@@ -169,10 +163,6 @@ export class CompiledProgram implements Program {
   /** An operator may not take empty tensors, which a trace at their size leaves out. */
   #general(sizes: Sizes): boolean {
     return this.#anySize && Object.values(sizes).every((size) => size > 0);
-  }
-
-  #open({ model, fixed, ...program }: BuiltProgram): Specialised {
-    return { ...this.host.open(model, fixed), ...program };
   }
 }
 

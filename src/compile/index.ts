@@ -1,6 +1,6 @@
 /** TensorFlow.js functions, traced to ONNX and run by ONNX Runtime. Knows nothing of models or training. */
 export { compile } from "./compile.js";
-export type { Dimension, Engine, InputSpec, Program, RunOptions, Signature, SliceTarget } from "./engine.js";
+export type { CompileOptions, Dimension, Engine, InputSpec, Program, RunOptions, Signature, SliceTarget } from "./engine.js";
 export { CompiledEngine, type CompiledEngineOptions } from "./compiledEngine.js";
 export { EagerEngine } from "./eagerEngine.js";
 export { type FileTensor, readFileTensor } from "./fileTensors.js";

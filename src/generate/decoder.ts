@@ -2,8 +2,8 @@
  * Runs a model token by token. What was read stays in caches (`keyValueCache.ts`); a program serves prompts and single tokens of every
  * length, and others advance several sequences by one token at once.
  */
-import { type Engine, type HostTensor, type HostTensors, type Program, hostTensor, rotaryAngles } from "../compile/index.js";
-import type { CausalLM } from "../model/index.js";
+import { type Engine, type HostTensor, type Program, HIDDEN, hostTensor } from "../compile/index.js";
+import { type CausalLM, positionAngles } from "../model/index.js";
 import { type CacheOptions, CachePool, type KeyValueCache } from "./keyValueCache.js";
 import { laneProgram, rowProgram } from "./programs.js";
 
@@ -11,8 +11,6 @@ import { laneProgram, rowProgram } from "./programs.js";
 const PROMPT_ROWS = 256;
 /** Most sequences that advance in one run. */
 export const MAX_LANES = 8;
-/** Added to the scores of rows that must not be seen. */
-const HIDDEN = -1e9;
 
 export class Decoder {
   readonly #model: CausalLM;
@@ -61,8 +59,8 @@ export class Decoder {
           Int32Array.from(of, (i) => ids[i]!),
           [lanes],
         ),
-        ...angles(
-          this.#model,
+        ...positionAngles(
+          this.#model.config,
           caches.map(({ length }) => length),
         ),
       },
@@ -80,8 +78,8 @@ export class Decoder {
       {
         ids: hostTensor(Int32Array.from(ids), [rows]),
         mask: causalMask(rows, before),
-        ...angles(
-          this.#model,
+        ...positionAngles(
+          this.#model.config,
           ids.map((_, i) => before + i),
         ),
       },
@@ -137,10 +135,4 @@ function causalMask(rows: number, before: number): HostTensor {
   const mask = new Float32Array(rows * width);
   for (let row = 0; row + 1 < rows; row++) mask.fill(HIDDEN, row * width + before + row + 1, (row + 1) * width);
   return hostTensor(mask, [rows, width]);
-}
-
-function angles({ config }: CausalLM, positions: ArrayLike<number>): HostTensors {
-  const { cos, sin } = rotaryAngles(positions, config.head_dim, config.rope_theta);
-  const shape = [positions.length, config.head_dim / 2];
-  return { cos: hostTensor(cos, shape), sin: hostTensor(sin, shape) };
 }

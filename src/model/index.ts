@@ -13,6 +13,7 @@ export { HEAD_MEAN, headBlocks, headLogits, headName } from "./head.js";
 export { LoraConfig, type LoraConfigInput, type LoraStart, type ModulePattern } from "./loraConfig.js";
 export type { AdapterOptions, SaveAdapterOptions } from "./adapterOptions.js";
 export { PeftModel, get_peft_model } from "./peftModel.js";
+export { positionAngles } from "./positionAngles.js";
 export { type Attend, type ForwardOptions, type Sequence, blockwiseAttention, maskedAttention, qwen2Hidden } from "./qwen2.js";
 export { type ProjectionName, parameterShapes } from "./shapes.js";
 export type { ModelDtype } from "./weightFormats.js";

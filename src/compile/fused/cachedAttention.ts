@@ -1,6 +1,6 @@
 /** Attention over a key/value cache that stands in the store. No gradient. */
 import { tf } from "../tensorflow.js";
-import type { AttentionShape } from "./attention.js";
+import { type AttentionShape, groupedQueryAttention } from "./attention.js";
 import { squeezed, unsqueezed } from "./leadingAxis.js";
 import { onnxOp } from "./onnxOp.js";
 
@@ -53,7 +53,12 @@ export function cachedAttention(
       outputs: [{ dtype: "float32", shape: [1, asked, width] }],
       attributes: { q_num_heads: heads, kv_num_heads: kvHeads },
     },
-    () => [tf.expandDims(attend(queries, withNewRows(keys, newKeys), withNewRows(values, newValues), mask, { heads, kvHeads }), 0)],
+    () => [
+      tf.expandDims(
+        groupedQueryAttention(queries, withNewRows(keys, newKeys), withNewRows(values, newValues), mask, { heads, kvHeads }),
+        0,
+      ),
+    ],
   );
   return { out: squeezed(out!) as tf.Tensor2D, newKeys, newValues };
 }
@@ -61,24 +66,4 @@ export function cachedAttention(
 function withNewRows(cache: tf.Tensor2D, rows: tf.Tensor2D): tf.Tensor2D {
   const before = cache.shape[0] - rows.shape[0];
   return before === 0 ? rows : (tf.concat([tf.slice(cache, [0, 0], [before, -1]), rows], 0) as tf.Tensor2D);
-}
-
-/** softmax(q kᵀ/√hd + mask) v with grouped queries. */
-function attend(
-  q: tf.Tensor2D,
-  k: tf.Tensor2D,
-  v: tf.Tensor2D,
-  mask: tf.Tensor2D | undefined,
-  { heads, kvHeads }: AttentionShape,
-): tf.Tensor2D {
-  const [tokens, width] = q.shape;
-  const [seen] = k.shape;
-  const [size, group] = [width / heads, heads / kvHeads];
-  const ks = tf.transpose(tf.reshape(k, [seen, kvHeads, 1, size]), [1, 2, 0, 3]); // [K, 1, S, hd]
-  const vs = tf.transpose(tf.reshape(v, [seen, kvHeads, 1, size]), [1, 2, 0, 3]);
-  const qs = tf.transpose(tf.reshape(q, [tokens, kvHeads, group, size]), [1, 2, 0, 3]); // [K, G, T, hd]
-  const spread = (x: tf.Tensor): tf.Tensor4D => tf.tile(x as tf.Tensor4D, [1, group, 1, 1]);
-  const scores = tf.mul(tf.matMul(qs, spread(ks), false, true), 1 / Math.sqrt(size)); // [K, G, T, S]
-  const mixed = tf.matMul(tf.softmax((mask === undefined ? scores : tf.add(scores, mask)) as tf.Tensor4D), spread(vs)); // [K, G, T, hd]
-  return tf.reshape(tf.transpose(mixed, [2, 0, 1, 3]), [tokens, width]);
 }

@@ -97,13 +97,11 @@ export function scoringProgram(
     const { chosenLogps, rejectedLogps, chosenNll, weights, sums } = pairForward(model, inputs, form, { masks }, parts, "none");
     return { chosenLogps, rejectedLogps, chosenNll, ...weights, ...(metrics ? sums : {}) };
   };
-  return sequenceProgram((form) => {
-    const signature = pairSignature(model, form, dropoutWidths, parts, metrics);
-    return engine.compile((inputs) => score(inputs, form), signature, {
-      name: "score a pair",
-      sizes: "any",
-      key: [model.computation, parts, metrics],
-    });
+  return sequenceProgram(engine, {
+    name: "score a pair",
+    fn: score,
+    signature: (form) => pairSignature(model, form, dropoutWidths, parts, metrics),
+    key: [model.computation, parts, metrics],
   });
 }
 
@@ -114,7 +112,8 @@ export type PairObjective =
       kind: "loss";
       loss: (logps: PairLogps) => tf.Tensor1D;
       reference: boolean;
-      /** What the loss depends on; undefined for one that a user wrote. */ key: unknown;
+      /** What the loss depends on; undefined for one that a user wrote. */
+      key: unknown;
     }
   /** A linear function whose slopes are given: the second pass of a loss that couples the pairs of a batch. */
   | { kind: "slopes" };
@@ -176,7 +175,7 @@ export function gradientProgram(
   };
   const ofLoss = objective.kind === "loss" ? objective.key : "slopes";
   const key = ofLoss === undefined ? undefined : [model.computation, ofLoss, parts, recompute];
-  return sums.compile(engine, step, signature, { name: "gradient of a pair", key });
+  return sums.compile(engine, { name: "gradient of a pair", fn: step, signature, key });
 }
 
 function pairObjective(objective: PairObjective, pair: PairForward, inputs: TensorMap): tf.Tensor1D {

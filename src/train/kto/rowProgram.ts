@@ -61,13 +61,11 @@ export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropo
     const { logps, mismatchedLogps, sums } = rowForward(model, inputs, form, { masks: dropoutMasksOf(inputs, dropoutWidths) }, "none");
     return { logps, mismatchedLogps: mismatchedLogps(), ...(metrics ? sums : {}) };
   };
-  return sequenceProgram((form) => {
-    const signature = { ...rowSignature(model, form, dropoutWidths, metrics), mismatched: { shape: ["C"] } };
-    return engine.compile((inputs) => score(inputs, form), signature, {
-      name: "score a row",
-      sizes: "any",
-      key: [model.computation, metrics],
-    });
+  return sequenceProgram(engine, {
+    name: "score a row",
+    fn: score,
+    signature: (form) => ({ ...rowSignature(model, form, dropoutWidths, metrics), mismatched: { shape: ["C"] } }),
+    key: [model.computation, metrics],
   });
 }
 
@@ -102,5 +100,5 @@ export function gradientProgram(
     return { ...outputs, loss: value!, ...gradients.added(inputs, slopes) };
   };
   const key = typeof loss_type === "function" ? undefined : [model.computation, loss_type, beta, recompute];
-  return gradients.compile(engine, step, signature, { name: "gradient of a row", key });
+  return gradients.compile(engine, { name: "gradient of a row", fn: step, signature, key });
 }

@@ -1,6 +1,6 @@
 /** A laid-out sequence as the tensors that programs take. */
-import { type HostTensors, type InputSpec, hostTensor, rotaryAngles } from "../../compile/index.js";
-import type { CausalLM, Qwen2Config } from "../../model/index.js";
+import { type HostTensors, type InputSpec, hostTensor } from "../../compile/index.js";
+import { type CausalLM, type Qwen2Config, positionAngles } from "../../model/index.js";
 import { blocksOf } from "./blocks.js";
 
 /** Where tokens stand and which are scored. The first four have one entry per token, the others one per scored token. */
@@ -82,9 +82,6 @@ export function sequenceInputs(layout: SequenceLayout, config: Qwen2Config): Hos
     return hostTensor(array, [length]);
   };
   const ids = tokens.map((token) => layout.ids[token]!);
-  const positions = tokens.map((token) => layout.positions[token]!);
-  const { cos, sin } = rotaryAngles(positions, config.head_dim, config.rope_theta);
-  const half = config.head_dim / 2;
   let begin = 0;
   const places =
     blocks === undefined
@@ -92,8 +89,10 @@ export function sequenceInputs(layout: SequenceLayout, config: Qwen2Config): Hos
       : Object.fromEntries(blocks.sizes.map((size, i) => [idsName(i), ints(ids.slice(begin, (begin += size)))]));
   return {
     ...places,
-    cos: hostTensor(cos, [tokens.length, half]),
-    sin: hostTensor(sin, [tokens.length, half]),
+    ...positionAngles(
+      config,
+      tokens.map((token) => layout.positions[token]!),
+    ),
     sources: ints(blocks?.sources ?? layout.sources, scored),
     targets: ints(layout.targets, scored),
   };
