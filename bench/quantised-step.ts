@@ -10,17 +10,17 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { readFileTensor } from "../src/compile/fileTensors.js";
 import { Dataset, load_dataset } from "../src/data/index.js";
 import { AutoModelForCausalLM, type BitsAndBytesConfigInput, type CausalLM, LoraConfig, get_peft_model } from "../src/model/index.js";
 import { readSafetensors } from "../src/model/safetensors.js";
-import { publishedConfig } from "../src/model/shapes.js";
 import { AutoTokenizer } from "../src/text/index.js";
 import { DPOConfig, type DPOConfigInput, DPOTrainer } from "../src/train/index.js";
-import { writeRandomCheckpoint } from "../scripts/make-random-checkpoint.js";
+import { median } from "../scripts/compare/report.js";
+import { checkpointOf } from "./shared/models.js";
 
 const VARIANTS: Readonly<Record<string, BitsAndBytesConfigInput | undefined>> = {
   float32: undefined,
@@ -196,10 +196,6 @@ function compare(got: Gradients, wanted: Gradients): string {
   return `cosine ${cosine.toFixed(6)}, difference ${Math.sqrt(differences / wantedSquares).toExponential(1)}, length ${Math.sqrt(gotSquares / wantedSquares).toFixed(4)}`;
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
-}
-
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -214,10 +210,7 @@ async function main(): Promise<void> {
   const [folder, pairs] = [values.model, Number(values.pairs)];
   const task = { folder, pairs, data: values.data };
   if (values.child !== undefined) return serve(values.child, task);
-  if (!existsSync(folder)) {
-    const shape = folder.replace(/^.*random-/, "");
-    await writeRandomCheckpoint(publishedConfig(shape), { output: folder, dtype: "bf16", seed: 0, tokenizer: null });
-  }
+  if (!existsSync(folder)) await checkpointOf(basename(folder).replace(/^random-/, ""), dirname(folder));
   const float32 = await new Variant("float32", task).ready();
   await float32.step(true);
   const gigabytes = (bytes = 0): string => `${(bytes / 1e9).toFixed(2)} GB`;

@@ -7,8 +7,6 @@
  * machine whose host takes freed memory back otherwise fetches every page anew, and that is what is then measured.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -24,10 +22,8 @@ const { values: flags } = parseArgs({
     stages: { type: "boolean", default: false },
   },
 });
-const folder = flags.folder ?? join("runs", `random-${flags.shape}`);
-
-/** Milliseconds by stage, of this process. */
-async function measureStages(): Promise<Record<string, number>> {
+/** Milliseconds by stage, of this process. @param folder of the checkpoint */
+async function measureStages(folder: string): Promise<Record<string, number>> {
   const stages: Record<string, number> = {};
   // The clock of `performance` starts with the process.
   let last = 0;
@@ -90,11 +86,6 @@ async function measureStages(): Promise<Record<string, number>> {
   return stages;
 }
 
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)]!;
-}
-
 /** Takes memory and gives it back. */
 function warmUp(env: NodeJS.ProcessEnv): void {
   const code = "for (let k = 0, keep = []; k < 12; k++) keep.push(new Uint8Array(2 ** 29).fill(1));";
@@ -103,14 +94,13 @@ function warmUp(env: NodeJS.ProcessEnv): void {
 
 async function main(): Promise<void> {
   if (flags.stages) {
-    console.log(JSON.stringify(await measureStages()));
+    console.log(JSON.stringify(await measureStages(flags.folder!)));
     return;
   }
-  if (!existsSync(folder)) {
-    const { publishedConfig } = await import("../src/model/shapes.js");
-    const { writeRandomCheckpoint } = await import("../scripts/make-random-checkpoint.js");
-    await writeRandomCheckpoint(publishedConfig(flags.shape), { output: folder, dtype: "bf16", seed: 0, tokenizer: null });
-  }
+  // Not above: a process that measures its stages must not have loaded anything.
+  const { checkpointOf } = await import("./shared/models.js");
+  const folder = flags.folder ?? (await checkpointOf(flags.shape, "runs"));
+  const { median } = await import("../scripts/compare/report.js");
   const env = { ...process.env, ...(flags.huge ? { GLIBC_TUNABLES: HUGE_PAGES } : {}) };
   const rounds: Record<string, number>[] = [];
   for (let round = 0; round < Number(flags.rounds); round++) {

@@ -13,6 +13,12 @@ const INPUT_OPTIONS = defineOptions("Model and prompts", {
     help: "Folder of a Qwen2 or Qwen2.5 checkpoint with its tokenizer, or its id on the Hugging Face Hub",
   },
   adapter: { type: "string", default: null, nullable: true, placeholder: "DIR", help: "Folder or Hub id of a LoRA adapter for that model" },
+  dtype: {
+    type: "string",
+    choices: ["fp32", "q8", "q4"],
+    default: "fp32",
+    help: "Number format of the weights: q8 and q4 round the matrices to 8 or 4 bits while they are read, which is faster and takes less memory",
+  },
   prompt: { type: "string", list: true, repeat: true, required: true, help: "A prompt; repeat for more" },
   chat: { type: "boolean", default: false, help: "Put each prompt into the chat template as a user's message" },
   json: { type: "boolean", default: false, help: "Print one JSON object a prompt: prompt, prompt_ids, new_ids, text, tokens_per_second" },
@@ -83,7 +89,7 @@ export const generate: Command = {
       // A download reports its progress on stdout, where only JSON may stand.
       const repository = input.json ? ({ progress: false } as const) : {};
       const tokenizer = await AutoTokenizer.from_pretrained(input.model_name_or_path, repository);
-      const base = await AutoModelForCausalLM.from_pretrained(input.model_name_or_path, repository);
+      const base = await AutoModelForCausalLM.from_pretrained(input.model_name_or_path, { ...repository, dtype: input.dtype });
       const model: CausalLM = input.adapter === null ? base : await PeftModel.from_pretrained(base, input.adapter, repository);
       try {
         for (const prompt of input.prompt) {

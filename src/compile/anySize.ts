@@ -19,11 +19,12 @@ export interface SizeTerm {
 export type Extent = number | SizeTerm;
 
 /**
- * Sizes to trace at, and how much larger the second ones are: primes, so that a number is hardly ever a multiple of two sums of some of them.
- * No axis of a model is as long by chance, and if one is, the two graphs differ in more than numbers.
+ * Sizes to trace at, and how much larger the second ones are: primes drawn until no two sums of some of them, nor a sum and a small multiple
+ * of another, come within twice `MOST_REST` of each other in both lists. No axis of a model is as long by chance, and if one is, the two
+ * graphs differ in more than numbers.
  */
-const FIRST = [1013, 1031, 1051, 1069, 1091, 1109, 1129, 1151, 1171, 1193, 1213, 1231, 1249];
-const STEPS = [20011, 23021, 26029, 29033, 32057, 35069, 38083, 41113, 44119, 47123, 50129, 53147, 56149];
+const FIRST = [1061, 1367, 1373, 1453, 1627, 1657, 1987, 2111, 2137, 2203, 2267, 2609, 2693];
+const STEPS = [43237, 16649, 51971, 50593, 17419, 15259, 38501, 51691, 54449, 41651, 49477, 30803, 40591];
 
 /** A number that depends on sizes is no further than this from a multiple of their sum. */
 const MOST_REST = 64;

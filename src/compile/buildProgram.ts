@@ -6,13 +6,15 @@ import { inPlaceOutputs } from "./inPlace.js";
 import { encodeOnnxModel } from "./onnxModel.js";
 import { deferWeights, foldBias, mergeDuplicates, prune } from "./optimise.js";
 import { OUTPUT_PREFIX } from "./protocol.js";
-import { type Sizes, boundShape, constantValue } from "./signature.js";
+import { type Sizes, boundShape, constantValue, storeName } from "./signature.js";
 import { type TensorFunction, type Trace, type TracedInput, trace } from "./trace.js";
 
 export interface BuiltProgram {
   readonly model: Uint8Array<ArrayBuffer>;
   /** Names of the inputs that the model reads; ONNX Runtime refuses others. */
   readonly inputs: ReadonlySet<string>;
+  /** Those that it reads once, when its session is opened, and the names of the stored tensors. */
+  readonly fixed: Readonly<Record<string, string>>;
   readonly outputs: ReadonlyMap<string, { readonly dtype: HostDType; readonly shape: readonly Extent[] }>;
   /** Outputs that may take the memory of the state of their name. */
   readonly replacing: ReadonlySet<string>;
@@ -53,10 +55,13 @@ function encoded({ graph, outputs }: Trace, signature: Signature, inPlace: boole
   graph.inputs.splice(0, graph.inputs.length, ...graph.inputs.filter((value) => read.has(value)));
   // Outputs may share a name with a state input; inside the model they must differ.
   const named = new Map([...outputs].map(([name, value]) => [`${OUTPUT_PREFIX}${name}`, value]));
+  const inputs = graph.inputs.map(({ name }) => name);
+  const fixed = inputs.filter((name) => signature[name]!.fixed);
   return {
-    model: encodeOnnxModel(graph, named, { extents, withSequence: inPlace }),
+    model: encodeOnnxModel(graph, named, { extents, withSequence: inPlace, external: new Set(fixed) }),
     replacing: inPlace ? inPlaceOutputs(graph, outputs, statesOf(signature)) : new Set(),
-    inputs: new Set(graph.inputs.map((value) => value.name)),
+    inputs: new Set(inputs.filter((name) => !fixed.includes(name))),
+    fixed: Object.fromEntries(fixed.map((name) => [name, storeName(name, signature[name]!)])),
     outputs: new Map(
       [...outputs].map(([name, value]) => [name, { dtype: value.dtype as HostDType, shape: extents?.(value) ?? value.shape }]),
     ),

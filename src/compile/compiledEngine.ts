@@ -1,16 +1,12 @@
 /** The compiled engine: traces on the calling thread, computes in a worker thread. */
 import { Worker } from "node:worker_threads";
 import { EngineError } from "../errors.js";
-import { extentAt } from "./anySize.js";
-import { type BuiltProgram, buildForAnySize, buildForSizes } from "./buildProgram.js";
-import { cachedProgram } from "./programCache.js";
-import type { CompileOptions, Engine, Program, RunOptions, Signature } from "./engine.js";
+import type { CompileOptions, Engine, Program, Signature } from "./engine.js";
+import { type Changes, CompiledProgram, type Host, ownArray } from "./compiledProgram.js";
 import type { FileTensor } from "./fileTensors.js";
-import { sizeOf } from "./graph.js";
-import type { HostData, HostTensor, HostTensors } from "./hostTensor.js";
-import { CONTROL, type Envelope, type Reply, type Request, type SessionOptions, type StoredShape } from "./protocol.js";
+import type { HostTensor, HostTensors } from "./hostTensor.js";
+import { CONTROL, type Envelope, type Reply, type Request, type SessionOptions } from "./protocol.js";
 import { type TensorFormat, storedParts } from "./quantise/tensorFormat.js";
-import { type Sizes, bindSizes, requireOutputs, requireSizes, sizesKey, storeName } from "./signature.js";
 import { StoredShapes } from "./storedShapes.js";
 import type { TensorToLoad } from "./tensorReaders.js";
 import type { TensorFunction } from "./trace.js";
@@ -30,9 +26,6 @@ interface Pending {
 /** What to do before the process ends, for every engine with a worker. */
 const atExit = new Set<() => void>();
 process.on("exit", () => atExit.forEach((wait) => wait()));
-
-/** What a call will change in the store. */
-type Changes = Iterable<StoredShape | { name: string; removed: true }>;
 
 export class CompiledEngine implements Engine {
   readonly kind = "compiled";
@@ -78,15 +71,16 @@ export class CompiledEngine implements Engine {
   }
 
   async copy(from: string, to: string): Promise<void> {
-    await this.#call({ kind: "copy", from, to }, [{ ...this.#stored.get(from), name: to, isView: undefined }]);
+    await this.#call({ kind: "copy", from, to }, [{ ...this.#stored.get(from), name: to, viewOf: undefined }]);
   }
 
   async view(name: string, from: string, start: number, rows: number): Promise<void> {
     const { dtype, shape } = this.#stored.get(from);
-    await this.#call({ kind: "view", name, from, start, rows }, [{ name, dtype, shape: [rows, ...shape.slice(1)], isView: true }]);
+    await this.#call({ kind: "view", name, from, start, rows }, [{ name, dtype, shape: [rows, ...shape.slice(1)], viewOf: from }]);
   }
 
   async clear(...names: string[]): Promise<void> {
+    this.#stored.touch(names);
     await this.#call({ kind: "clear", names });
   }
 
@@ -111,18 +105,27 @@ export class CompiledEngine implements Engine {
     return this.#stored.bytes();
   }
 
+  version(names: Iterable<string>): number {
+    return this.#stored.version(names);
+  }
+
   compile(fn: TensorFunction, signature: Signature, { name = fn.name || "compiled", ...options }: CompileOptions = {}): Program {
     const host: Host = {
       shapeOf: (stored) => this.shapeOf(stored),
-      open: (model) => {
+      open: (model, fixed) => {
         const session = `s${this.#nextSession++}`;
-        return { session, opened: this.#call({ kind: "open", session, model, options: this.#options }, [], [model.buffer]) };
+        return { session, opened: this.#call({ kind: "open", session, model, fixed, options: this.#options }, [], [model.buffer]) };
       },
       close: async (session) => {
         // The sessions of an engine that ended are gone already.
         if (this.#ended === undefined) await this.#call({ kind: "close", session });
       },
-      run: (request, changes) => this.#call(request, changes),
+      run: (request, changes) => {
+        const { keep, write, place } = request;
+        // Not all that is kept is given a new tensor.
+        this.#stored.touch([...Object.values(keep), ...[...Object.values(write), ...Object.values(place)].map(({ into }) => into)]);
+        return this.#call(request, changes);
+      },
     };
     return new CompiledProgram(name, fn, signature, options, host);
   }
@@ -211,165 +214,4 @@ export class CompiledEngine implements Engine {
     this.#pending.clear();
     waiting.forEach(({ reject }) => reject(this.#ended!));
   }
-}
-
-/**
- * The elements in a buffer of their own. A view is copied, so that sending it neither takes away nor copies what else lies
- * in its buffer; ONNX Runtime refuses shared memory.
- * @throws EngineError `host_size` if the array was sent before, or does not fill the shape
- */
-function ownArray(where: string, { data, shape }: HostTensor): HostData {
-  if (data.length !== sizeOf(shape)) {
-    const rule = `shape [${shape.join(",")}] needs ${sizeOf(shape)} elements, got ${data.length}`;
-    throw new EngineError("host_size", `${where}: ${rule}; an array that was put before belongs to the engine, fetch it instead`);
-  }
-  return data.byteLength === data.buffer.byteLength && data.buffer instanceof ArrayBuffer ? data : data.slice();
-}
-
-/** What a program needs of its engine. */
-interface Host {
-  readonly shapeOf: (name: string) => readonly number[];
-  open(model: Uint8Array<ArrayBuffer>): { session: string; opened: Promise<unknown> };
-  close(session: string): Promise<void>;
-  run(request: Request, changes: Changes): Promise<HostTensors>;
-}
-
-interface Specialised {
-  readonly session: string;
-  readonly opened: Promise<unknown>;
-  readonly inputs: ReadonlySet<string>;
-  readonly outputs: BuiltProgram["outputs"];
-  /** Outputs that may take the memory of the state of their name. */
-  readonly replacing: ReadonlySet<string>;
-}
-
-/** Key of the session for all sizes. */
-const ANY_SIZE = "any";
-
-class CompiledProgram implements Program {
-  readonly #specialised = new Map<string, Specialised>();
-  /** Whether one graph is to serve all sizes; not any more once it turned out that it cannot. */
-  #anySize: boolean;
-  readonly #inPlace: boolean;
-  readonly #key: unknown;
-
-  constructor(
-    readonly name: string,
-    private readonly fn: TensorFunction,
-    private readonly signature: Signature,
-    { sizes, inPlace = false, key }: Omit<CompileOptions, "name">,
-    private readonly host: Host,
-  ) {
-    this.#anySize = sizes === "any";
-    this.#inPlace = inPlace;
-    this.#key = key;
-  }
-
-  async run(inputs: Readonly<HostTensors>, options: RunOptions = {}): Promise<HostTensors> {
-    const sizes = bindSizes(this.name, this.signature, inputs, options, this.host.shapeOf);
-    const { session, opened, inputs: used, outputs, replacing } = this.#specialise(sizes);
-    requireOutputs(this.name, outputs, options);
-    const states: Record<string, string> = {};
-    const keep: Record<string, string> = { ...options.keep };
-    for (const [name, spec] of Object.entries(this.signature)) {
-      if (spec.role !== "state") continue;
-      if (used.has(name)) states[name] = storeName(name, spec, options);
-      if (outputs.has(name) && options.write?.[name] === undefined) keep[name] ??= storeName(name, spec, options);
-    }
-    const direct = this.#direct(replacing, states, keep, options);
-    const shapes = Object.fromEntries(
-      [...outputs].map(([output, { dtype, shape }]) => [output, { dtype, shape: shape.map((extent) => extentAt(extent, sizes)) }]),
-    );
-    // What is computed piece by piece keeps its shape.
-    const changes = options.pieces === undefined ? Object.entries(keep).map(([output, name]) => ({ name, ...shapes[output]! })) : [];
-    const given: HostTensors = {};
-    for (const [name, tensor] of Object.entries(inputs)) {
-      if (used.has(name)) given[name] = { ...tensor, data: ownArray(`${this.name}: input "${name}"`, tensor) };
-    }
-    const { write, pieces } = options;
-    const request: Request = {
-      kind: "run",
-      session,
-      inputs: given,
-      states,
-      keep,
-      write: { ...write },
-      outputs: this.#inPlace ? shapes : undefined,
-      direct,
-      pieces,
-    };
-    try {
-      const [, tensors] = await Promise.all([opened, this.host.run(request, changes)]);
-      return tensors;
-    } catch (error) {
-      throw named(error, this.name);
-    }
-  }
-
-  /** Outputs that are computed straight into the store. @throws EngineError `pieces_output` */
-  #direct(replacing: ReadonlySet<string>, states: Record<string, string>, keep: Record<string, string>, options: RunOptions): string[] {
-    if (!this.#inPlace && options.pieces === undefined) return [];
-    const kept = Object.keys(keep).filter((name) => replacing.has(name) && keep[name] === storeName(name, this.signature[name]!, options));
-    const copied = Object.keys(keep).find((name) => !kept.includes(name));
-    if (options.pieces !== undefined && copied !== undefined) {
-      const rule = `output "${copied}" must be computed in place to be stored by pieces`;
-      throw new EngineError("pieces_output", `${this.name}: ${rule}; keep it under its state's name, and compile with inPlace`);
-    }
-    const written = Object.entries(options.write ?? {}).filter(
-      ([name, { axis }]) => axis === 0 && (!(name in states) || replacing.has(name)),
-    );
-    return [...kept, ...written.map(([name]) => name)];
-  }
-
-  async prepare(sizes: Sizes): Promise<void> {
-    requireSizes(this.name, this.signature, sizes);
-    try {
-      await this.#specialise(sizes).opened;
-    } catch (error) {
-      throw named(error, this.name);
-    }
-  }
-
-  async dispose(): Promise<void> {
-    const opened = [...this.#specialised.values()];
-    this.#specialised.clear();
-    for (const { session } of opened) await this.host.close(session);
-  }
-
-  #specialise(sizes: Sizes): Specialised {
-    const general = this.#general(sizes);
-    const key = general ? ANY_SIZE : sizesKey(sizes);
-    const known = this.#specialised.get(key);
-    if (known !== undefined) return known;
-    const made = general ? this.#forAnySize() : undefined;
-    if (general && made === undefined) {
-      this.#anySize = false;
-      return this.#specialise(sizes);
-    }
-    const built = this.#open(made ?? buildForSizes(this.name, this.fn, this.signature, sizes, this.#inPlace));
-    this.#specialised.set(key, built);
-    // Every run waits for the session as well and reports a failure; the next run tries again.
-    built.opened.catch(() => this.#specialised.get(key) === built && this.#specialised.delete(key));
-    return built;
-  }
-
-  #forAnySize(): BuiltProgram | undefined {
-    const build = (): BuiltProgram | undefined => buildForAnySize(this.name, this.fn, this.signature, this.#inPlace);
-    return this.#key === undefined ? build() : cachedProgram([this.name, this.#key], this.signature, this.#inPlace, build);
-  }
-
-  /** An operator may not take empty tensors, which a trace at their size leaves out. */
-  #general(sizes: Sizes): boolean {
-    return this.#anySize && Object.values(sizes).every((size) => size > 0);
-  }
-
-  #open({ model, ...program }: BuiltProgram): Specialised {
-    return { ...this.host.open(model), ...program };
-  }
-}
-
-/** Errors of the worker do not know the program. */
-function named(error: unknown, where: string): unknown {
-  if (!(error instanceof EngineError) || error.message.startsWith(`${where}: `)) return error;
-  return new EngineError(error.code, `${where}: ${error.message}`, { cause: error });
 }

@@ -18,6 +18,9 @@ export class EagerEngine implements Engine {
   readonly #views = new Map<string, { from: string; start: number; rows: number }>();
   /** Calls run one after the other, as the compiled engine's do. */
   #queue: Promise<unknown> = Promise.resolve();
+  /** When each name was given its value, counted in changes. */
+  readonly #versions = new Map<string, number>();
+  #changes = 0;
   #epoch = 0;
   #disposed = false;
 
@@ -80,6 +83,7 @@ export class EagerEngine implements Engine {
       this.#tensors.get(name)?.dispose();
       this.#tensors.delete(name);
       this.#views.set(name, { from, start, rows });
+      this.#versions.set(name, ++this.#changes);
     });
   }
 
@@ -96,6 +100,7 @@ export class EagerEngine implements Engine {
     return this.#enqueue(() => {
       for (const name of names) {
         this.#views.delete(name);
+        this.#versions.delete(name);
         this.#tensors.get(name)?.dispose();
         this.#tensors.delete(name);
       }
@@ -118,6 +123,15 @@ export class EagerEngine implements Engine {
 
   bytes(): number {
     return [...this.#tensors.values()].reduce((sum, { dtype, size }) => sum + DTYPE_BYTES[dtype as HostDType] * size, 0);
+  }
+
+  version(names: Iterable<string>): number {
+    let last = 0;
+    for (const name of names) {
+      const from = this.#views.get(name)?.from;
+      last = Math.max(last, this.#versions.get(name) ?? 0, from === undefined ? 0 : this.version([from]));
+    }
+    return last;
   }
 
   compile(fn: TensorFunction, signature: Signature, { name = fn.name || "eager" }: CompileOptions = {}): Program {
@@ -152,8 +166,10 @@ export class EagerEngine implements Engine {
     const once = (piece: number): TensorMap => {
       const tensors: TensorMap = {};
       for (const [input, spec] of Object.entries(signature)) {
-        if (spec.role === "state") tensors[input] = pieceOf(this.#read(storeName(input, spec, options)), piece, options.pieces);
-        else if (spec.role === "constant")
+        if (spec.role === "state") {
+          const stored = this.#readRows(storeName(input, spec, options), options.rows?.[input]);
+          tensors[input] = pieceOf(stored, piece, options.pieces);
+        } else if (spec.role === "constant")
           tensors[input] = toTensor(constantValue(name, input, spec, boundShape(name, input, spec, sizes)));
         else tensors[input] = toTensor(inputs[input]!);
       }
@@ -184,7 +200,8 @@ export class EagerEngine implements Engine {
     const results: HostTensors = {};
     for (const [output, tensor] of Object.entries(outputs)) {
       const spec = signature[output];
-      const target = options.write?.[output];
+      // What an operation would read in place, `fused/cachedAttention.ts` takes from its arguments when it runs eagerly.
+      const target = options.write?.[output] ?? options.place?.[output];
       const kept =
         options.keep?.[output] ?? (spec?.role === "state" && target === undefined ? storeName(output, spec, options) : undefined);
       if (kept !== undefined) {
@@ -209,6 +226,7 @@ export class EagerEngine implements Engine {
   }
 
   #set(name: string, tensor: tf.Tensor): void {
+    this.#versions.set(name, ++this.#changes);
     this.#views.delete(name);
     this.#tensors.get(name)?.dispose();
     this.#tensors.set(name, tf.keep(tensor));
@@ -218,6 +236,11 @@ export class EagerEngine implements Engine {
   #read(name: string): tf.Tensor {
     const view = this.#views.get(name);
     return view === undefined ? this.#get(name) : tf.slice(this.#get(view.from), view.start, view.rows);
+  }
+
+  #readRows(name: string, rows: number | undefined): tf.Tensor {
+    const tensor = this.#read(name);
+    return rows === undefined ? tensor : tf.slice(tensor, [0], [rows]);
   }
 
   #copyOf(name: string): tf.Tensor {

@@ -29,6 +29,11 @@ export interface InputSpec {
    * `constant`: baked into the program.
    */
   readonly role?: "input" | "state" | "constant";
+  /**
+   * A state that never changes: ONNX Runtime gets it when the session is opened and may lay it out anew, as it must for the fast products of
+   * `fused/blockMatMul.ts`. What is stored later under its name is not seen.
+   */
+  readonly fixed?: boolean;
   /** The store name of a state input; the input's own name by default. */
   readonly store?: string;
   /** The value of a constant input. */
@@ -51,6 +56,14 @@ export interface RunOptions {
   readonly keep?: Readonly<Record<string, string>>;
   /** Outputs that are written into part of a stored tensor instead of being returned. */
   readonly write?: Readonly<Record<string, SliceTarget>>;
+  /**
+   * Outputs that are computed right into rows (`axis` 0) of a stored tensor, in a program compiled with `inPlace`. With `write` the program
+   * sees its inputs as they were: what shares memory with one is computed elsewhere first. Here the tensor may be an input of the same run,
+   * and an operator that comes after the one that makes the rows reads them there: see `fused/cachedAttention.ts`, which sees to the order.
+   */
+  readonly place?: Readonly<Record<string, SliceTarget>>;
+  /** State inputs of which the program sees only so many first rows. */
+  readonly rows?: Readonly<Record<string, number>>;
   /** Store names for state inputs, over those of the signature: one program serves several models. */
   readonly bind?: Readonly<Record<string, string>>;
   /**
@@ -62,18 +75,13 @@ export interface RunOptions {
 }
 
 export interface CompileOptions {
-  /** For errors; default the function's own. */
+  /** For errors; default the function's name. */
   readonly name?: string;
   /**
    * Computes outputs straight into stored tensors where the graph allows it (inPlace.ts), and what is written along a first axis too.
    * It saves memory and copies, and the price is that a run that fails leaves the states it was writing in between. Default false.
    */
   readonly inPlace?: boolean;
-}
-
-export interface CompileOptions {
-  /** For errors; default the function's name. */
-  readonly name?: string;
   /**
    * `each` (default): the function is traced for every combination of sizes it meets, and may do something else at each. `any`: for a
    * function that does the same at all of them; one graph then serves all sizes of at least 1. Where a number is seen to depend on a size in
@@ -121,6 +129,8 @@ export interface Engine {
   shapeOf(name: string): readonly number[];
   /** The names in the store that start with `prefix`, in the order in which they were put. */
   names(prefix?: string): string[];
+  /** A number that is greater after any of the named tensors was given another value, or was changed in any way where it is. */
+  version(names: Iterable<string>): number;
   /** Bytes that the stored tensors take; views take none. The eager engine keeps bytes as int32 and halves as float32. */
   bytes(): number;
   compile(fn: TensorFunction, signature: Signature, options?: CompileOptions): Program;

@@ -8,6 +8,8 @@ import { type Extent, type Extents, extentName } from "./anySize.js";
 import { type Attributes, type DType, type Graph, type TypedArray, type Value, sizeOf } from "./graph.js";
 
 const OPSET = 21;
+/** Attention came with this one. */
+const ATTENTION_OPSET = 23;
 const IR_VERSION = 9;
 /** TensorProto.DataType */
 const DATA_TYPE: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, float16: 10 };
@@ -61,8 +63,11 @@ const schema = protobuf.Root.fromJSON({
         data_type: { type: "int32", id: 2 },
         name: { type: "string", id: 8 },
         raw_data: { type: "bytes", id: 9 },
+        external_data: { rule: "repeated", type: "StringStringEntryProto", id: 13 },
+        data_location: { type: "int32", id: 14 },
       },
     },
+    StringStringEntryProto: { fields: { key: { type: "string", id: 1 }, value: { type: "string", id: 2 } } },
     ValueInfoProto: { fields: { name: { type: "string", id: 1 }, type: { type: "TypeProto", id: 2 } } },
     TypeProto: { fields: { tensor_type: { type: "TypeProtoTensor", id: 1 }, sequence_type: { type: "TypeProtoSequence", id: 4 } } },
     TypeProtoSequence: { fields: { elem_type: { type: "TypeProto", id: 1 } } },
@@ -73,23 +78,37 @@ const schema = protobuf.Root.fromJSON({
 });
 const ModelProto = schema.lookupType("ModelProto");
 
+/** TensorProto.DataLocation */
+const EXTERNAL = 1;
+
 /** Name of an output that is a sequence and stands before all others; sessionRun.ts says what for. */
 export const SEQUENCE_OUTPUT = "%sequence";
 
+export interface OnnxModelOptions {
+  /**
+   * The shapes of values where they are not those of the graph. Then the shapes of all results are written down, since ONNX Runtime does not
+   * find them by itself, and without them it reuses no memory.
+   */
+  readonly extents?: Extents | undefined;
+  /** Whether the model also has SEQUENCE_OUTPUT. */
+  readonly withSequence?: boolean;
+  /** Graph inputs that become initializers; their numbers come with the session's `externalData`, under the same names. */
+  readonly external?: ReadonlySet<string>;
+}
+
 /**
  * @param outputs graph outputs by the name they get in the model
- * @param options extents: the shapes of values where they are not those of the graph; then the shapes of all results are written down, since
- *   ONNX Runtime does not find them by itself, and without them it reuses no memory. withSequence: whether the model also has SEQUENCE_OUTPUT
  * @returns the bytes of a `.onnx` file
  */
 export function encodeOnnxModel(
   graph: Graph,
   outputs: ReadonlyMap<string, Value>,
-  { extents, withSequence = false }: { readonly extents?: Extents; readonly withSequence?: boolean } = {},
+  { extents, withSequence = false, external = new Set() }: OnnxModelOptions = {},
 ): Uint8Array<ArrayBuffer> {
   const initializers = new Map<string, object>();
+  for (const value of graph.inputs) if (external.has(value.name)) initializers.set(value.name, externalTensorProto(value));
   const nodes: object[] = [];
-  // A result that is an output gets the output's name, and no copy.
+  // A result that is an output gets the output's name, and no copy: its node writes it where it is wanted (`RunOptions.place`).
   const renamed = new Map<Value, string>();
   for (const [name, value] of outputs) if (value.producer !== undefined && !renamed.has(value)) renamed.set(value, name);
   const nameOf = (value: Value | null): string => {
@@ -125,20 +144,25 @@ export function encodeOnnxModel(
     ir_version: IR_VERSION,
     producer_name: "preflab",
     opset_import: [
-      { domain: "", version: OPSET },
+      { domain: "", version: graph.nodes.some(({ opType }) => opType === "Attention") ? ATTENTION_OPSET : OPSET },
       { domain: "com.microsoft", version: 1 },
     ],
     graph: {
       name: "traced",
       node: nodes,
       initializer: [...initializers.values()],
-      input: graph.inputs.map((value) => valueInfo(value.name, value, extents)),
+      input: graph.inputs.filter(({ name }) => !external.has(name)).map((value) => valueInfo(value.name, value, extents)),
       output: infos,
       value_info: extents === undefined ? [] : results.flatMap((value) => resultInfo(value, extents)),
     },
   };
   // A copy, because protobufjs hands out a view into a pooled buffer and the bytes are transferred to the worker.
   return new Uint8Array(ModelProto.encode(message).finish());
+}
+
+function externalTensorProto({ name, dtype, shape }: Value): object {
+  const external_data = [{ key: "location", value: name }];
+  return { dims: shape, data_type: DATA_TYPE[dtype], name, external_data, data_location: EXTERNAL };
 }
 
 function resultInfo(value: Value, extents: Extents): object[] {

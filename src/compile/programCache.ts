@@ -16,6 +16,7 @@ interface Header {
   readonly inputs: readonly string[];
   readonly outputs: readonly (readonly [string, BuiltProgram["outputs"] extends ReadonlyMap<string, infer Output> ? Output : never])[];
   readonly replacing: readonly string[];
+  readonly fixed: BuiltProgram["fixed"];
   /** SHA-256 of the model. */
   readonly hash: string;
 }
@@ -61,18 +62,18 @@ function read(path: string): BuiltProgram | undefined {
   try {
     const file = readFileSync(path);
     const end = LENGTH_BYTES + file.readUInt32LE(0);
-    const { inputs, outputs, replacing, hash } = JSON.parse(file.toString("utf8", LENGTH_BYTES, end)) as Header;
+    const { inputs, outputs, replacing, fixed, hash } = JSON.parse(file.toString("utf8", LENGTH_BYTES, end)) as Header;
     // A buffer of its own: it is sent to the worker.
     const model = new Uint8Array(file.subarray(end));
     if (hashOf(model) !== hash) return undefined;
-    return { model, inputs: new Set(inputs), outputs: new Map(outputs), replacing: new Set(replacing) };
+    return { model, inputs: new Set(inputs), outputs: new Map(outputs), replacing: new Set(replacing), fixed };
   } catch {
     return undefined;
   }
 }
 
-function write(path: string, { model, inputs, outputs, replacing }: BuiltProgram): void {
-  const header: Header = { inputs: [...inputs], outputs: [...outputs], replacing: [...replacing], hash: hashOf(model) };
+function write(path: string, { model, inputs, outputs, replacing, fixed }: BuiltProgram): void {
+  const header: Header = { inputs: [...inputs], outputs: [...outputs], replacing: [...replacing], fixed, hash: hashOf(model) };
   const text = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(LENGTH_BYTES);
   length.writeUInt32LE(text.length);

@@ -32,7 +32,8 @@ export type Request =
   | { kind: "view"; name: string; from: string; start: number; rows: number }
   | { kind: "clear"; names: string[] }
   | { kind: "remove"; names: string[] }
-  | { kind: "open"; session: string; model: Uint8Array; options: SessionOptions }
+  /** @param fixed store names of the tensors that the model's external initializers take their numbers from */
+  | { kind: "open"; session: string; model: Uint8Array; fixed: Readonly<Record<string, string>>; options: SessionOptions }
   | { kind: "close"; session: string }
   /** Frees everything; the thread may be ended after the reply. */
   | { kind: "end" }
@@ -42,6 +43,10 @@ export type Request =
       inputs: HostTensors;
       /** Model input → store name. */
       states: Record<string, string>;
+      /** Model input → how many first rows of its stored tensor it is. */
+      rows: Record<string, number>;
+      /** As in `RunOptions`; only for a model with SEQUENCE_OUTPUT. */
+      place: Record<string, SliceTarget>;
       /** Model output → where it goes; outputs not listed are returned. */
       keep: Record<string, string>;
       write: Record<string, SliceTarget>;
@@ -69,8 +74,8 @@ export interface StoredShape {
   readonly name: string;
   readonly dtype: HostDType;
   readonly shape: readonly number[];
-  /** It is part of another tensor and takes no memory. */
-  readonly isView?: true;
+  /** The tensor it is part of; it takes no memory then. */
+  readonly viewOf?: string | undefined;
 }
 
 export type Reply = { id: number; tensors: HostTensors } | { id: number; error: { code: string; message: string } };

@@ -2,7 +2,8 @@
 import { MessageChannel } from "node:worker_threads";
 import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
-import { sizeOf } from "./graph.js";
+import type { SliceTarget } from "./engine.js";
+import { sameShape, sizeOf } from "./graph.js";
 import { type HostData, type HostDType, type HostTensor, type HostTensors, emptyArray } from "./hostTensor.js";
 import { SEQUENCE_OUTPUT } from "./onnxModel.js";
 import { OUTPUT_PREFIX, type OutputShape, type Request } from "./protocol.js";
@@ -10,15 +11,20 @@ import { type TensorStore, rowsOf } from "./tensorStore.js";
 
 type RunRequest = Request & { kind: "run" };
 
-/** @throws EngineError `pieces_overlap`, `slice_shape`, and as ONNX Runtime's run */
+/** @throws EngineError `pieces_overlap`, `slice_shape`, `view_range`, and as ONNX Runtime's run */
 export async function runSession(
   ort: typeof Ort,
   session: Ort.InferenceSession,
   store: TensorStore,
   request: RunRequest,
 ): Promise<HostTensors> {
-  const { inputs, states, keep, write, pieces } = request;
-  const given = Object.fromEntries(Object.entries(states).map(([name, stored]) => [name, store.get(stored)]));
+  const { inputs, states, rows, keep, write, pieces } = request;
+  const given = Object.fromEntries(
+    Object.entries(states).map(([name, stored]) => {
+      const whole = store.get(stored);
+      return [name, rows[name] === undefined ? whole : rowsOf(whole, 0, rows[name])];
+    }),
+  );
   const targets = directTargets(store, request, given);
   const parts: HostTensors[] = [];
   for (let piece = 0; piece < (pieces ?? 1); piece++) {
@@ -86,19 +92,24 @@ async function outputsInPlace(
   return outputs;
 }
 
-/** The memory of each output that may be computed in place; one that shares memory with something else that is read or written may not. */
+/**
+ * The memory of each output that is computed in place: of those to `place`, always, and of those to keep or write, unless it shares memory with
+ * something else that is read or written.
+ */
 function directTargets(
   store: TensorStore,
-  { outputs, direct, keep, write, inputs, pieces }: RunRequest,
+  { outputs, direct, place, keep, write, inputs, pieces }: RunRequest,
   given: HostTensors,
 ): Map<string, HostTensor> {
   const targets = new Map<string, HostTensor>();
+  for (const [name, slice] of Object.entries(place)) targets.set(name, sliceOf(store, outputs![name]!, slice));
   for (const name of direct) {
     const slice = write[name];
-    targets.set(name, slice === undefined ? store.get(keep[name]!) : sliceOf(store.get(slice.into), outputs![name]!.shape, slice.offset));
+    targets.set(name, slice === undefined ? store.get(keep[name]!) : sliceOf(store, outputs![name]!, slice));
   }
   const read = [...Object.entries(given), ...Object.entries(inputs)];
-  for (const [name, target] of [...targets]) {
+  for (const name of direct) {
+    const target = targets.get(name)!;
     const others = [...read.filter(([other]) => other !== name), ...[...targets].filter(([other]) => other !== name)];
     // A state that is replaced lies exactly where it lay.
     const own = given[name];
@@ -114,12 +125,16 @@ function directTargets(
   return targets;
 }
 
-/** Rows of a stored tensor that an output of this shape fills. */
-function sliceOf(into: HostTensor, shape: readonly number[], offset: number): HostTensor {
-  if (shape.slice(1).join() !== into.shape.slice(1).join()) {
-    throw new EngineError("slice_shape", `store: cannot write [${shape.join(",")}] into [${into.shape.join(",")}] along axis 0`);
-  }
-  return rowsOf(into, offset, shape[0]!);
+/** Rows of a stored tensor that an output fills. */
+function sliceOf(store: TensorStore, { dtype, shape }: OutputShape, { into, offset }: SliceTarget): HostTensor {
+  const whole = store.get(into);
+  const fits = shape.length > 0 && sameShape(shape.slice(1), whole.shape.slice(1)) && offset >= 0 && offset + shape[0]! <= whole.shape[0]!;
+  if (!fits || dtype !== whole.dtype)
+    throw new EngineError(
+      "slice_shape",
+      `store: cannot write ${dtype} [${shape.join(",")}] into "${into}", ${whole.dtype} [${whole.shape.join(",")}], at row ${offset}`,
+    );
+  return rowsOf(whole, offset, shape[0]!);
 }
 
 function overlap({ data: a }: HostTensor, { data: b }: HostTensor): boolean {

@@ -24,10 +24,11 @@ export function storeName(name: string, spec: InputSpec, options: RunOptions = {
   return options.bind?.[name] ?? spec.store ?? name;
 }
 
-/** The shape of one of the pieces into which a run cuts a stored tensor. @throws EngineError `pieces_size` */
-export function pieceShape(where: string, shape: readonly number[], pieces: number | undefined): readonly number[] {
-  if (pieces === undefined) return shape;
-  const size = sizeOf(shape) / pieces;
+/** What a program sees of a stored tensor: its first `rows`, or one of the `pieces` into which a run cuts it. @throws EngineError `pieces_size` */
+function seenShape(where: string, shape: readonly number[], rows: number | undefined, pieces: number | undefined): readonly number[] {
+  const seen = rows === undefined ? shape : [rows, ...shape.slice(1)];
+  if (pieces === undefined) return seen;
+  const size = sizeOf(seen) / pieces;
   if (Number.isInteger(pieces) && pieces > 0 && Number.isInteger(size)) return [size];
   throw new EngineError(
     "pieces_size",
@@ -72,7 +73,7 @@ export function bindSizes(
     const wanted = spec.dtype ?? "float32";
     if (given !== undefined && given.dtype !== wanted)
       throw new EngineError("input_type", `${where}: input "${name}" must be ${wanted}, got ${given.dtype}`);
-    shapes.set(name, given?.shape ?? pieceShape(where, shapeOf(storeName(name, spec, options)), options.pieces));
+    shapes.set(name, given?.shape ?? seenShape(where, shapeOf(storeName(name, spec, options)), options.rows?.[name], options.pieces));
     spec.shape.forEach((dimension, axis) => {
       const length = shapes.get(name)![axis];
       if (typeof dimension === "string" && !dimension.includes("+") && length !== undefined) sizes[dimension] ??= length;
@@ -106,16 +107,23 @@ export function requireSizes(where: string, signature: Signature, sizes: Sizes):
 export function requireOutputs(
   where: string,
   outputs: { has(name: string): boolean; keys(): Iterable<string> },
-  { keep = {}, write = {} }: RunOptions,
+  { keep = {}, write = {}, place = {} }: RunOptions,
 ): void {
-  for (const name of [...Object.keys(keep), ...Object.keys(write)]) {
+  for (const [name, { into, axis }] of Object.entries(place)) {
+    if (axis !== 0)
+      throw new EngineError(
+        "place_axis",
+        `${where}: output "${name}" must be placed along axis 0 of "${into}", got ${axis}; write it instead`,
+      );
+  }
+  for (const name of [...Object.keys(keep), ...Object.keys(write), ...Object.keys(place)]) {
     if (!outputs.has(name))
       throw new EngineError(
         "unknown_output",
-        `${where}: no output "${name}" to ${name in keep ? "keep" : "write"}; outputs: ${[...outputs.keys()].join(", ")}`,
+        `${where}: no output "${name}" to ${name in keep ? "keep" : name in write ? "write" : "place"}; outputs: ${[...outputs.keys()].join(", ")}`,
       );
-    if (name in keep && name in write)
-      throw new EngineError("output_target", `${where}: output "${name}" cannot be kept and written at once; choose one`);
+    if (Number(name in keep) + Number(name in write) + Number(name in place) > 1)
+      throw new EngineError("output_target", `${where}: output "${name}" cannot go to two places; keep, write or place it`);
   }
 }
 
@@ -131,7 +139,7 @@ export function constantValue(where: string, name: string, { value, dtype = "flo
   return value;
 }
 
-export function boundShape(where: string, name: string, spec: InputSpec, sizes: Sizes): number[] {
+export function boundShape(where: string, name: string, spec: Pick<InputSpec, "shape">, sizes: Sizes): number[] {
   return spec.shape.map((dimension) => {
     if (typeof dimension === "number") return dimension;
     const { names, offset } = sizeTerms(dimension);

@@ -12,16 +12,41 @@ export class StoredShapes {
   /** By call, in the order of the calls: what it will leave under each name, null if nothing. */
   readonly #promised = new Map<number, Map<string, StoredShape | null>>();
 
+  /** When each name was given its value, counted in changes. */
+  readonly #versions = new Map<string, number>();
+  #changes = 0;
+
   promise(call: number, changes: Iterable<StoredShape | { name: string; removed: true }>): void {
     const byName = new Map<string, StoredShape | null>();
     for (const change of changes) byName.set(change.name, "removed" in change ? null : change);
     if (byName.size > 0) this.#promised.set(call, byName);
+    for (const [name, stored] of byName) if (stored !== null) this.#versions.set(name, ++this.#changes);
+  }
+
+  /** Counts a change of tensors where they are. A call that fails counts too: they may then be anything. */
+  touch(names: Iterable<string>): void {
+    for (const name of names) this.#versions.set(this.#whole(name), ++this.#changes);
+  }
+
+  /** A view has changed when any part of its tensor has. */
+  version(names: Iterable<string>): number {
+    const counts = [...names].flatMap((name) => [this.#versions.get(name) ?? 0, this.#versions.get(this.#whole(name)) ?? 0]);
+    return counts.reduce((last, count) => Math.max(last, count), 0);
+  }
+
+  /** The tensor that a view is part of; of any other, itself. */
+  #whole(name: string): string {
+    const from = this.#find(name)?.viewOf;
+    return from === undefined ? name : this.#whole(from);
   }
 
   keep(call: number): void {
     for (const [name, stored] of this.#promised.get(call) ?? []) {
-      if (stored === null) this.#known.delete(name);
-      else this.#known.set(name, stored);
+      if (stored !== null) this.#known.set(name, stored);
+      else {
+        this.#known.delete(name);
+        if (![...this.#promised.values()].some((later) => later.get(name))) this.#versions.delete(name);
+      }
     }
     this.#promised.delete(call);
   }
@@ -52,7 +77,7 @@ export class StoredShapes {
 
   bytes(): number {
     const owned = this.names().map((name) => this.get(name));
-    return owned.reduce((sum, { dtype, shape, isView }) => sum + (isView ? 0 : DTYPE_BYTES[dtype] * sizeOf(shape)), 0);
+    return owned.reduce((sum, { dtype, shape, viewOf }) => sum + (viewOf !== undefined ? 0 : DTYPE_BYTES[dtype] * sizeOf(shape)), 0);
   }
 
   /** In the order in which they came. */

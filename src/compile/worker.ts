@@ -6,7 +6,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type * as Ort from "onnxruntime-node";
 import { EngineError } from "../errors.js";
 import type { HostTensors } from "./hostTensor.js";
-import { CONTROL, type Envelope, type Reply, type Request, type SessionOptions } from "./protocol.js";
+import { CONTROL, type Envelope, type Reply, type Request } from "./protocol.js";
 import { encodeTensor, partsOf } from "./quantise/tensorFormat.js";
 import { runSession } from "./sessionRun.js";
 import { readTensors } from "./tensorReaders.js";
@@ -28,8 +28,12 @@ async function onnxruntime(): Promise<typeof Ort> {
   }
 }
 
-async function openSession(model: Uint8Array, { device, threads }: SessionOptions): Promise<Ort.InferenceSession> {
+async function openSession({ model, fixed, options: { device, threads } }: Request & { kind: "open" }): Promise<Ort.InferenceSession> {
   const ort = await onnxruntime();
+  const externalData = Object.entries(fixed).map(([path, stored]) => {
+    const { data } = store.get(stored);
+    return { path, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
+  });
   return ort.InferenceSession.create(model, {
     executionProviders: device === "cpu" ? ["cpu"] : [device, "cpu"],
     intraOpNumThreads: threads,
@@ -37,8 +41,11 @@ async function openSession(model: Uint8Array, { device, threads }: SessionOption
     // would reserve nearly three times as much for the same speed (docs/log.md).
     enableCpuMemArena: true,
     enableMemPattern: false,
-    graphOptimizationLevel: "disabled",
+    // The graph has been through the passes of optimise.ts. What is made of fixed tensors must be folded, or MatMulNBits does not get
+    // constants and packs its weights in every run.
+    graphOptimizationLevel: Object.keys(fixed).length > 0 ? "basic" : "disabled",
     logSeverityLevel: 3,
+    externalData,
   });
 }
 
@@ -69,7 +76,7 @@ async function carryOut(request: Request, epoch: number): Promise<HostTensors> {
       request.names.forEach((name) => store.remove(name));
       return {};
     case "open":
-      sessions.set(request.session, await openSession(request.model, request.options));
+      sessions.set(request.session, await openSession(request));
       return {};
     case "close":
       await sessions.get(request.session)?.release();

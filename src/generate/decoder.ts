@@ -1,229 +1,138 @@
 /**
- * Runs a model token by token with a key/value cache. The cache stays in the engine's store, one tensor [K, L, hd] per
- * layer for keys and one for values; each step writes its own row and copies nothing else.
+ * Runs a model token by token. What was read stays in caches (`keyValueCache.ts`); a program serves prompts and single tokens of every
+ * length, and others advance several sequences by one token at once.
  */
-import {
-  type Engine,
-  type HostTensor,
-  type HostTensors,
-  type InputSpec,
-  type Program,
-  type SliceTarget,
-  type TensorMap,
-  blockMask,
-  hostTensor,
-  rotaryAngles,
-  tf,
-} from "../compile/index.js";
-import { type Attend, type CausalLM, headLogits, maskedAttention, qwen2Hidden } from "../model/index.js";
+import { type Engine, type HostTensor, type Program, HIDDEN, hostTensor } from "../compile/index.js";
+import { type CausalLM, positionAngles } from "../model/index.js";
+import { type CacheOptions, CachePool, type KeyValueCache } from "./keyValueCache.js";
+import { laneProgram, rowProgram } from "./programs.js";
 
-/** Prompts are padded to a multiple of this, caches to a multiple of `CACHE_STEP`: each size is compiled once. */
-const PROMPT_STEP = 32;
-const CACHE_STEP = 128;
-/** Added to the scores of cache rows that are not filled yet. */
-const HIDDEN = -1e9;
+/** Rows of a prompt that are read in one run: attention scores take heads · rows · length numbers. */
+const PROMPT_ROWS = 256;
+/** Most sequences that advance in one run. */
+export const MAX_LANES = 8;
 
 export class Decoder {
   readonly #model: CausalLM;
+  readonly #rows: Program;
+  readonly #lanes = new Map<number, Program>();
   readonly #engine: Engine;
-  readonly #prefill: Program;
-  readonly #step: Program;
-  #sequences = 0;
+  readonly #caches: CachePool;
 
   constructor(model: CausalLM, engine: Engine) {
     this.#model = model;
     this.#engine = engine;
-    this.#prefill = prefillProgram(model, engine);
-    this.#step = stepProgram(model, engine);
+    this.#rows = rowProgram(model, engine);
+    this.#caches = new CachePool(model, engine);
   }
 
   /**
-   * Reads a prompt. @param ids at least one
+   * Reads a prompt; the beginning that it has in common with a sequence read before is not read again.
+   * @param ids at least one
    * @param room tokens that the sequence may grow to, prompt included
    */
   async start(ids: readonly number[], room: number): Promise<DecodedSequence> {
-    const { config } = this.#model;
-    const cacheTokens = roundUp(Math.max(room, roundUp(ids.length, PROMPT_STEP)), CACHE_STEP);
-    const prefix = `cache.${this.#sequences++}/`;
-    const shape = [config.num_key_value_heads, cacheTokens, config.head_dim];
-    const names = cacheNames(config.num_hidden_layers);
-    for (const name of names)
-      await this.#engine.put(`${prefix}${name}`, hostTensor(new Float32Array(shape[0]! * shape[1]! * shape[2]!), shape));
-    const sequence = new DecodedSequence({ model: this.#model, engine: this.#engine, step: this.#step, prefix, names, cacheTokens });
-    const tokens = roundUp(ids.length, PROMPT_STEP);
-    const padded = new Int32Array(tokens);
-    padded.set(ids);
-    const outputs = await this.#prefill.run(
+    const cache = await this.#caches.take(ids.slice(0, -1), room);
+    const sequence = new DecodedSequence(cache, this.#caches);
+    try {
+      while (cache.length < ids.length) await this.#read(sequence, ids.slice(cache.length, cache.length + PROMPT_ROWS));
+    } catch (error) {
+      await this.#caches.drop(cache);
+      throw error;
+    }
+    return sequence;
+  }
+
+  /** Reads one more token of each sequence; their `logits` are then those of the next. @param lanes one program is kept for each number of
+   *  sequences that runs at once: 1 to 8, at least as many as there are */
+  async push(sequences: readonly DecodedSequence[], ids: readonly number[], lanes = sequences.length): Promise<void> {
+    if (sequences.length === 1) {
+      await this.#read(sequences[0]!, [ids[0]!]);
+      return;
+    }
+    // Lanes that are left over compute the first sequence once more, to the same place.
+    const of = Array.from({ length: lanes }, (_, lane) => (lane < sequences.length ? lane : 0));
+    const caches = of.map((i) => sequences[i]!.cache);
+    const outputs = await this.#laneProgram(lanes).run(
       {
-        ids: hostTensor(padded, [tokens]),
-        last: hostTensor(Int32Array.of(ids.length - 1), [1]),
-        ...angles(
-          this.#model,
-          padded.map((_, i) => i),
+        ids: hostTensor(
+          Int32Array.from(of, (i) => ids[i]!),
+          [lanes],
+        ),
+        ...positionAngles(
+          this.#model.config,
+          caches.map(({ length }) => length),
         ),
       },
-      { write: sequence.targets(0) },
+      mergeOptions(caches.map((cache, lane) => cache.runOptions(1, `.${lane}`))),
     );
-    return sequence.started(ids.length, outputs["logits"]!.data as Float32Array);
+    const logits = outputs["logits"]!.data as Float32Array;
+    const size = logits.length / lanes;
+    sequences.forEach((sequence, i) => sequence.advanced([ids[i]!], logits.subarray(i * size, (i + 1) * size)));
   }
 
-  async dispose(): Promise<void> {
-    await this.#prefill.dispose();
-    await this.#step.dispose();
+  async #read(sequence: DecodedSequence, ids: readonly number[]): Promise<void> {
+    const { cache } = sequence;
+    const [rows, before] = [ids.length, cache.length];
+    const outputs = await this.#rows.run(
+      {
+        ids: hostTensor(Int32Array.from(ids), [rows]),
+        mask: causalMask(rows, before),
+        ...positionAngles(
+          this.#model.config,
+          ids.map((_, i) => before + i),
+        ),
+      },
+      cache.runOptions(rows),
+    );
+    sequence.advanced(ids, outputs["logits"]!.data as Float32Array);
   }
-}
 
-interface SequenceParts {
-  readonly model: CausalLM;
-  readonly engine: Engine;
-  readonly step: Program;
-  readonly prefix: string;
-  readonly names: readonly string[];
-  readonly cacheTokens: number;
+  #laneProgram(lanes: number): Program {
+    const known = this.#lanes.get(lanes);
+    if (known !== undefined) return known;
+    const program = laneProgram(this.#model, this.#engine, lanes);
+    this.#lanes.set(lanes, program);
+    return program;
+  }
 }
 
 /** One sequence that is being generated. */
 export class DecodedSequence {
-  readonly #parts: SequenceParts;
-  readonly #mask: Float32Array;
-  #length = 0;
+  readonly cache: KeyValueCache;
+  readonly #caches: CachePool;
   /** Of the token after the last one read, shape [V]. */
   logits = new Float32Array();
 
-  constructor(parts: SequenceParts) {
-    this.#parts = parts;
-    this.#mask = new Float32Array(parts.cacheTokens + 1).fill(HIDDEN);
-    // The last column is the new token itself.
-    this.#mask[parts.cacheTokens] = 0;
+  constructor(cache: KeyValueCache, caches: CachePool) {
+    this.cache = cache;
+    this.#caches = caches;
   }
 
-  started(length: number, logits: Float32Array): this {
-    this.#length = length;
-    this.#mask.fill(0, 0, length);
+  advanced(ids: readonly number[], logits: Float32Array): void {
+    this.cache.append(ids);
     this.logits = logits as Float32Array<ArrayBuffer>;
-    return this;
   }
 
-  /** Reads one more token. */
-  async push(id: number): Promise<void> {
-    const { model, step, prefix, names, cacheTokens } = this.#parts;
-    const at = this.#length;
-    const outputs = await step.run(
-      {
-        ids: hostTensor(Int32Array.of(id), [1]),
-        mask: hostTensor(this.#mask.slice(), [1, cacheTokens + 1]),
-        ...angles(model, [at]),
-      },
-      { write: this.targets(at), bind: Object.fromEntries(names.map((name) => [name, `${prefix}${name}`])) },
-    );
-    this.#mask[at] = 0;
-    this.#length++;
-    this.logits = outputs["logits"]!.data as Float32Array<ArrayBuffer>;
-  }
-
-  /** Where a run's new keys and values go. */
-  targets(offset: number): Record<string, SliceTarget> {
-    const { prefix, names } = this.#parts;
-    return Object.fromEntries(names.map((name) => [`new.${name}`, { into: `${prefix}${name}`, axis: 1, offset }]));
-  }
-
-  async dispose(): Promise<void> {
-    const { engine, prefix, names } = this.#parts;
-    await engine.remove(...names.map((name) => `${prefix}${name}`));
+  /** The sequence is done; what it has read is kept for sequences that begin alike. */
+  dispose(): Promise<void> {
+    return this.#caches.giveBack(this.cache);
   }
 }
 
-function cacheNames(layers: number): string[] {
-  return Array.from({ length: layers }, (_, layer) => [`k.${layer}`, `v.${layer}`]).flat();
-}
-
-function roundUp(value: number, step: number): number {
-  return Math.ceil(value / step) * step;
-}
-
-function angles({ config }: CausalLM, positions: ArrayLike<number>): HostTensors {
-  const { cos, sin } = rotaryAngles(positions, config.head_dim, config.rope_theta);
-  const shape = [positions.length, config.head_dim / 2];
-  const table = (data: Float32Array): HostTensor => hostTensor(data, shape);
-  return { cos: table(cos), sin: table(sin) };
-}
-
-/** [T, K·hd] → [K, T, hd], as it stands in the cache. */
-function toCache(x: tf.Tensor2D, kvHeads: number, headSize: number): tf.Tensor3D {
-  return tf.transpose(tf.reshape(x, [-1, kvHeads, headSize]), [1, 0, 2]) as tf.Tensor3D;
-}
-
-/** T tokens are bound by the padded prompt. Outputs: `logits` [1, V], `new.k.LAYER` and `new.v.LAYER` [K, T, hd]. */
-function prefillProgram(model: CausalLM, engine: Engine): Program {
-  const { config } = model;
-  const half = config.head_dim / 2;
-  const signature: Record<string, InputSpec> = {
-    ...model.signature(),
-    ids: { shape: ["T"], dtype: "int32" },
-    last: { shape: [1], dtype: "int32" },
-    cos: { shape: ["T", half] },
-    sin: { shape: ["T", half] },
+/** The lanes' options as one run's. */
+function mergeOptions(lanes: readonly CacheOptions[]): CacheOptions {
+  return {
+    bind: Object.assign({}, ...lanes.map(({ bind }) => bind)) as CacheOptions["bind"],
+    rows: Object.assign({}, ...lanes.map(({ rows }) => rows)) as CacheOptions["rows"],
+    place: Object.assign({}, ...lanes.map(({ place }) => place)) as CacheOptions["place"],
   };
-  const prefill = (inputs: TensorMap): TensorMap => {
-    const { weights, adapter } = model.tensors(inputs);
-    const tokens = inputs["ids"]!.shape[0]!;
-    const attention = maskedAttention(config, blockMask(tf.zeros([tokens], "int32"), tf.fill([tokens], -1, "int32")));
-    const outputs: TensorMap = {};
-    const attend: Attend = (layer, q, k, v) => {
-      outputs[`new.k.${layer}`] = toCache(k, config.num_key_value_heads, config.head_dim);
-      outputs[`new.v.${layer}`] = toCache(v, config.num_key_value_heads, config.head_dim);
-      return attention(layer, q, k, v);
-    };
-    const hidden = qwen2Hidden(config, weights, inputs as never, attend, { adapter });
-    outputs["logits"] = headLogits(config, weights, tf.gather(hidden, inputs["last"] as tf.Tensor1D) as tf.Tensor2D);
-    return outputs;
-  };
-  return engine.compile(prefill, signature, { name: "prefill" });
 }
 
-/** L cache rows are bound by the stored cache. Outputs: `logits` [1, V], `new.k.LAYER` and `new.v.LAYER` [K, 1, hd]. */
-function stepProgram(model: CausalLM, engine: Engine): Program {
-  const { config } = model;
-  const { num_key_value_heads: kvHeads, head_dim: headSize } = config;
-  const half = headSize / 2;
-  const signature: Record<string, InputSpec> = {
-    ...model.signature(),
-    ids: { shape: [1], dtype: "int32" },
-    cos: { shape: [1, half] },
-    sin: { shape: [1, half] },
-    mask: { shape: [1, "L+1"] },
-  };
-  for (const name of cacheNames(config.num_hidden_layers)) signature[name] = { shape: [kvHeads, "L", headSize], role: "state" };
-  const step = (inputs: TensorMap): TensorMap => {
-    const { weights, adapter } = model.tensors(inputs);
-    const outputs: TensorMap = {};
-    const attend: Attend = (layer, q, k, v) => {
-      const key = toCache(k, kvHeads, headSize); // [K, 1, hd]
-      const value = toCache(v, kvHeads, headSize);
-      outputs[`new.k.${layer}`] = key;
-      outputs[`new.v.${layer}`] = value;
-      return cachedAttention(q, key, value, inputs[`k.${layer}`] as tf.Tensor3D, inputs[`v.${layer}`] as tf.Tensor3D, inputs["mask"]!);
-    };
-    const hidden = qwen2Hidden(config, weights, inputs as never, attend, { adapter });
-    outputs["logits"] = headLogits(config, weights, hidden);
-    return outputs;
-  };
-  return engine.compile(step, signature, { name: "decode" });
-}
-
-/** Attention of one new token over the cache and itself. @param q [1, H·hd] @param mask [1, L + 1] @returns [1, H·hd] */
-function cachedAttention(
-  q: tf.Tensor2D,
-  key: tf.Tensor3D,
-  value: tf.Tensor3D,
-  keys: tf.Tensor3D,
-  values: tf.Tensor3D,
-  mask: tf.Tensor,
-): tf.Tensor2D {
-  const [kvHeads, cacheTokens, headSize] = keys.shape;
-  const queries = tf.mul(tf.reshape(q, [kvHeads, -1, headSize]), 1 / Math.sqrt(headSize)) as tf.Tensor3D; // [K, G, hd]
-  const scores = tf.concat([tf.matMul(queries, keys, false, true), tf.matMul(queries, key, false, true)], 2); // [K, G, L + 1]
-  const [overCache, own] = tf.split(tf.softmax(tf.add(scores, mask)) as tf.Tensor3D, [cacheTokens, 1], 2) as [tf.Tensor3D, tf.Tensor3D];
-  const mixed = tf.add(tf.matMul(overCache, values), tf.mul(own, value)); // [K, G, hd]
-  return tf.reshape(mixed, [1, -1]);
+/** Row r, which is token `before + r`, sees all up to itself. Shape [rows, before + rows]. */
+function causalMask(rows: number, before: number): HostTensor {
+  const width = before + rows;
+  const mask = new Float32Array(rows * width);
+  for (let row = 0; row + 1 < rows; row++) mask.fill(HIDDEN, row * width + before + row + 1, (row + 1) * width);
+  return hostTensor(mask, [rows, width]);
 }

@@ -3,8 +3,8 @@ import { ConfigError } from "../errors.js";
 import { CausalLM } from "../model/index.js";
 import { Random } from "../random.js";
 import type { Streamer } from "../text/index.js";
-import { Decoder } from "./decoder.js";
-import { type SamplingInput, chooseToken, resolveSampling } from "./sampling.js";
+import { type DecodedSequence, Decoder, MAX_LANES } from "./decoder.js";
+import { type SamplingInput, type SamplingOptions, chooseToken, resolveSampling } from "./sampling.js";
 
 export interface GenerateOptions extends SamplingInput {
   /** Most tokens beyond the prompt; default 20 when no limit is given anywhere. Takes precedence over `max_length`. */
@@ -15,6 +15,8 @@ export interface GenerateOptions extends SamplingInput {
   eos_token_id?: number | readonly number[] | null;
   /** Of the drawing with `do_sample`; default 42. Equal seeds give equal texts. */
   seed?: number;
+  /** Continuations of each prompt, 1 by default; more need do_sample. The first one is what the seed gives alone. */
+  num_return_sequences?: number;
   /** Gets the prompt and then each token as it comes. */
   streamer?: Streamer;
   /** Ends the text early; what was generated so far is returned. */
@@ -53,15 +55,82 @@ export async function* generateTokens(model: CausalLM, ids: readonly number[], o
       all.push(id);
       yield id;
       if (ends.has(id) || made + 1 === limit) return;
-      await sequence.push(id);
+      await decoder.push([sequence], [id]);
     }
   } finally {
     await sequence.dispose();
   }
 }
 
+/** A sequence of a batch. */
+interface Member {
+  readonly all: number[];
+  readonly random: Random;
+  readonly limit: number;
+  sequence?: DecodedSequence;
+}
+
+/** Continues up to 8 prompts at once, one run a token for all. A prompt is read alone: alone it keeps all cores busy. */
+async function generateBatch(decoder: Decoder, members: readonly Member[], options: BatchOptions): Promise<void> {
+  const { sampling, ends, signal } = options;
+  // A power of two: each number of lanes is a program of its own.
+  const lanes = 2 ** Math.ceil(Math.log2(members.length));
+  try {
+    for (const member of members) member.sequence = await decoder.start(member.all, member.all.length + member.limit);
+    let active = members.map((member) => ({ member, left: member.limit }));
+    while (active.length > 0 && signal?.aborted !== true) {
+      const ids = active.map(({ member }) => chooseToken(member.sequence!.logits, member.all, sampling, member.random));
+      active.forEach((one, i) => {
+        one.member.all.push(ids[i]!);
+        one.left--;
+      });
+      const going = active.map(({ left }, i) => left > 0 && !ends.has(ids[i]!));
+      active = active.filter((_, i) => going[i]);
+      const next = ids.filter((_, i) => going[i]);
+      const sequences = active.map(({ member }) => member.sequence!);
+      if (active.length > 0) await decoder.push(sequences, next, lanes);
+    }
+  } finally {
+    for (const { sequence } of members) await sequence?.dispose();
+  }
+}
+
+interface BatchOptions {
+  readonly sampling: SamplingOptions;
+  readonly ends: ReadonlySet<number>;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Prompts, each `num_return_sequences` times, in the order in which transformers returns them. */
+async function generateAll(model: CausalLM, prompts: readonly (readonly number[])[], options: GenerateOptions): Promise<number[][]> {
+  const { num_return_sequences: copies = 1, seed = 42 } = options;
+  const first = prompts[0] === undefined ? undefined : settings(model, prompts[0], options);
+  if (first === undefined) return [];
+  const members = prompts.flatMap((ids): Member[] => {
+    const { limit } = settings(model, ids, options);
+    return Array.from({ length: copies }, (_, i) => ({
+      all: [...ids],
+      random: new Random(seed).fork(i === 0 ? "generate" : `generate.${i}`),
+      limit,
+    }));
+  });
+  const decoder = await decoderOf(model);
+  for (let start = 0; start < members.length; start += MAX_LANES)
+    await generateBatch(decoder, members.slice(start, start + MAX_LANES), first);
+  return members.map(({ all }) => all);
+}
+
 function settings(model: CausalLM, ids: readonly number[], options: GenerateOptions) {
-  const { max_new_tokens, max_length, eos_token_id, seed, streamer: _streamer, signal, ...given } = options;
+  const {
+    max_new_tokens,
+    max_length,
+    eos_token_id,
+    seed,
+    streamer: _streamer,
+    signal,
+    num_return_sequences: copies = 1,
+    ...given
+  } = options;
   const config = model.generation_config;
   if (ids.length === 0)
     throw new ConfigError(
@@ -96,6 +165,13 @@ function settings(model: CausalLM, ids: readonly number[], options: GenerateOpti
       `generate: prompt and new tokens must fit max_position_embeddings ${room}, got ${ids.length} + ${limit}; shorten the prompt or lower max_new_tokens`,
     );
   }
+  if (!Number.isInteger(copies) || copies < 1)
+    throw new ConfigError("option_range", `generate: num_return_sequences must be an integer >= 1, got ${copies}`);
+  if (copies > 1 && !sampling.do_sample)
+    throw new ConfigError(
+      "option_conflict",
+      `generate: num_return_sequences must be 1 without do_sample, got ${copies}, which would be ${copies} times the same text; set do_sample`,
+    );
   const eos = eos_token_id === undefined ? config.eos_token_id : eos_token_id;
   const ends = new Set(eos === null ? [] : typeof eos === "number" ? [eos] : eos);
   return { seed, signal, sampling, limit, ends };
@@ -120,10 +196,11 @@ async function generateOne(model: CausalLM, ids: readonly number[], options: Gen
 declare module "../model/causalLM.js" {
   interface CausalLM {
     /**
-     * Continues a prompt; returns prompt and new ids, as transformers does. A list of prompts is generated one after the
-     * other, each with the same seed.
+     * Continues a prompt; returns prompt and new ids, as transformers does. Of a list of prompts 8 at a time are generated at once, each
+     * with the same seed; with a streamer they are generated one after the other.
      * @throws ConfigError for impossible options
      */
+    generate(input_ids: readonly number[], options: GenerateOptions & { num_return_sequences: number }): Promise<number[][]>;
     generate(input_ids: readonly number[], options?: GenerateOptions): Promise<number[]>;
     generate(input_ids: readonly (readonly number[])[], options?: GenerateOptions): Promise<number[][]>;
   }
@@ -135,8 +212,16 @@ CausalLM.prototype.generate = async function generate(
   input: readonly number[] | readonly (readonly number[])[],
   options: GenerateOptions = {},
 ) {
-  if (!Array.isArray(input[0])) return generateOne(this, input as readonly number[], options);
+  const isOne = !Array.isArray(input[0]) && options.num_return_sequences === undefined;
+  if (isOne) return generateOne(this, input as readonly number[], options);
+  const prompts = (Array.isArray(input[0]) ? input : [input]) as readonly (readonly number[])[];
+  if (options.streamer === undefined) return generateAll(this, prompts, options);
+  if ((options.num_return_sequences ?? 1) > 1)
+    throw new ConfigError(
+      "option_conflict",
+      `generate: a streamer must get one text at a time, got num_return_sequences ${options.num_return_sequences}; leave out one`,
+    );
   const results: number[][] = [];
-  for (const ids of input as readonly (readonly number[])[]) results.push(await generateOne(this, ids, options));
+  for (const ids of prompts) results.push(await generateOne(this, ids, options));
   return results;
 } as CausalLM["generate"];

@@ -104,9 +104,12 @@ export function filterLogits(
   previousIds: ArrayLike<number>,
   options: Omit<SamplingOptions, "do_sample">,
 ): Candidates {
-  let scores = penaliseRepetition(logits, previousIds, options.repetition_penalty);
-  scores = divideByTemperature(scores, options.temperature);
-  let kept: Candidates = keepTopK(scores, options.top_k);
+  const scores = penaliseRepetition(logits, previousIds, options.repetition_penalty);
+  const { top_k, temperature } = options;
+  let kept: Candidates =
+    top_k === 0 || top_k >= scores.length
+      ? { ids: identity(scores.length), logits: divideByTemperature(scores, temperature) }
+      : keepTopK(scores, top_k, temperature);
   if (options.top_p < 1) kept = keepTopP(kept, options.top_p);
   if (options.min_p !== null) kept = keepMinP(kept, options.min_p);
   if (options.typical_p < 1) kept = keepTypical(kept, options.typical_p);
@@ -159,10 +162,20 @@ function divideByTemperature(logits: Float32Array, temperature: number): Float32
   return scores;
 }
 
-/** The k largest and whatever equals the k-th; all for k = 0. */
-function keepTopK(scores: Float32Array, k: number): Candidates {
-  const threshold = k === 0 || k >= scores.length ? -Infinity : kthLargest(scores, k);
-  return keepWhere({ ids: identity(scores.length), logits: scores }, (logit) => !(logit < threshold));
+/** The k largest, divided by the temperature, and whatever then equals the k-th. @param k from 1 to below the length */
+function keepTopK(scores: Float32Array, k: number, temperature: number): Candidates {
+  // Dividing keeps the order, and may make numbers equal: the k-th is found before it and compared after it.
+  const threshold = Math.fround(kthLargest(scores, k) / temperature);
+  const ids: number[] = [];
+  const logits: number[] = [];
+  for (let i = 0; i < scores.length; i++) {
+    const logit = Math.fround(scores[i]! / temperature);
+    // NaN stays, and is reported by whoever adds up.
+    if (logit < threshold) continue;
+    ids.push(i);
+    logits.push(logit);
+  }
+  return { ids: Int32Array.from(ids), logits: Float32Array.from(logits) };
 }
 
 /** The shortest list of likeliest tokens whose probabilities reach `topP`. Of equal logits at the cut, the lower ids go first. */

@@ -5,7 +5,8 @@ import { fetchRepository, takeRepositoryOptions } from "../data/repository.js";
 import { ModelError } from "../errors.js";
 import { ADAPTER_CONFIG_FILE, openAdapter, readAdapterConfig } from "./adapterFiles.js";
 import { AutoModelForCausalLM, type PretrainedModelOptions, type Qwen2ForCausalLM } from "./causalLM.js";
-import { type AdapterOptions, PeftModel } from "./peftModel.js";
+import type { AdapterOptions } from "./adapterOptions.js";
+import { PeftModel } from "./peftModel.js";
 import { selectAdapterFiles } from "./repositoryFiles.js";
 
 /** PEFT's entry point for an adapter whose configuration names its base model. */
@@ -25,6 +26,7 @@ export class AutoPeftModelForCausalLM {
       "threads",
       "backend",
       "quantization_config",
+      "dtype",
       "adapter_name",
       "is_trainable",
     ]);

@@ -2,18 +2,15 @@
  * A language model with its weights in an engine. The weights are read on first use; until then a model is only a folder
  * that was checked. A trained model is the same object with other numbers, as in transformers.
  */
-import { registerNativeBackend } from "../compile/nativeBackend.js";
 import {
-  CompiledEngine,
   DTYPE_BYTES,
-  EagerEngine,
   type Engine,
   type Head,
+  type HostDType,
   type HeadGradient,
   type InputSpec,
   type TensorFormat,
   type TensorMap,
-  hasExactInt8,
   headMean,
   storedParts,
   tf,
@@ -29,22 +26,20 @@ import type { GenerationConfig } from "./generationConfig.js";
 import { HEAD_MEAN, headBlocks, headName, headOf } from "./head.js";
 import type { Adapter } from "./lora.js";
 import type { LoraConfig } from "./loraConfig.js";
+import { type EngineChoice, createEngine, definedOnly } from "./engineChoice.js";
 import { selectCheckpointFiles } from "./repositoryFiles.js";
 import { parameterShapes } from "./shapes.js";
 import { requireTensors } from "./tensorInventory.js";
-import { type WeightFormats, weightFormats, weightInputs } from "./weightFormats.js";
-
-/** Where a model computes. */
-export interface EngineChoice {
-  /** `compiled` (default): ONNX Runtime in a worker; `eager`: a TensorFlow.js backend; or an engine of your own. */
-  readonly engine?: "compiled" | "eager" | Engine;
-  /** ONNX Runtime's execution provider, for `compiled`; default `cpu`. */
-  readonly device?: "cpu" | "webgpu" | "cuda";
-  /** Threads of one operator, for `compiled`; default all cores. */
-  readonly threads?: number | null;
-  /** A registered TensorFlow.js backend, for `eager`; default tfjs-node-gpu or tfjs-node where installed, else the active one. */
-  readonly backend?: string | null;
-}
+import {
+  type ModelDtype,
+  type WeightFormats,
+  blockFormats,
+  chooseCodes,
+  requireDtype,
+  weightFormats,
+  weightInputs,
+  weightUses,
+} from "./weightFormats.js";
 
 /** What a tensor function gets of a model: its weights by name and, if it has one, its adapter. */
 export interface ModelTensors {
@@ -73,13 +68,15 @@ export abstract class CausalLM {
   /** Bytes that the weights, adapter included, take in a compiled engine; an eager one keeps packed numbers wider (`Engine.bytes`). */
   get_memory_footprint(): number {
     const views = new Set(this.base.headBlocks().map(({ view }) => view));
-    return Object.entries(this.signature())
+    const stored = new Map(Object.entries(this.signature()).map(([name, spec]) => [spec.store ?? name, spec]));
+    return [...stored]
       .filter(([name]) => !views.has(name))
       .reduce((bytes, [, { shape, dtype = "float32" }]) => bytes + DTYPE_BYTES[dtype] * (shape as number[]).reduce((a, b) => a * b, 1), 0);
   }
 
-  /** @param where names the asker in the message @throws ConfigError `quantized_training`, `nothing_to_train` */
+  /** @param where names the asker in the message @throws ConfigError `inference_only`, `quantized_training`, `nothing_to_train` */
   requireTrainable(where: string): void {
+    this.base.requireFloats(where);
     if (this.trainable().size > 0) return;
     if (this.peft_config !== undefined || this.base.quantization_config === undefined)
       throw new ConfigError(
@@ -127,6 +124,8 @@ export class Qwen2ForCausalLM extends CausalLM {
   readonly source: string;
   /** How the linear layers were quantised, if they were. */
   readonly quantization_config: BitsAndBytesConfig | undefined;
+  /** How all weights are held: "q8" and "q4" are for inference alone. */
+  readonly dtype: ModelDtype;
   readonly #choice: EngineChoice;
   #config: Qwen2Config | undefined;
   readonly #formats: WeightFormats;
@@ -138,15 +137,33 @@ export class Qwen2ForCausalLM extends CausalLM {
   /** @param choice where it computes; a choice given to `load` before the first use comes first
    *  @param source what to call it, default the checkpoint's folder
    *  @param quantization how to quantise the weights while they are loaded
+   *  @param dtype "q8" or "q4" rounds all matrices, for inference alone; not together with `quantization`
    *  @throws ConfigError `quantization_nothing`, `skip_module_unknown` */
-  constructor(checkpoint: Checkpoint, choice: EngineChoice = {}, source: string = checkpoint.dir, quantization?: BitsAndBytesConfig) {
+  constructor(
+    checkpoint: Checkpoint,
+    choice: EngineChoice = {},
+    source: string = checkpoint.dir,
+    quantization?: BitsAndBytesConfig,
+    dtype: ModelDtype = "fp32",
+  ) {
     super();
+    this.dtype = dtype;
     this.checkpoint = checkpoint;
     this.source = source;
     this.quantization_config = quantization;
     this.#choice = choice;
-    this.#formats =
-      quantization === undefined ? new Map<string, TensorFormat>() : weightFormats(checkpoint.config, checkpoint.tensors, quantization);
+    if (dtype !== "fp32") this.#formats = blockFormats(checkpoint.config, dtype);
+    else if (quantization === undefined) this.#formats = new Map<string, TensorFormat>();
+    else this.#formats = weightFormats(checkpoint.config, checkpoint.tensors, quantization);
+  }
+
+  /** @param where names the asker in the message @throws ConfigError `inference_only` */
+  requireFloats(where: string): void {
+    if (this.dtype === "fp32") return;
+    throw new ConfigError(
+      "inference_only",
+      `${where}: the model must be loaded with dtype "fp32", got "${this.dtype}", which is for generation alone; load it without dtype`,
+    );
   }
 
   override get form(): string {
@@ -189,7 +206,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   async #read(engine: Engine): Promise<Engine> {
     this.#engine = engine;
     try {
-      await this.#chooseCodes(engine);
+      await chooseCodes(engine, this.#formats, `model ${this.name_or_path}`);
       await engine.loadAll([...this.checkpoint.tensors].map(([name, file]) => ({ name, file, format: this.formatOf(name) })));
       await this.#viewHead(engine);
       return engine;
@@ -201,19 +218,14 @@ export class Qwen2ForCausalLM extends CausalLM {
     }
   }
 
-  /** Keeps 8-bit codes as uint8 where products with int8 are wrong. */
-  async #chooseCodes(engine: Engine): Promise<void> {
-    const coded = [...this.#formats].flatMap(([name, format]) => (format.kind === "int8" ? [[name, format] as const] : []));
-    if (coded.length === 0 || (await hasExactInt8(engine))) return;
-    console.warn(
-      `model ${this.name_or_path}: this processor cannot add products of uint8 and int8 up exactly (it lacks VNNI), so load_in_8bit multiplies uint8 by uint8, exact and slower`,
-    );
-    for (const [name, format] of coded) this.#formats.set(name, { ...format, unsigned: true });
+  async #viewHead(engine: Engine): Promise<void> {
+    for (const { view, start, rows } of this.headBlocks()) await engine.view(view, this.#headPart().name, start, rows);
   }
 
-  async #viewHead(engine: Engine): Promise<void> {
-    const [stored] = storedParts(headName(this.config), [], this.formatOf(headName(this.config)));
-    for (const { view, start, rows } of this.headBlocks()) await engine.view(view, stored!.name, start, rows);
+  /** The part of the head that holds its rows. */
+  #headPart(): { name: string; dtype: HostDType } {
+    const name = headName(this.config);
+    return storedParts(name, [this.config.vocab_size, this.config.hidden_size], this.formatOf(name))[0]!;
   }
 
   /** Gives a tied model a head of its own, equal to the embedding for now; nothing for one that has it. */
@@ -222,7 +234,8 @@ export class Qwen2ForCausalLM extends CausalLM {
     const engine = await this.load();
     const [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"];
     const format = this.formatOf(embedding);
-    for (const { name } of storedParts(embedding, [], format)) await engine.copy(name, name.replace(embedding, head));
+    for (const { name } of storedParts(embedding, [this.config.vocab_size, this.config.hidden_size], format))
+      await engine.copy(name, name.replace(embedding, head));
     if (format !== undefined) this.#formats.set(head, format);
     const { config } = this;
     this.#config = { ...config, tie_word_embeddings: false, raw: { ...config.raw, tie_word_embeddings: false } };
@@ -232,7 +245,7 @@ export class Qwen2ForCausalLM extends CausalLM {
 
   /** Views of the head's rows; none when the vocabulary is small enough for one block. */
   headBlocks(): { view: string; start: number; rows: number }[] {
-    return headBlocks(this.config);
+    return this.dtype === "fp32" ? headBlocks(this.config) : [];
   }
 
   /** How a weight is held in the engine; undefined is float32. */
@@ -242,9 +255,10 @@ export class Qwen2ForCausalLM extends CausalLM {
 
   override signature(): Record<string, InputSpec> {
     const signature: Record<string, InputSpec> = {};
-    for (const [name, shape] of parameterShapes(this.config)) Object.assign(signature, weightInputs(name, shape, this.formatOf(name)));
-    const [head] = storedParts(headName(this.config), [], this.formatOf(headName(this.config)));
-    const dtype = head!.dtype as InputSpec["dtype"];
+    for (const [name, shape] of parameterShapes(this.config)) {
+      Object.assign(signature, weightInputs(name, shape, this.formatOf(name), weightUses(name, this.config)));
+    }
+    const dtype = this.#headPart().dtype as InputSpec["dtype"];
     for (const { view, rows } of this.headBlocks()) signature[view] = { shape: [rows, this.config.hidden_size], dtype, role: "state" };
     return signature;
   }
@@ -328,6 +342,7 @@ export class Qwen2ForCausalLM extends CausalLM {
   }
 
   override async save_pretrained(dir: string, options: SaveCheckpointOptions = {}): Promise<void> {
+    this.requireFloats("save_pretrained");
     await saveCheckpoint(dir, this.config, this.generation_config, this.parameters(), options);
   }
 
@@ -345,19 +360,14 @@ export class Qwen2ForCausalLM extends CausalLM {
   }
 }
 
-function createEngine({ engine = "compiled", device, threads, backend }: EngineChoice): Engine {
-  if (engine === "eager") return new EagerEngine(backend ?? registerNativeBackend()?.backend);
-  if (engine === "compiled") return new CompiledEngine({ device, threads: threads ?? undefined });
-  return engine;
-}
-
-function definedOnly(choice: EngineChoice): EngineChoice {
-  return Object.fromEntries(Object.entries(choice).filter(([, value]) => value !== undefined && value !== null));
-}
-
 export interface PretrainedModelOptions extends EngineChoice, RepositoryOptions {
   /** Quantises the linear layers while they are read, as bitsandbytes does. */
   quantization_config?: BitsAndBytesConfig | BitsAndBytesConfigInput;
+  /**
+   * For generation alone: "q8" rounds all matrices to 8 bits in blocks of 32 while they are read, "q4" to 4 bits (embedding and head to 8),
+   * as llama.cpp's Q8_0 and Q4_0. Default "fp32". Names are transformers.js's.
+   */
+  dtype?: ModelDtype;
 }
 
 /** transformers' entry point. */
@@ -365,7 +375,7 @@ export class AutoModelForCausalLM {
   /**
    * @param pathOrId a folder in Hugging Face's layout, or a repository on the Hub (`owner/name`, when no such path exists)
    * @throws ModelError for what is no checkpoint, or one whose tensors do not fit its config; HubError;
-   *   ConfigError `load_in_bits`, and as `BitsAndBytesConfig`
+   *   ConfigError `load_in_bits`, `dtype`, `two_quantizations`, and as `BitsAndBytesConfig`
    */
   static async from_pretrained(pathOrId: string, options: PretrainedModelOptions = {}): Promise<Qwen2ForCausalLM> {
     const where = "AutoModelForCausalLM.from_pretrained";
@@ -375,13 +385,14 @@ export class AutoModelForCausalLM {
         "load_in_bits",
         `${where}: ${short} must stand in a quantization_config, as in transformers 5, got it as an option; pass quantization_config: new BitsAndBytesConfig({ load_in_4bit: true, bnb_4bit_quant_type: "nf4" })`,
       );
-    const own = ["engine", "device", "threads", "backend", "quantization_config"] as const;
-    const [repository, { quantization_config, ...choice }] = takeRepositoryOptions(where, options, own);
+    const own = ["engine", "device", "threads", "backend", "quantization_config", "dtype"] as const;
+    const [repository, { quantization_config, dtype = "fp32", ...choice }] = takeRepositoryOptions(where, options, own);
+    requireDtype(where, dtype, quantization_config !== undefined);
     const quantization =
       quantization_config === undefined || quantization_config instanceof BitsAndBytesConfig
         ? quantization_config
         : new BitsAndBytesConfig(quantization_config);
     const fetched = await fetchRepository(where, pathOrId, { kind: "model", select: selectCheckpointFiles }, repository);
-    return new Qwen2ForCausalLM(await openCheckpoint(fetched?.dir ?? pathOrId), choice, pathOrId, quantization);
+    return new Qwen2ForCausalLM(await openCheckpoint(fetched?.dir ?? pathOrId), choice, pathOrId, quantization, dtype);
   }
 }

@@ -1,6 +1,7 @@
 /** The language-model head: which weight it is, and how it is cut into blocks. */
-import { type Head, type HeadGradient, type TensorMap, headBlock, tf } from "../compile/index.js";
-import { halfOf } from "./baseWeight.js";
+import { type Head, type HeadGradient, type TensorMap, blockMatMul, headBlock, tf } from "../compile/index.js";
+import { ModelError } from "../errors.js";
+import { blocksOf, halfOf } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
 
 /** Store name of the mean of the head's rows. */
@@ -27,12 +28,17 @@ export function headBlocks({ vocab_size: rows }: Qwen2Config): { view: string; s
 /** Which of the named weights is the head. One of its own counts also for a tied model: an adapter has untied it. */
 function presentHead(config: Qwen2Config, weights: TensorMap): string {
   const own = "lm_head.weight";
-  return own in weights || `${own}.half` in weights ? own : headName(config);
+  return [own, `${own}.half`, `${own}.block_codes`].some((part) => part in weights) ? own : headName(config);
 }
 
 /** The head out of a program's inputs. A frozen head may come with the mean of its rows, `HEAD_MEAN`. */
 export function headOf(config: Qwen2Config, weights: TensorMap, gradient: HeadGradient): Head {
   const name = presentHead(config, weights);
+  if (blocksOf(weights, name) !== undefined)
+    throw new ModelError(
+      "inference_only",
+      `${name}: the head of a trained or scored model must be of floats, got blocks of few bits; load the model without dtype`,
+    );
   const half = halfOf(weights, name);
   const weight = half?.numbers ?? (weights[name] as tf.Tensor2D);
   const views = headBlocks(config);
@@ -44,6 +50,8 @@ export function headOf(config: Qwen2Config, weights: TensorMap, gradient: HeadGr
 /** Logits of given hidden states, shape [N, D] → [N, V]. For sampling; training uses `headLogProbs`. */
 export function headLogits(config: Qwen2Config, weights: TensorMap, hidden: tf.Tensor2D): tf.Tensor2D {
   const name = presentHead(config, weights);
+  const blocks = blocksOf(weights, name);
+  if (blocks !== undefined) return blockMatMul(hidden, blocks);
   const half = halfOf(weights, name);
   if (half === undefined) return tf.matMul(hidden, weights[name] as tf.Tensor2D, false, true);
   const seen = tf.mul(hidden, half.scale) as tf.Tensor2D;

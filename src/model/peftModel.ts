@@ -5,9 +5,10 @@ import { fetchRepository, type RepositoryOptions, takeRepositoryOptions } from "
 import { ConfigError, ModelError, nearestName } from "../errors.js";
 import { type SavedAdapter, openAdapter, saveAdapters } from "./adapterFiles.js";
 import { HEAD } from "./adapterPlan.js";
+import type { AdapterOptions, SaveAdapterOptions } from "./adapterOptions.js";
 import { type AdapterSource, AdapterState } from "./adapterState.js";
-import { CausalLM, type EngineChoice, type ModelTensors, type Qwen2ForCausalLM } from "./causalLM.js";
-import type { SaveCheckpointOptions } from "./checkpointWriter.js";
+import { CausalLM, type ModelTensors, type Qwen2ForCausalLM } from "./causalLM.js";
+import type { EngineChoice } from "./engineChoice.js";
 import type { Qwen2Config } from "./config.js";
 import { HEAD_MEAN } from "./head.js";
 import type { LoraConfig } from "./loraConfig.js";
@@ -19,18 +20,6 @@ const ROUNDED_AGAIN =
 
 /** What an adapter is called when nothing else is said. */
 const DEFAULT_NAME = "default";
-
-export interface AdapterOptions {
-  /** Name of the adapter in the model; default "default". */
-  readonly adapter_name?: string;
-  /** Whether a trainer changes it; default true. (PEFT's is false, to save the memory of gradients; here none is taken before training.) */
-  readonly is_trainable?: boolean;
-}
-
-export interface SaveAdapterOptions extends SaveCheckpointOptions {
-  /** Adapters to save; default those that are trained, or all when none is. "default" goes into the folder, others into sub-folders by name. */
-  readonly selected_adapters?: readonly string[];
-}
 
 /** How a program sees an active adapter. */
 interface ActiveAdapter {
@@ -241,12 +230,7 @@ export class PeftModel extends CausalLM {
   }
 
   override get computation(): unknown {
-    const adapters = this.#states().map(({ state, prefix, trainable }) => ({
-      prefix,
-      trainable,
-      modules: [...state.plan.modules],
-      replaced: state.plan.replaced,
-    }));
+    const adapters = this.#states().map(({ state: { plan }, prefix, trainable }) => [prefix, trainable, [...plan.modules], plan.replaced]);
     return { base: this.base.computation, adapters };
   }
 
@@ -357,9 +341,10 @@ export class PeftModel extends CausalLM {
    * Adds the active adapters to the base model's weights and returns the base model, which from then on is the tuned one. A model
    * whose head an adapter has untied stays untied.
    * @param options.dequantize of a quantised base: the merged weights become float32, exact, instead of being rounded to codes again as PEFT does
-   * @throws ModelError `lora_bias_merge` for a trained bias behind a projection that has none
+   * @throws ConfigError `inference_only`; ModelError `lora_bias_merge` for a trained bias behind a projection that has none
    */
   async merge_and_unload({ dequantize = false }: { dequantize?: boolean } = {}): Promise<Qwen2ForCausalLM> {
+    this.base.requireFloats("PeftModel.merge_and_unload");
     const states = this.#states();
     const parts = mergedParts(states.map(({ state }) => state));
     const engine = await this.load();

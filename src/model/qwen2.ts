@@ -17,7 +17,7 @@ import {
   swiglu,
   tf,
 } from "../compile/index.js";
-import { baseProduct, embeddingRows } from "./baseWeight.js";
+import { baseProducts, embeddingRows } from "./baseWeight.js";
 import type { Qwen2Config } from "./config.js";
 import { type Adapter, adapted } from "./lora.js";
 import { PROJECTIONS, type ProjectionName } from "./shapes.js";
@@ -133,28 +133,40 @@ function decoderLayer(
     rmsNorm(input, weights[`${prefix}${name}.weight`] as tf.Tensor1D, config.rms_norm_eps);
   const ofWanted =
     adapter?.masks === undefined ? adapter : { ...adapter, masks: mapped(adapter.masks, (mask) => wanted(mask as tf.Tensor2D)) };
-  const project = (input: tf.Tensor2D, name: ProjectionName): tf.Tensor2D =>
-    linear(weights, `${prefix}${PROJECTIONS[name]}`, input, name === "k_proj" || name === "v_proj" ? adapter : ofWanted);
+  const projectAll = (input: tf.Tensor2D, of: Adapter | undefined, ...names: ProjectionName[]): tf.Tensor2D[] =>
+    linears(
+      weights,
+      names.map((name) => `${prefix}${PROJECTIONS[name]}`),
+      input,
+      of,
+    );
+  const project = (input: tf.Tensor2D, ...names: ProjectionName[]): tf.Tensor2D[] => projectAll(input, ofWanted, ...names);
 
   const attended = norm(x, "input_layernorm");
-  const q = rotary(project(wanted(attended), "q_proj"), wanted(sequence.cos), wanted(sequence.sin));
-  const k = rotary(project(attended, "k_proj"), sequence.cos, sequence.sin);
-  const v = project(attended, "v_proj");
-  const between = tf.add<tf.Tensor2D>(wanted(x), project(attend(layer, q, k, v), "o_proj"));
+  const names = ["q_proj", "k_proj", "v_proj"] as const;
+  const [queries, keys, v] =
+    ranges === undefined
+      ? project(attended, ...names)
+      : [...project(wanted(attended), "q_proj"), ...projectAll(attended, adapter, "k_proj", "v_proj")];
+  const q = rotary(queries!, wanted(sequence.cos), wanted(sequence.sin));
+  const k = rotary(keys!, sequence.cos, sequence.sin);
+  const between = tf.add<tf.Tensor2D>(wanted(x), project(attend(layer, q, k, v!), "o_proj")[0]!);
 
   const fed = norm(between, "post_attention_layernorm");
-  const activated = swiglu(project(fed, "gate_proj"), project(fed, "up_proj")); // [T, F]
-  return tf.add(between, project(activated, "down_proj"));
+  const [gate, up] = project(fed, "gate_proj", "up_proj");
+  return tf.add(between, project(swiglu(gate!, up!), "down_proj")[0]!);
 }
 
 function mapped(tensors: TensorMap, change: (tensor: tf.Tensor) => tf.Tensor): TensorMap {
   return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, change(tensor)]));
 }
 
-/** `x Wᵀ + b`, with the adapter's low-rank part where it has one. */
-function linear(weights: TensorMap, path: string, x: tf.Tensor2D, adapter?: Adapter): tf.Tensor2D {
-  const product = baseProduct(weights, path, x);
-  const bias = weights[`${path}.bias`];
-  const y = bias === undefined ? product : (tf.add(product, bias) as tf.Tensor2D);
-  return adapter === undefined ? y : adapted(adapter, weights, path, x, y);
+/** `x Wᵀ + b` of several weights, with the adapter's low-rank parts where it has them. */
+function linears(weights: TensorMap, paths: readonly string[], x: tf.Tensor2D, adapter?: Adapter): tf.Tensor2D[] {
+  const products = baseProducts(weights, paths, x);
+  return paths.map((path, i) => {
+    const bias = weights[`${path}.bias`];
+    const y = bias === undefined ? products[i]! : (tf.add(products[i]!, bias) as tf.Tensor2D);
+    return adapter === undefined ? y : adapted(adapter, weights, path, x, y);
+  });
 }

@@ -48,6 +48,15 @@ describe("preflab generate", () => {
     expect(short.new_ids).toEqual(stopped.new_ids);
   });
 
+  test("--dtype rounds the weights, and names what there is", async () => {
+    const flags = ["--prompt", "The soup", "--max_new_tokens", "3", "--eos_token_id", "none", "--json"];
+    const [object] = lines((await generate(...flags, "--dtype", "q8")).stdout);
+    expect(object.new_ids).toHaveLength(3);
+    const refused = await generate(...flags, "--dtype", "q5");
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain('--dtype must be one of fp32, q8, q4, got "q5"');
+  });
+
   test("--chat is the chat template with the generation prompt", async () => {
     const [object] = lines((await generate("--prompt", "Hello", "--chat", "--max_new_tokens", "1", "--json")).stdout);
     const { AutoTokenizer } = await import("../../src/text/index.js");

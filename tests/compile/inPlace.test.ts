@@ -151,6 +151,42 @@ describe.each(["compiled", "eager"] as const)("runs, %s", (kind) => {
     expect(await numbers(engine, "w")).toEqual([10, 20, 30, 40, 50, 60]);
   });
 
+  it("every change of a tensor where it is counts as a new version of it and of its views", async () => {
+    const engine = newEngine(kind);
+    const state = { shape: [2], role: "state" as const };
+    const add = engine.compile(
+      ({ w, x }) => ({ w: tf.add(w!, x!), row: tf.reshape(tf.neg(x!), [1]) }),
+      { w: state, x: { shape: [] } },
+      { inPlace: true },
+    );
+    await engine.put("w", tensor([1, 2, 3, 4]));
+    await engine.put("other", tensor([1, 2]));
+    await engine.view("part", "w", 2, 2);
+    const x = { x: tensor([1], []) };
+    const row = { into: "w", axis: 0, offset: 3 };
+    const changes: [string, () => Promise<unknown>][] = [
+      ["pieces", () => add.run(x, { pieces: 2 })],
+      ["write", () => add.run(x, { bind: { w: "other" }, keep: { w: "sum" }, write: { row } })],
+      ["place", () => add.run(x, { bind: { w: "other" }, keep: { w: "sum" }, place: { row } })],
+      ["clear", () => engine.clear("w")],
+      ["put", () => engine.put("w", tensor([1, 2, 3, 4]))],
+      ["copy", () => engine.copy("sum", "w")],
+      ["keep", () => add.run(x, { bind: { w: "other" }, keep: { w: "w", row: "row" } })],
+      ["a new state", () => add.run(x, { keep: { row: "row" } })],
+    ];
+    for (const [name, change] of changes) {
+      const before = [engine.version(["w"]), engine.version(["part"]), engine.version(["other"])] as const;
+      await change();
+      expect(engine.version(["w"]), name).toBeGreaterThan(before[0]);
+      if (engine.shapeOf("w")[0]! > 2) expect(engine.version(["part"]), name).toBeGreaterThan(before[1]);
+      expect(engine.version(["other"]), name).toBe(before[2]);
+    }
+    const version = engine.version(["w", "other"]);
+    await engine.fetch("w");
+    await add.run(x, { bind: { w: "other" }, keep: { w: "sum", row: "row" } });
+    expect(engine.version(["w", "other"])).toBe(version);
+  });
+
   it("clear sets to zero, also through a view", async () => {
     const engine = newEngine(kind);
     await engine.put("a", tensor([1, 2, 3], [3, 1]));

@@ -1,26 +1,20 @@
 /** QLoRA: a base in NF4 trains an adapter, generates, merges and is saved as the numbers its codes stand for. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { readFileTensor } from "../../src/compile/fileTensors.js";
-import { dequantiseNf4, hostTensor, quantiseNf4 } from "../../src/compile/index.js";
-import { generateTokens } from "../../src/generate/index.js";
+import { dequantiseNf4, quantiseNf4 } from "../../src/compile/index.js";
 import * as preflab from "../../src/index.js";
 import {
-  AutoModelForCausalLM,
   BitsAndBytesConfig,
   type BitsAndBytesConfigInput,
-  type CausalLM,
-  HEAD_MEAN,
   type PeftModel,
   type Qwen2ForCausalLM,
   get_peft_model,
   openCheckpoint,
   saveCheckpoint,
 } from "../../src/model/index.js";
-import { PROJECTION_NAMES } from "../../src/model/shapes.js";
-import { Random } from "../../src/random.js";
-import { gradientsOf, preparedPairs, referenceLogps } from "./microBatches.js";
+import { gradientsOf, preparedPairs } from "./microBatches.js";
 import {
   TINY,
   goldenPairs,
@@ -33,21 +27,9 @@ import {
   withTrainer,
   writeModel,
 } from "./tinyModel.js";
-
-const models: CausalLM[] = [];
-afterEach(async () => {
-  for (const model of models.splice(0)) await model.base.dispose();
-});
+import { farthest, fill, isProjection, logps, numbers, open, text } from "./quantisedModels.js";
 
 const NF4 = { load_in_4bit: true, bnb_4bit_quant_type: "nf4" } as const;
-
-async function open(dir: string, quantization_config?: BitsAndBytesConfigInput, engine?: "compiled" | "eager"): Promise<Qwen2ForCausalLM> {
-  const model = await AutoModelForCausalLM.from_pretrained(dir, { quantization_config, engine, threads: engine === "eager" ? null : 1 });
-  models.push(model);
-  return model;
-}
-
-const isProjection = (name: string): boolean => PROJECTION_NAMES.some((projection) => name.endsWith(`${projection}.weight`));
 
 /** The checkpoint with every projection replaced by what its codes stand for, computed by the pure functions. */
 async function dequantisedCopy(dir: string, doubleQuant: boolean): Promise<string> {
@@ -61,40 +43,6 @@ async function dequantisedCopy(dir: string, doubleQuant: boolean): Promise<strin
   await saveCheckpoint(copy, config, generationConfig, rounded);
   await (await goldenTokenizer()).save_pretrained(copy);
   return copy;
-}
-
-/** Gives a fresh adapter's B numbers. */
-async function fill(model: CausalLM, size = 0.2): Promise<void> {
-  const engine = await model.load();
-  for (const [name, shape] of model.trainable()) {
-    if (!name.endsWith(".lora_B.weight")) continue;
-    const random = new Random(11).fork(name);
-    const values = Float32Array.from({ length: shape[0]! * shape[1]! }, () => size * random.normal());
-    await engine.put(model.storeName(name), hostTensor(values, shape));
-  }
-}
-
-async function logps(model: CausalLM): Promise<number[]> {
-  const engine = await model.load();
-  await model.base.storeHeadMean();
-  const scores = await referenceLogps(model, await preparedPairs(await goldenPairs([0, 6, 13]), model));
-  await engine.remove(HEAD_MEAN);
-  return scores.flatMap(({ chosen, rejected }) => [chosen, rejected]);
-}
-
-const farthest = (a: readonly number[], b: readonly number[]): number => Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
-
-async function text(model: CausalLM): Promise<number[]> {
-  const ids: number[] = [];
-  for await (const id of generateTokens(model, [458, 291, 494, 12], { max_new_tokens: 12, eos_token_id: null })) ids.push(id);
-  return ids;
-}
-
-/** Every parameter's numbers by name, as they would be saved. */
-async function numbers(model: Qwen2ForCausalLM): Promise<Map<string, Float32Array>> {
-  const found = new Map<string, Float32Array>();
-  for await (const [name, , values] of model.parameters()) found.set(name, values);
-  return found;
 }
 
 describe.each([false, true])("double quantisation %s", (double) => {
@@ -113,7 +61,7 @@ describe.each([false, true])("double quantisation %s", (double) => {
     const references = pairs.map(() => ({ chosen: -60, rejected: -75 }));
     const gradients = async (base: Qwen2ForCausalLM) => {
       const adapted = get_peft_model(base, smallLora());
-      await fill(adapted);
+      await fill(adapted, 0.2);
       return gradientsOf(adapted, pairs, references, engine === "eager" ? { engine } : {});
     };
     const [mine, wanted] = [await gradients(quantised), await gradients(plain)];

@@ -1,77 +1,20 @@
 /** A base in 8 bits trains an adapter, generates, merges and is saved as the numbers its codes stand for. */
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { readFileTensor } from "../../src/compile/fileTensors.js";
-import { CompiledEngine, hostTensor, tf } from "../../src/compile/index.js";
+import { CompiledEngine, tf } from "../../src/compile/index.js";
 import { dequantiseInt8 } from "../../src/compile/quantise/int8.js";
 import { encodeTensor } from "../../src/compile/quantise/tensorFormat.js";
-import { generateTokens } from "../../src/generate/index.js";
-import {
-  AutoModelForCausalLM,
-  type BitsAndBytesConfigInput,
-  type CausalLM,
-  HEAD_MEAN,
-  type PeftModel,
-  type Qwen2ForCausalLM,
-  get_peft_model,
-  openCheckpoint,
-} from "../../src/model/index.js";
-import { PROJECTION_NAMES } from "../../src/model/shapes.js";
-import { Random } from "../../src/random.js";
-import { gradientsOf, preparedPairs, referenceLogps } from "./microBatches.js";
+import { AutoModelForCausalLM, type PeftModel, type Qwen2ForCausalLM, get_peft_model, openCheckpoint } from "../../src/model/index.js";
+import { gradientsOf, preparedPairs } from "./microBatches.js";
 import { TINY, goldenPairs, newFolder, smallLora, smallTrainer, writeModel } from "./tinyModel.js";
-
-const models: CausalLM[] = [];
-afterEach(async () => {
-  for (const model of models.splice(0)) await model.base.dispose();
-});
+import { farthest, fill, isProjection, logps, models, numbers, open, text } from "./quantisedModels.js";
 
 const INT8 = { load_in_8bit: true } as const;
-
-async function open(dir: string, quantization_config?: BitsAndBytesConfigInput, engine?: "compiled" | "eager"): Promise<Qwen2ForCausalLM> {
-  const model = await AutoModelForCausalLM.from_pretrained(dir, { quantization_config, engine, threads: engine === "eager" ? null : 1 });
-  models.push(model);
-  return model;
-}
-
-const isProjection = (name: string): boolean => PROJECTION_NAMES.some((projection) => name.endsWith(`${projection}.weight`));
 
 /** What the codes of a weight stand for, by the pure functions. */
 function rounded(values: Float32Array, shape: readonly number[]): Float32Array {
   const parts = encodeTensor("w", shape, { kind: "int8", threshold: 0, backward: "float32" }, () => [values]);
   return dequantiseInt8(parts["w.codes"]!.data as Int8Array, parts["w.SCB"]!.data as Float32Array);
-}
-
-async function numbers(model: Qwen2ForCausalLM): Promise<Map<string, Float32Array>> {
-  const found = new Map<string, Float32Array>();
-  for await (const [name, , values] of model.parameters()) found.set(name, values);
-  return found;
-}
-
-async function logps(model: CausalLM): Promise<number[]> {
-  const engine = await model.load();
-  await model.base.storeHeadMean();
-  const scores = await referenceLogps(model, await preparedPairs(await goldenPairs([0, 6, 13]), model));
-  await engine.remove(HEAD_MEAN);
-  return scores.flatMap(({ chosen, rejected }) => [chosen, rejected]);
-}
-
-async function text(model: CausalLM): Promise<number[]> {
-  const ids: number[] = [];
-  for await (const id of generateTokens(model, [458, 291, 494, 12], { max_new_tokens: 12, eos_token_id: null })) ids.push(id);
-  return ids;
-}
-
-const farthest = (a: ArrayLike<number>, b: ArrayLike<number>): number => Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
-
-/** Gives a fresh adapter's B numbers. */
-async function fill(model: CausalLM, size: number): Promise<void> {
-  const engine = await model.load();
-  for (const [name, shape] of model.trainable()) {
-    if (!name.endsWith(".lora_B.weight")) continue;
-    const random = new Random(11).fork(name);
-    const values = Float32Array.from({ length: shape[0]! * shape[1]! }, () => size * random.normal());
-    await engine.put(model.storeName(name), hostTensor(values, shape));
-  }
 }
 
 /** Gradients of the adapter, in one list. */

@@ -35,49 +35,58 @@ export interface AttentionShape {
  * Queries of a group are stacked as rows, so keys and values are never repeated.
  * @param q shape [T, H·hd]
  * @param k @param v shape [S, K·hd]
- * @param mask shape [T, S], added to the scores; no gradient
+ * @param mask shape [T, S], added to the scores; no gradient; without it every token sees everything
  * @returns shape [T, H·hd]
  */
 export function groupedQueryAttention(
   q: tf.Tensor2D,
   k: tf.Tensor2D,
   v: tf.Tensor2D,
-  mask: tf.Tensor2D,
+  mask: tf.Tensor2D | undefined,
   { heads, kvHeads }: AttentionShape,
 ): tf.Tensor2D {
-  const headSize = q.shape[1] / heads;
-  const group = heads / kvHeads;
-  const scale = 1 / Math.sqrt(headSize);
-
+  const scale = 1 / Math.sqrt(q.shape[1] / heads);
   const op = tf.customGrad((...args: unknown[]) => {
     const [queries, keys, values, save] = args as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
-    const qs = stackQueries(queries, heads, kvHeads);
-    const ks = stackRows(keys, kvHeads);
-    const vs = stackRows(values, kvHeads);
-    const scores = scaledMatMul(qs, ks, scale); // [K, G·T, S]
     // Spelled out for every head: adding equal shapes is several times faster than broadcasting, and all layers share it.
-    const wideMask = tf.tile(tf.expandDims(mask, 0), [kvHeads, group, 1]);
-    const weights = tf.softmax(tf.add(scores, wideMask) as tf.Tensor3D); // [K, G·T, S]
-    const out = tf.matMul(weights, vs) as tf.Tensor3D; // [K, G·T, hd]
-    save([qs, ks, vs, weights, out]);
+    const wideMask = mask && (tf.tile(tf.expandDims(mask, 0), [kvHeads, heads / kvHeads, 1]) as tf.Tensor3D);
+    const saved = attended(stackQueries(queries, heads, kvHeads), stackRows(keys, kvHeads), stackRows(values, kvHeads), wideMask, scale);
+    save([...saved]);
     return {
-      value: unstackQueries(out, heads),
-      // dS = P ∘ (dP − rowsum(dO ∘ O)) / √hd, arXiv:2205.14135 eq. 3 to 4.
-      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        const [sq, sk, sv, p, o] = saved as [tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D];
-        const dOut = stackQueries(dy as tf.Tensor2D, heads, kvHeads);
-        const dP = tf.matMul(dOut, sv, false, true);
-        const rowSum = tf.sum(tf.mul(dOut, o), -1, true);
-        const dS = tf.mul(p, tf.sub(dP, rowSum)) as tf.Tensor3D;
-        return [
-          unstackQueries(scaledMatMul(dS, sk, scale, false), heads),
-          unstackRows(scaledMatMul(dS, sq, scale, false, true)),
-          unstackRows(tf.matMul(p, dOut, true, false) as tf.Tensor3D),
-        ];
+      value: unstackQueries(saved[4], heads),
+      gradFunc: (dy: tf.Tensor, kept: tf.Tensor[]) => {
+        const { dq, dk, dv } = attentionGradients(stackQueries(dy as tf.Tensor2D, heads, kvHeads), kept as unknown as Attended, scale);
+        return [unstackQueries(dq, heads), unstackRows(dk), unstackRows(dv)];
       },
     };
   });
   return op(q, k, v);
+}
+
+/** What the backward pass needs: queries [K, G·T, hd], keys and values [K, S, hd], softmax [K, G·T, S], result [K, G·T, hd]. */
+export type Attended = readonly [qs: tf.Tensor3D, ks: tf.Tensor3D, vs: tf.Tensor3D, weights: tf.Tensor3D, out: tf.Tensor3D];
+
+/** softmax(scale · q kᵀ + mask) v head by head. @param mask shape [K, G·T, S] */
+export function attended(qs: tf.Tensor3D, ks: tf.Tensor3D, vs: tf.Tensor3D, mask: tf.Tensor3D | undefined, scale: number): Attended {
+  const scores = scaledMatMul(qs, ks, scale);
+  const weights = tf.softmax(mask === undefined ? scores : tf.add(scores, mask)) as tf.Tensor3D;
+  return [qs, ks, vs, weights, tf.matMul(weights, vs) as tf.Tensor3D];
+}
+
+/** dS = P ∘ (dP − rowsum(dO ∘ O)) / √hd, arXiv:2205.14135 eq. 3 to 4. @param dOut shape [K, G·T, hd] */
+export function attentionGradients(
+  dOut: tf.Tensor3D,
+  [qs, ks, vs, p, out]: Attended,
+  scale: number,
+): { dq: tf.Tensor3D; dk: tf.Tensor3D; dv: tf.Tensor3D } {
+  const dP = tf.matMul(dOut, vs, false, true);
+  const rowSum = tf.sum(tf.mul(dOut, out), -1, true);
+  const dS = tf.mul(p, tf.sub(dP, rowSum)) as tf.Tensor3D;
+  return {
+    dq: scaledMatMul(dS, ks, scale, false),
+    dk: scaledMatMul(dS, qs, scale, false, true),
+    dv: tf.matMul(p, dOut, true, false) as tf.Tensor3D,
+  };
 }
 
 /** Queries by key/value head, those of a group one below the other, so that keys and values need not be repeated: [T, H·hd] → [K, G·T, hd]. */
@@ -108,7 +117,7 @@ export function unstackRows(x: tf.Tensor3D): tf.Tensor2D {
 }
 
 /** `scale · a·b` in one operator when traced. */
-export function scaledMatMul(a: tf.Tensor3D, b: tf.Tensor3D, scale: number, transposeB = true, transposeA = false): tf.Tensor3D {
+function scaledMatMul(a: tf.Tensor3D, b: tf.Tensor3D, scale: number, transposeB = true, transposeA = false): tf.Tensor3D {
   const [batch, rowsA, columnsA] = a.shape;
   const shape = [batch, transposeA ? columnsA : rowsA, transposeB ? b.shape[1] : b.shape[2]];
   const [y] = onnxOp(

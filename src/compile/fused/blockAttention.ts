@@ -1,5 +1,15 @@
 import { tf } from "../tensorflow.js";
-import { type AttentionShape, HIDDEN, scaledMatMul, stackQueries, stackRows, unstackQueries, unstackRows } from "./attention.js";
+import {
+  type Attended,
+  type AttentionShape,
+  HIDDEN,
+  attended,
+  attentionGradients,
+  stackQueries,
+  stackRows,
+  unstackQueries,
+  unstackRows,
+} from "./attention.js";
 
 /**
  * What stands where: sequences side by side that do not see each other, each of blocks. The first block of a sequence, then others that each
@@ -103,22 +113,17 @@ export function blockAttention(
   const op = tf.customGrad((...args: unknown[]) => {
     const [queries, keys, values, save] = args as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
     const [ks, vs] = [stackRows(keys, kvHeads), stackRows(values, kvHeads)];
-    const saved: tf.Tensor[] = [];
-    const outs = parts.map((part) => {
-      const [qs, seenKeys, seenValues] = [queriesOf(queries, part), seenBy(ks, part), seenBy(vs, part)];
-      const scores = scaledMatMul(qs, seenKeys, scale); // [K, G·n, S]
-      const weights = tf.softmax(part.mask === undefined ? scores : tf.add(scores, part.mask)) as tf.Tensor3D;
-      const out = tf.matMul(weights, seenValues) as tf.Tensor3D; // [K, G·n, hd]
-      saved.push(qs, seenKeys, seenValues, weights, out);
-      return unstackQueries(out, heads);
-    });
-    save(saved);
+    const results = parts.map((part) => attended(queriesOf(queries, part), seenBy(ks, part), seenBy(vs, part), part.mask, scale));
+    save(results.flat());
     return {
-      value: concat(outs, 0),
+      value: concat(
+        results.map(([, , , , out]) => unstackQueries(out, heads)),
+        0,
+      ),
       gradFunc: (dy: tf.Tensor, kept: tf.Tensor[]) => {
         const found = parts.map((part, i) => {
-          const [qs, seenKeys, seenValues, p, out] = kept.slice(5 * i, 5 * i + 5) as tf.Tensor3D[];
-          return gradients(queriesOf(dy as tf.Tensor2D, part), qs!, seenKeys!, seenValues!, p!, out!, scale);
+          const result = kept.slice(5 * i, 5 * i + 5) as unknown as Attended;
+          return attentionGradients(queriesOf(dy as tf.Tensor2D, part), result, scale);
         });
         const queryParts = found.map(({ dq }) => unstackQueries(dq, heads));
         return [concat(queryParts, 0), unstackRows(gathered(found.map(({ dk }) => dk))), unstackRows(gathered(found.map(({ dv }) => dv)))];
@@ -136,26 +141,6 @@ export function blockAttention(
     });
     return concat(places, 1);
   }
-}
-
-/** dS = P ∘ (dP − rowsum(dO ∘ O)) / √hd, arXiv:2205.14135 eq. 3 to 4. */
-function gradients(
-  dOut: tf.Tensor3D,
-  qs: tf.Tensor3D,
-  ks: tf.Tensor3D,
-  vs: tf.Tensor3D,
-  p: tf.Tensor3D,
-  out: tf.Tensor3D,
-  scale: number,
-): { dq: tf.Tensor3D; dk: tf.Tensor3D; dv: tf.Tensor3D } {
-  const dP = tf.matMul(dOut, vs, false, true);
-  const rowSum = tf.sum(tf.mul(dOut, out), -1, true);
-  const dS = tf.mul(p, tf.sub(dP, rowSum)) as tf.Tensor3D;
-  return {
-    dq: scaledMatMul(dS, ks, scale, false),
-    dk: scaledMatMul(dS, qs, scale, false, true),
-    dv: tf.matMul(p, dOut, true, false) as tf.Tensor3D,
-  };
 }
 
 function concat<T extends tf.Tensor>(parts: readonly T[], axis: number): T {

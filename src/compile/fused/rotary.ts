@@ -1,4 +1,5 @@
 import { tf } from "../tensorflow.js";
+import { squeezed, unsqueezed } from "./leadingAxis.js";
 import { onnxOp } from "./onnxOp.js";
 
 /**
@@ -31,7 +32,7 @@ function rotate(x: tf.Tensor2D, cos: tf.Tensor2D, sin: tf.Tensor2D): tf.Tensor2D
       opType: "RotaryEmbedding",
       domain: "com.microsoft",
       // Position ids [0]: row t of the tables belongs to token t.
-      inputs: [tf.reshape(x, [1, tokens, width]), [0], cos, sin],
+      inputs: [unsqueezed(x), [0], cos, sin],
       outputs: [{ dtype: "float32", shape: [1, tokens, width] }],
       attributes: { interleaved: 0 },
     },
@@ -41,10 +42,10 @@ function rotate(x: tf.Tensor2D, cos: tf.Tensor2D, sin: tf.Tensor2D): tf.Tensor2D
       const c = tf.expandDims(cos, 1); // [T, 1, hd/2]
       const s = tf.expandDims(sin, 1);
       const turned = [tf.sub(tf.mul(first, c), tf.mul(second, s)), tf.add(tf.mul(second, c), tf.mul(first, s))];
-      return [tf.stack(turned, 2)];
+      return [tf.reshape(tf.stack(turned, 2), [1, tokens, width])];
     },
   );
-  return tf.reshape(y!, [tokens, width]);
+  return squeezed(y!) as tf.Tensor2D;
 }
 
 /**

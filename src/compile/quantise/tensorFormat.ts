@@ -11,17 +11,23 @@
  * - `float16`: `NAME.half` of the tensor's shape, and `NAME.half_scale`, a power of two by which the halves are multiplied. It puts the
  *   largest number near the top of the range, so that float16 and bfloat16 numbers stay exact: of the latter all but those below
  *   2^-32 of the largest, which lose at most 2^-40 of it.
+ * - `blocks`: matrices [N, K], for inference alone. `NAME.block_codes` uint8 [N, blocks, 32 · bits / 8], `NAME.block_scales` [N, blocks].
  */
 import { EngineError } from "../../errors.js";
 import { float32ToFloat16 } from "../fileTensors.js";
 import { sizeOf } from "../graph.js";
 import type { HostTensor, HostTensors } from "../hostTensor.js";
 import type { StoredShape } from "../protocol.js";
+import { QUANT_BLOCK, type QuantBits, quantiseBlocks } from "./blockQuant.js";
 import { DYNAMIC_BLOCK } from "./dynamicMap.js";
 import { quantiseInt8, rowMaxima } from "./int8.js";
 import { NF4_BLOCK, quantiseNf4Blocks, quantiseScales } from "./nf4.js";
 
-export type TensorFormat = { readonly kind: "nf4"; readonly doubleQuant: boolean } | Int8Format | { readonly kind: "float16" };
+export type TensorFormat =
+  | { readonly kind: "nf4"; readonly doubleQuant: boolean }
+  | Int8Format
+  | { readonly kind: "float16" }
+  | { readonly kind: "blocks"; readonly bits: QuantBits };
 
 /** How gradients are multiplied by a weight of 8-bit codes: as they are, or rounded to 16 or 8 bits by row. */
 export type Int8Backward = "float32" | "int16" | "int8";
@@ -39,7 +45,7 @@ export interface Int8Format {
 export const PART_NUMBERS = 1 << 20;
 
 /** What the store holds for a tensor. @param format float32 under the tensor's own name when absent
- *  @throws EngineError `nf4_shape`, `int8_shape` */
+ *  @throws EngineError `nf4_shape`, `int8_shape`, `block_shape` */
 export function storedParts(name: string, shape: readonly number[], format?: TensorFormat): StoredShape[] {
   if (format === undefined) return [{ name, dtype: "float32", shape }];
   if (format.kind === "float16")
@@ -49,6 +55,18 @@ export function storedParts(name: string, shape: readonly number[], format?: Ten
     ];
   if (format.kind === "int8") return int8Parts(name, shape, format);
   const [rows, columns] = shape;
+  if (format.kind === "blocks") {
+    if (shape.length !== 2 || columns! % QUANT_BLOCK !== 0)
+      throw new EngineError(
+        "block_shape",
+        `${name}: blocks of ${QUANT_BLOCK} need a matrix with a multiple of ${QUANT_BLOCK} columns, got [${shape.join(",")}]; keep it float32`,
+      );
+    const blocks = columns! / QUANT_BLOCK;
+    return [
+      { name: `${name}.block_codes`, dtype: "uint8", shape: [rows!, blocks, (QUANT_BLOCK * format.bits) / 8] },
+      { name: `${name}.block_scales`, dtype: "float32", shape: [rows!, blocks] },
+    ];
+  }
   if (shape.length !== 2 || columns! % 2 !== 0)
     throw new EngineError(
       "nf4_shape",
@@ -81,7 +99,7 @@ function int8Parts(name: string, shape: readonly number[], { threshold, backward
 /**
  * A tensor in another format.
  * @param parts the numbers in row-major order, `PART_NUMBERS` at a time and the rest in the last one; may be asked for twice
- * @throws EngineError `quantise_not_finite` with the tensor's name, `nf4_shape`, `int8_shape`
+ * @throws EngineError `quantise_not_finite` with the tensor's name, `nf4_shape`, `int8_shape`, `block_shape`
  */
 export function encodeTensor(
   name: string,
@@ -103,6 +121,7 @@ export function encodeTensor(
 function encodedData(shape: readonly number[], format: TensorFormat, parts: () => Iterable<Float32Array>): HostTensor["data"][] {
   if (format.kind === "nf4") return encodeNf4(sizeOf(shape), format.doubleQuant, parts());
   if (format.kind === "int8") return encodeInt8(shape as [number, number], format, parts);
+  if (format.kind === "blocks") return encodeBlocks(sizeOf(shape), format.bits, parts());
   return encodeHalf(sizeOf(shape), parts);
 }
 
@@ -123,6 +142,17 @@ function encodeNf4(length: number, doubleQuant: boolean, parts: Iterable<Float32
   if (!doubleQuant) return [packed, absmax];
   const scales = quantiseScales(absmax);
   return [packed, scales.absmax, scales.nestedAbsmax, Float32Array.of(scales.nestedOffset)];
+}
+
+function encodeBlocks(length: number, bits: QuantBits, parts: Iterable<Float32Array>): HostTensor["data"][] {
+  const codes = new Uint8Array((length * bits) / 8);
+  const scales = new Float32Array(length / QUANT_BLOCK);
+  let start = 0;
+  for (const part of parts) {
+    quantiseBlocks(part, bits, { codes: codes.subarray((start * bits) / 8), scales: scales.subarray(start / QUANT_BLOCK) });
+    start += part.length;
+  }
+  return [codes, scales];
 }
 
 function encodeInt8(

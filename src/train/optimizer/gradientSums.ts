@@ -10,8 +10,8 @@ import {
   tf,
 } from "../../compile/index.js";
 import { type CausalLM, headName } from "../../model/index.js";
-import { type SequenceForm, sequenceIds } from "../sequence/sequenceInputs.js";
-import { type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
+import { sequenceIds } from "../sequence/sequenceInputs.js";
+import { type SequenceFunction, type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
 
 /** Store name of the gradient that is being summed for a trainable tensor. */
 export function gradientName(name: string): string {
@@ -96,27 +96,13 @@ export class GradientSums {
     return sums;
   }
 
-  /**
-   * @param fn the function of a program with `signature()` among its inputs and `added()` among its outputs
-   * @param signature all of its inputs, for a form of its sequence
-   * @param key what the function depends on, for the disk cache (`CompileOptions.key`)
-   */
-  compile(
-    engine: Engine,
-    fn: (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient) => TensorMap,
-    signature: (form: SequenceForm) => Record<string, InputSpec>,
-    { name, key }: { readonly name: string; readonly key: unknown },
-  ): GradientProgram {
-    const program = sequenceProgram<HeadGradient>(
-      (form, headGradient) =>
-        engine.compile((inputs) => fn(inputs, form, headGradient), signature(form), {
-          name,
-          inPlace: true,
-          sizes: "any",
-          key: key === undefined ? undefined : [key, headGradient],
-        }),
-      (inputs) => headGradientOf(this.#model, inputs),
-    );
+  /** @param given a function with `signature()` among its inputs and `added()` among its outputs; it is told how to find the head's gradient */
+  compile(engine: Engine, given: Omit<SequenceFunction<HeadGradient>, "variantOf" | "inPlace">): GradientProgram {
+    const program = sequenceProgram(engine, {
+      ...given,
+      inPlace: true,
+      variantOf: (inputs) => headGradientOf(this.#model, inputs),
+    });
     return new GradientProgram(
       engine,
       this.#model,

@@ -1,6 +1,6 @@
 /** Laid-out sequences as the tensors that programs take. */
-import { type HostTensors, type InputSpec, hostTensor, rotaryAngles } from "../../compile/index.js";
-import type { CausalLM, Qwen2Config } from "../../model/index.js";
+import { type HostTensors, type InputSpec, hostTensor } from "../../compile/index.js";
+import { type CausalLM, type Qwen2Config, positionAngles } from "../../model/index.js";
 import { type Blocks, blocksOf } from "./blocks.js";
 
 /** Where tokens stand and which are scored. The first four have one entry per token, the others one per scored token. */
@@ -111,7 +111,7 @@ function maskedInputs(layout: SequenceLayout, config: Qwen2Config): HostTensors 
     ids: ints(layout.ids),
     segments: ints(layout.segments),
     parents: ints(layout.parents),
-    ...angles(layout.positions, config),
+    ...positionAngles(config, layout.positions),
     ...scores(layout.sources, layout.targets),
   };
 }
@@ -140,13 +140,7 @@ function blockInputs(layouts: readonly SequenceLayout[], form: SequenceForm, con
     states += begin - given.sizes[0]! + 1;
   }
   const targets = layouts.flatMap((layout) => layout.targets);
-  return { ...inputs, ...angles(positions, config), ...scores(sources, targets) };
-}
-
-function angles(positions: readonly number[], config: Qwen2Config): HostTensors {
-  const shape = [positions.length, config.head_dim / 2];
-  const { cos, sin } = rotaryAngles(positions, config.head_dim, config.rope_theta);
-  return { cos: hostTensor(cos, shape), sin: hostTensor(sin, shape) };
+  return { ...inputs, ...positionAngles(config, positions), ...scores(sources, targets) };
 }
 
 function scores(sources: readonly number[], targets: readonly number[]): HostTensors {

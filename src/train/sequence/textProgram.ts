@@ -1,4 +1,4 @@
-/** The tensor functions of language modelling: the weighted loss of a sequence's scored tokens, and its gradient. */
+/** The tensor functions of language modelling: the weighted loss of the scored tokens of a run, and its gradient. */
 import {
   type Engine,
   type HeadGradient,
@@ -31,7 +31,7 @@ export interface TextProgramOptions {
 }
 
 /**
- * Forward and backward of one sequence with C scored tokens. Inputs of `sequenceSignature`, and `weights` [C] of the scored tokens.
+ * Forward and backward of the sequences of a run, with C scored tokens. Inputs of `sequenceSignature`, and `weights` [C] of the scored tokens.
  * Outputs as `textScoringProgram`; the gradient of `loss` is added to the stored sums.
  */
 export function textGradientProgram(engine: Engine, model: CausalLM, options: TextProgramOptions = {}): GradientProgram {
@@ -45,7 +45,7 @@ export function textGradientProgram(engine: Engine, model: CausalLM, options: Te
   };
   const signature = (form: SequenceForm): Record<string, InputSpec> => ({ ...textSignature(model, form, options), ...sums.signature() });
   const key = [model.computation, options.loss, options.recompute];
-  return sums.compile(engine, step, signature, { name: "gradient of a text", key });
+  return sums.compile(engine, { name: "gradient of a text", fn: step, signature, key });
 }
 
 /**
@@ -53,13 +53,11 @@ export function textGradientProgram(engine: Engine, model: CausalLM, options: Te
  * `entropy`, the sum of their distributions' entropies in nats, and `correct`, the number that were the likeliest.
  */
 export function textScoringProgram(engine: Engine, model: CausalLM, options: Pick<TextProgramOptions, "loss"> = {}): SequenceProgram {
-  return sequenceProgram((form) => {
-    const score = (inputs: TensorMap): TensorMap => asVectors(textForward(model, inputs, form, options, "none"));
-    return engine.compile(score, textSignature(model, form, options), {
-      name: "score a text",
-      sizes: "any",
-      key: [model.computation, options.loss],
-    });
+  return sequenceProgram(engine, {
+    name: "score a text",
+    fn: (inputs, form) => asVectors(textForward(model, inputs, form, options, "none")),
+    signature: (form) => textSignature(model, form, options),
+    key: [model.computation, options.loss],
   });
 }
 
