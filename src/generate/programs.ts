@@ -31,7 +31,10 @@ export function rowProgram(model: CausalLM, engine: Engine): Program {
       outputs[`new.v.${layer}`] = newValues;
       return out;
     };
-    const hidden = qwen2Hidden(config, weights, inputs as never, attend, { adapter, from: inputs["ids"]!.shape[0]! - 1 });
+    const hidden = qwen2Hidden(config, weights, inputs as never, attend, {
+      adapter,
+      wanted: [{ start: inputs["ids"]!.shape[0]! - 1, count: 1 }],
+    });
     outputs["logits"] = headLogits(config, weights, hidden);
     return outputs;
   };

@@ -37,7 +37,7 @@ export function adapted(adapter: Adapter, weights: TensorMap, path: string, x: t
     const tensor = (name: string): tf.Tensor => adapter.weights[prefix + name]!;
     const a = tensor(adapterTensorName(path, "A")) as tf.Tensor2D;
     const b = tensor(adapterTensorName(path, "B")) as tf.Tensor2D;
-    const mask = maskOf(adapter, prefix + path, x);
+    const mask = adapter.masks?.[prefix + path];
     const seen = mask === undefined ? x : (tf.mul(x, mask) as tf.Tensor2D);
     const low = tf.matMul(seen, a, false, true); // [T, R]
     let added: tf.Tensor2D = tf.matMul(tf.mul(low, module.scaling), b, false, true); // [T, out]
@@ -53,13 +53,6 @@ export function adapted(adapter: Adapter, weights: TensorMap, path: string, x: t
     result = tf.add(result, added);
   }
   return result;
-}
-
-/** A module's dropout mask; its last rows where a layer computes only those. */
-function maskOf({ masks }: Adapter, path: string, x: tf.Tensor2D): tf.Tensor2D | undefined {
-  const mask = masks?.[path] as tf.Tensor2D | undefined;
-  if (mask === undefined || mask.shape[0] === x.shape[0]) return mask;
-  return tf.slice(mask, [mask.shape[0] - x.shape[0], 0], x.shape);
 }
 
 /** `‖W + scaling · B A‖` of every row, shape [out]. A constant to the gradient, as section 4.3 of the paper has it. */

@@ -5,7 +5,9 @@
  * T tokens, D hidden, F feed-forward, H heads, K key/value heads, hd head size, V vocabulary.
  */
 import {
+  type BlockShape,
   type TensorMap,
+  type TokenRange,
   blockAttention,
   blockMasks,
   groupedQueryAttention,
@@ -43,8 +45,8 @@ export interface ForwardOptions {
   readonly noise?: tf.Tensor2D | undefined;
   /** Gradient checkpointing: names of the weights that want gradients. Each layer then keeps its input alone for the backward pass. */
   readonly recompute?: ReadonlySet<string> | undefined;
-  /** The first token whose final state is wanted, default 0: what stands before it is not computed further than the last layer's keys and values. */
-  readonly from?: number;
+  /** The tokens whose final states are wanted, default all: the others are not computed further than the last layer's keys and values. */
+  readonly wanted?: readonly TokenRange[] | undefined;
   /** Called with the embeddings, then with every layer's output (the last one normalised), as transformers' `hidden_states`. */
   readonly onHidden?: (hidden: tf.Tensor2D) => void;
 }
@@ -57,11 +59,11 @@ export function maskedAttention(config: Qwen2Config, mask: tf.Tensor2D): Attend 
 }
 
 /**
- * Attention of a sequence of blocks, `prompt | completion | completion`, that each continue the first.
- * @param blocks tokens of each, at least 1
+ * Attention of sequences of blocks, `prompt | completion | completion`, that each continue the first.
+ * @param sequences tokens of each block of each sequence, at least 1
  */
-export function blockwiseAttention(config: Qwen2Config, blocks: readonly number[]): Attend {
-  const shape = { blocks, heads: config.num_attention_heads, kvHeads: config.num_key_value_heads };
+export function blockwiseAttention(config: Qwen2Config, sequences: BlockShape["sequences"]): Attend {
+  const shape = { sequences, heads: config.num_attention_heads, kvHeads: config.num_key_value_heads };
   const masks = blockMasks(shape);
   const attend: Attend = (_layer, q, k, v, again) => blockAttention(q, k, v, (again as tf.Tensor3D[] | undefined) ?? masks, shape);
   return Object.assign(attend, { kept: masks });
@@ -70,7 +72,7 @@ export function blockwiseAttention(config: Qwen2Config, blocks: readonly number[
 /**
  * The transformer without its head.
  * @param weights every parameter by its checkpoint name
- * @returns the normalised hidden states from token `from` on, shape [T − from, D]
+ * @returns the normalised hidden states of the tokens that are wanted, in order, shape [T, D] for all
  */
 export function qwen2Hidden(
   config: Qwen2Config,
@@ -87,8 +89,8 @@ export function qwen2Hidden(
     const run = (input: tf.Tensor2D, changed: TensorMap, kept?: readonly tf.Tensor[]): tf.Tensor2D => {
       const adapter = options.adapter && { ...options.adapter, weights: { ...options.adapter.weights, ...changed } };
       const attendHere: Attend = (at, q, k, v) => attend(at, q, k, v, kept);
-      const from = layer === config.num_hidden_layers - 1 ? (options.from ?? 0) : 0;
-      return decoderLayer(config, { ...weights, ...changed }, sequence, attendHere, layer, input, adapter, from);
+      const wanted = layer === config.num_hidden_layers - 1 ? options.wanted : undefined;
+      return decoderLayer(config, { ...weights, ...changed }, sequence, attendHere, layer, input, adapter, wanted);
     };
     if (options.recompute === undefined) {
       x = run(x, {});
@@ -108,7 +110,13 @@ export function qwen2Hidden(
   return normalised;
 }
 
-/** One layer: attention and feed-forward, each added to its input. @param x shape [T, D] @returns shape [T − from, D] */
+/** Some rows of a tensor, [T, n] → [Σ count, n]. */
+function rowsAt(x: tf.Tensor2D, ranges: readonly TokenRange[]): tf.Tensor2D {
+  const parts = ranges.map(({ start, count }) => tf.slice(x, [start, 0], [count, x.shape[1]]));
+  return parts.length === 1 ? parts[0]! : tf.concat(parts);
+}
+
+/** One layer: attention and feed-forward, each added to its input. @param x shape [T, D] @returns the rows that are wanted */
 function decoderLayer(
   config: Qwen2Config,
   weights: TensorMap,
@@ -117,25 +125,29 @@ function decoderLayer(
   layer: number,
   x: tf.Tensor2D,
   adapter: Adapter | undefined,
-  from: number,
+  ranges: readonly TokenRange[] | undefined,
 ): tf.Tensor2D {
-  const wanted = <T extends tf.Tensor2D>(rows: T): T =>
-    from === 0 ? rows : (tf.slice(rows, [from, 0], [rows.shape[0] - from, rows.shape[1]]) as T);
+  const wanted = (rows: tf.Tensor2D): tf.Tensor2D => (ranges === undefined ? rows : rowsAt(rows, ranges));
   const prefix = `model.layers.${layer}.`;
   const norm = (input: tf.Tensor2D, name: string): tf.Tensor2D =>
     rmsNorm(input, weights[`${prefix}${name}.weight`] as tf.Tensor1D, config.rms_norm_eps);
-  const project = (input: tf.Tensor2D, ...names: ProjectionName[]): tf.Tensor2D[] =>
+  const ofWanted =
+    adapter?.masks === undefined ? adapter : { ...adapter, masks: mapped(adapter.masks, (mask) => wanted(mask as tf.Tensor2D)) };
+  const projectAll = (input: tf.Tensor2D, of: Adapter | undefined, ...names: ProjectionName[]): tf.Tensor2D[] =>
     linears(
       weights,
       names.map((name) => `${prefix}${PROJECTIONS[name]}`),
       input,
-      adapter,
+      of,
     );
+  const project = (input: tf.Tensor2D, ...names: ProjectionName[]): tf.Tensor2D[] => projectAll(input, ofWanted, ...names);
 
   const attended = norm(x, "input_layernorm");
   const names = ["q_proj", "k_proj", "v_proj"] as const;
   const [queries, keys, v] =
-    from === 0 ? project(attended, ...names) : [...project(wanted(attended), "q_proj"), ...project(attended, "k_proj", "v_proj")];
+    ranges === undefined
+      ? project(attended, ...names)
+      : [...project(wanted(attended), "q_proj"), ...projectAll(attended, adapter, "k_proj", "v_proj")];
   const q = rotary(queries!, wanted(sequence.cos), wanted(sequence.sin));
   const k = rotary(keys!, sequence.cos, sequence.sin);
   const between = tf.add<tf.Tensor2D>(wanted(x), project(attend(layer, q, k, v!), "o_proj")[0]!);
@@ -143,6 +155,10 @@ function decoderLayer(
   const fed = norm(between, "post_attention_layernorm");
   const [gate, up] = project(fed, "gate_proj", "up_proj");
   return tf.add(between, project(swiglu(gate!, up!), "down_proj")[0]!);
+}
+
+function mapped(tensors: TensorMap, change: (tensor: tf.Tensor) => tf.Tensor): TensorMap {
+  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, change(tensor)]));
 }
 
 /** `x Wᵀ + b` of several weights, with the adapter's low-rank parts where it has them. */

@@ -41,17 +41,17 @@ describe("a pair", () => {
   ])("is no blocks with %s", (_what, layout) => {
     expect(blocksOf(layout)).toBe(undefined);
     expect(tokensSize(layout)).toBe(layout.ids.length);
-    expect(scoredSize(layout)).toBe(Math.max(1, layout.sources.length));
+    expect(scoredSize([layout])).toBe(Math.max(1, layout.sources.length));
   });
 
   it("positions restart after the prompt", async () => {
     const model = await smallModel();
-    const inputs = sequenceInputs(pair([1, 2, 3], [4, 5, 6], [7, 8]), model.config);
+    const inputs = sequenceInputs([pair([1, 2, 3], [4, 5, 6], [7, 8])], { blocks: 3, rows: 1 }, model.config);
     const half = model.config.head_dim / 2;
     const cosines = (token: number): number[] => [...inputs["cos"]!.data.slice(token * half, (token + 1) * half)].map(Number);
     expect(cosines(3)).toEqual(cosines(5));
     expect(cosines(3)).not.toEqual(cosines(4));
-    expect(["ids.0", "ids.1", "ids.2"].map((name) => [...inputs[name]!.data])).toEqual([[1, 2, 3], [4, 5], [7]]);
+    expect(["ids.0.0", "ids.0.1", "ids.0.2"].map((name) => [...inputs[name]!.data])).toEqual([[1, 2, 3], [4, 5], [7]]);
     await model.dispose();
   });
 });

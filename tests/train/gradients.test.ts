@@ -103,7 +103,7 @@ describe("LoRA on all seven projections", () => {
     const store = await model.load();
     const program = scoringProgram(store, model);
     const lossAt = async (): Promise<number> => {
-      const scores = await scorePairs(program, pairs, model.config);
+      const scores = await scorePairs(program, pairs, { config: model.config, tokens_per_run: 0 });
       const losses = scores.map(({ chosenLogps, rejectedLogps }, i) =>
         Math.log1p(Math.exp(-0.1 * (chosenLogps - FIXED[i]!.chosen - rejectedLogps + FIXED[i]!.rejected))),
       );

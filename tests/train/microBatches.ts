@@ -28,7 +28,7 @@ export async function referenceLogps(
   parts: PairParts = NO_PARTS,
 ): Promise<ReferenceLogps[]> {
   const program = scoringProgram(await model.load({ threads: 1 }), model, { parts });
-  const scores = await scorePairs(program, pairs, model.config, parts);
+  const scores = await scorePairs(program, pairs, { config: model.config, parts, tokens_per_run: 0 });
   await program.dispose();
   return scores.map(({ chosenLogps, rejectedLogps }) => ({ chosen: chosenLogps, rejected: rejectedLogps }));
 }

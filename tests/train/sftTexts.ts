@@ -88,7 +88,7 @@ export async function textGradients(
 export async function labelLogps(model: CausalLM, texts: readonly PreparedText[]): Promise<number[]> {
   const program = textScoringProgram(await model.load({ threads: 1 }), model);
   const logps: number[] = [];
-  for (const text of texts) logps.push(-(await scoreTexts(program, [text], model.config)).loss);
+  for (const text of texts) logps.push(-(await scoreTexts(program, [text], model.config, 0)).loss);
   await program.dispose();
   return logps;
 }

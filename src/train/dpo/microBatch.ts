@@ -1,21 +1,22 @@
-/** Forward and backward of one micro-batch, pair by pair; the gradient stays in the engine's store. */
-import type { Engine, HostTensors } from "../../compile/index.js";
+/** Forward and backward of one micro-batch, run by run; the gradient stays in the engine's store. */
+import type { Engine, HostTensor, HostTensors } from "../../compile/index.js";
 import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { TrainingOptions } from "../options/trainingConfig.js";
 import { batchLoss, countColumns } from "./batchLoss.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
-import { type MicroBatchPlace, one, requireFiniteLoss, weightInput } from "../sequence/microBatch.js";
+import { type MicroBatchPlace, requireFiniteLoss } from "../sequence/microBatch.js";
 import { pairInputs } from "../sequence/pairLayout.js";
-import { tokensSize } from "../sequence/sequenceInputs.js";
+import { FILLER_LOGP, type Run, fillerInput, planRuns, rowInput } from "../sequence/runs.js";
+import { fillerTokens, tokensSize } from "../sequence/sequenceInputs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js";
 import { COUNTS, gradientProgram, scoringProgram } from "./pairProgram.js";
 import type { Preference } from "./preference.js";
 
 /** The options that a micro-batch depends on, whatever the loss. */
-type RunnerOptions = Pick<TrainingOptions, "per_device_train_batch_size" | "gradient_checkpointing"> & {
+type RunnerOptions = Pick<TrainingOptions, "per_device_train_batch_size" | "gradient_checkpointing" | "tokens_per_run"> & {
   readonly disable_dropout: boolean;
 };
 
@@ -23,6 +24,11 @@ export interface MicroBatchResult {
   /** Mean over the pairs, before division by the accumulation count. */
   readonly loss: number;
   readonly scores: PairScores[];
+}
+
+/** Pairs that run together, as program inputs. */
+interface PairRun extends Run {
+  readonly inputs: HostTensors;
 }
 
 export class MicroBatchRunner {
@@ -34,6 +40,7 @@ export class MicroBatchRunner {
   readonly #lossProgram: GradientProgram;
   readonly #slopesProgram: GradientProgram;
   readonly #scoring: SequenceProgram;
+  readonly #tokensPerRun: number;
 
   private constructor(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference) {
     const { loss, reference, coupled, parts, key } = preference;
@@ -42,6 +49,7 @@ export class MicroBatchRunner {
     // Decided by the configured size: a last, smaller batch must not be the first to trace a user's function.
     this.#couples = coupled && args.per_device_train_batch_size > 1;
     this.#model = model;
+    this.#tokensPerRun = args.tokens_per_run;
     this.#widths = args.disable_dropout ? new Map<string, number>() : dropoutWidths(model);
     this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss, reference, key }, parts, this.#widths, recompute);
     this.#slopesProgram = gradientProgram(engine, model, { kind: "slopes" }, parts, this.#widths, recompute);
@@ -56,67 +64,75 @@ export class MicroBatchRunner {
 
   /** @param references as many as pairs, or none for a loss without a reference @throws EngineError `loss_not_finite` naming the rows */
   async run(pairs: readonly PreparedPair[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
-    const inputs = pairs.map((pair, i) => ({
-      ...pairInputs(pair.layout, this.#model.config, this.#preference.parts),
-      ...this.#masks(pair, place.random.fork(`pair ${i}`)),
-    }));
-    const result = await (this.#couples
-      ? this.#coupled(pairs, inputs, references, place)
-      : this.#pairwise(pairs, inputs, references, place));
+    const runs = this.#plan(pairs, place.random);
+    const result = await (this.#couples ? this.#coupled(pairs, runs, references, place) : this.#pairwise(pairs, runs, references, place));
     requireFiniteLoss(result.loss, pairs, this.#preference.trainer);
     return result;
   }
 
   async #pairwise(
     pairs: readonly PreparedPair[],
-    inputs: readonly HostTensors[],
+    runs: readonly PairRun[],
     references: readonly ReferenceLogps[],
     place: MicroBatchPlace,
   ): Promise<MicroBatchResult> {
     const scores: PairScores[] = [];
+    const losses: number[] = [];
     const counts = countColumns(pairs);
-    let loss = 0;
-    for (const i of pairs.keys()) {
-      const reference = references[i];
-      const given = {
-        ...inputs[i]!,
-        ...weightInput(1 / (pairs.length * place.of)),
-        ...(reference === undefined ? {} : { referenceChosen: one(reference.chosen), referenceRejected: one(reference.rejected) }),
-        ...Object.fromEntries(COUNTS.map((name) => [name, one(counts[name][i]!)])),
-      };
+    const weight = 1 / (pairs.length * place.of);
+    for (const [i, run] of runs.entries()) {
+      const columns = Object.fromEntries(COUNTS.map((name) => [name, rowInput(run, (row) => counts[name][row]!, 1)]));
+      if (references.length > 0) {
+        columns["referenceChosen"] = rowInput(run, (row) => references[row]!.chosen, FILLER_LOGP);
+        columns["referenceRejected"] = rowInput(run, (row) => references[row]!.rejected, FILLER_LOGP);
+      }
+      const given = { ...run.inputs, ...columns, ...fillerInput(run), weight: rowInput(run, () => weight) };
       const outputs = await this.#lossProgram.run(given, place.index === 0 && i === 0);
-      scores.push(pairScores(outputs));
-      loss += outputs["loss"]!.data[0]! / pairs.length;
+      for (const [at, row] of run.rows.entries()) {
+        scores[row] = pairScores(outputs, at);
+        losses[row] = outputs["loss"]!.data[at]!;
+      }
     }
-    return { loss, scores };
+    return { loss: losses.reduce((sum, loss) => sum + loss / pairs.length, 0), scores };
   }
 
   async #coupled(
     pairs: readonly PreparedPair[],
-    inputs: readonly HostTensors[],
+    runs: readonly PairRun[],
     references: readonly ReferenceLogps[],
     place: MicroBatchPlace,
   ): Promise<MicroBatchResult> {
     const scores: PairScores[] = [];
-    for (const tensors of inputs) scores.push(pairScores(await this.#scoring.run(tensors)));
+    for (const { inputs, rows } of runs) {
+      const outputs = await this.#scoring.run(inputs);
+      for (const [at, row] of rows.entries()) scores[row] = pairScores(outputs, at);
+    }
     const { loss, slopes } = await batchLoss(this.#preference, pairs, scores, references);
     if (!Number.isFinite(loss)) return { loss, scores };
-    for (const [i, tensors] of inputs.entries()) {
+    for (const [i, run] of runs.entries()) {
+      const slope = (of: ArrayLike<number>): HostTensor => rowInput(run, (row) => of[row]!);
       const given = {
-        ...tensors,
-        ...weightInput(1 / place.of),
-        chosenSlope: one(slopes.policyChosen[i]!),
-        rejectedSlope: one(slopes.policyRejected[i]!),
-        nllSlope: one(slopes.chosenNll[i]!),
+        ...run.inputs,
+        weight: rowInput(run, () => 1 / place.of),
+        chosenSlope: slope(slopes.policyChosen),
+        rejectedSlope: slope(slopes.policyRejected),
+        nllSlope: slope(slopes.chosenNll),
       };
       await this.#slopesProgram.run(given, place.index === 0 && i === 0);
     }
     return { loss, scores };
   }
 
-  #masks(pair: PreparedPair, random: Random): HostTensors {
-    if (this.#widths.size === 0) return {};
-    return dropoutMasks(this.#widths, tokensSize(pair.layout), this.#model.peft_config!.lora_dropout, random);
+  #plan(pairs: readonly PreparedPair[], random: Random): PairRun[] {
+    const layouts = pairs.map(({ layout }) => layout);
+    return planRuns(layouts, this.#tokensPerRun).map((run) => {
+      const own = run.rows.map((row) => layouts[row]!);
+      const drawn = run.rows.map((row) => ({ tokens: tokensSize(layouts[row]!), random: random.fork(`pair ${row}`) }));
+      const inputs = pairInputs(own, run.form, this.#model.config, this.#preference.parts);
+      if (this.#widths.size === 0) return { ...run, inputs };
+      const spare = fillerTokens(run.form, own.length);
+      return { ...run, inputs: { ...inputs, ...dropoutMasks(this.#widths, drawn, spare, this.#model.peft_config!.lora_dropout) } };
+    });
   }
 
   async dispose(): Promise<void> {

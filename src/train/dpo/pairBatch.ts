@@ -1,6 +1,7 @@
 /** Runs the pairs of a micro-batch through a model and gathers what TRL logs. */
 import type { HostTensors } from "../../compile/index.js";
 import type { BatchMetrics } from "../loop/logWindow.js";
+import { planRuns } from "../sequence/runs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import type { Qwen2Config } from "../../model/index.js";
 import { NO_PARTS, type PairLayout, type PairParts, pairInputs, scoredTokens } from "../sequence/pairLayout.js";
@@ -34,8 +35,9 @@ export interface ReferenceLogps {
   readonly rejected: number;
 }
 
-export function pairScores(outputs: HostTensors): PairScores {
-  const number = (name: string): number => outputs[name]!.data[0]!;
+/** @param place of the pair in its run */
+export function pairScores(outputs: HostTensors, place = 0): PairScores {
+  const number = (name: string): number => outputs[name]!.data[place]!;
   const weights =
     outputs["chosenWeights"] === undefined ? {} : { chosenWeights: number("chosenWeights"), rejectedWeights: number("rejectedWeights") };
   return {
@@ -50,15 +52,34 @@ export function pairScores(outputs: HostTensors): PairScores {
   };
 }
 
-/** Scores pairs without gradient. @param config of the program's model @param parts as the program was made with */
+/** What `scorePairs` needs beside program and pairs. */
+export interface PairScoring {
+  /** Of the program's model. */
+  readonly config: Qwen2Config;
+  /** As the program was made with; default the log-probs alone. */
+  readonly parts?: PairParts;
+  /** As in `planRuns`. */
+  readonly tokens_per_run: number;
+}
+
+/** Scores pairs without gradient. */
 export async function scorePairs(
   program: SequenceProgram,
   pairs: readonly PreparedPair[],
-  config: Qwen2Config,
-  parts: PairParts = NO_PARTS,
+  { config, parts = NO_PARTS, tokens_per_run }: PairScoring,
 ): Promise<PairScores[]> {
+  const layouts = pairs.map(({ layout }) => layout);
   const scores: PairScores[] = [];
-  for (const { layout } of pairs) scores.push(pairScores(await program.run(pairInputs(layout, config, parts))));
+  for (const { form, rows } of planRuns(layouts, tokens_per_run)) {
+    const inputs = pairInputs(
+      rows.map((row) => layouts[row]!),
+      form,
+      config,
+      parts,
+    );
+    const outputs = await program.run(inputs);
+    for (const [place, row] of rows.entries()) scores[row] = pairScores(outputs, place);
+  }
   return scores;
 }
 

@@ -1,4 +1,4 @@
-/** Preference pairs in the training loop, for DPO, CPO and ORPO: reference first, then pair by pair through the gradient programs. */
+/** Preference pairs in the training loop, for DPO, CPO and ORPO: reference first, then run by run through the gradient programs. */
 import type { Engine } from "../../compile/index.js";
 import type { Dataset } from "../../data/index.js";
 import type { CausalLM } from "../../model/index.js";
@@ -118,7 +118,7 @@ export class PairMethod implements TrainingMethod {
   }
 
   async evaluate(engine: Engine, set: string, trained: boolean): Promise<EvaluationResult> {
-    const { per_device_eval_batch_size: size } = this.#args;
+    const { per_device_eval_batch_size: size, tokens_per_run } = this.#args;
     const preference = this.#preference;
     const pairs = this.#rows.ofSet(set);
     if (this.#references !== undefined)
@@ -131,7 +131,7 @@ export class PairMethod implements TrainingMethod {
       for (let begin = 0; begin < pairs.length; begin += size) {
         const batch = pairs.slice(begin, begin + size);
         const references = await this.#referencesOf(batch);
-        const scores = await scorePairs(scoring, batch, this.model.config, preference.parts);
+        const scores = await scorePairs(scoring, batch, { config: this.model.config, parts: preference.parts, tokens_per_run });
         const { loss: mean } = await batchLoss(preference, batch, scores, references);
         loss += (mean * batch.length) / pairs.length;
         means.add(preference.metrics(batch, scores, references));

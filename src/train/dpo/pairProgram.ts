@@ -14,6 +14,7 @@ import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
 import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
 import { type GradientProgram, GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
 import { NO_PARTS, type PairParts } from "../sequence/pairLayout.js";
+import { FILLER } from "../sequence/runs.js";
 import { type SequenceForm, sequenceSignature } from "../sequence/sequenceInputs.js";
 import { type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
 
@@ -24,22 +25,24 @@ function pairSignature(
   parts: PairParts,
   metrics: boolean,
 ): Record<string, InputSpec> {
-  const signature: Record<string, InputSpec> = { ...sequenceSignature(model, form), chosen: { shape: ["C"] }, rejected: { shape: ["C"] } };
+  const mask: InputSpec = { shape: [form.rows, "C"] };
+  const signature: Record<string, InputSpec> = { ...sequenceSignature(model, form), chosen: mask, rejected: mask };
   if (parts.ldAlpha !== null) signature["tokenWeights"] = { shape: ["C"] };
-  if (parts.prompt) signature["prompt"] = { shape: ["C"] };
+  if (parts.prompt) signature["prompt"] = mask;
   // A frozen head's mean is computed once (`storeHeadMean`) instead of in every run.
   if (metrics && headIsFrozen(model)) signature[HEAD_MEAN] = { shape: [model.config.hidden_size], role: "state" };
   return { ...signature, ...maskSignature(dropoutWidths, form) };
 }
 
+/** One number for each of R pairs, shape [R]. */
 interface PairForward {
-  /** Summed over the completion, shape [1], with gradient. */
+  /** Summed over the completion, with gradient. */
   chosenLogps: tf.Tensor1D;
   rejectedLogps: tf.Tensor1D;
   chosenNll: tf.Tensor1D;
-  /** WPO's, shape [1], without gradient; empty when not wanted. */
+  /** WPO's, without gradient; empty when not wanted. */
   weights: TensorMap;
-  /** Sums over scored tokens, for the logged means; shape [1], without gradient. */
+  /** Sums over scored tokens, for the logged means; without gradient. */
   sums: TensorMap;
 }
 
@@ -51,12 +54,13 @@ function pairForward(
   parts: PairParts,
   headGradient: HeadGradient,
 ): PairForward {
-  const { targets, chosen, rejected } = inputs as Record<string, tf.Tensor1D>;
+  const { targets } = inputs as Record<string, tf.Tensor1D>;
+  const { chosen, rejected } = inputs as Record<string, tf.Tensor2D>;
   const { scored, weights } = scoredStates(model, inputs, form, forward);
   const head = headLogProbs(scored, targets!, model.base.head(weights, headGradient), { aligned: parts.weights });
-  const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
+  const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 1); // [C], [R, C] → [R]
   // WPO, arXiv:2406.11827: exp of the mean of log p − log Σ p².
-  const weight = (side: tf.Tensor): tf.Tensor => tf.exp(tf.div(total(head.aligned!, side), tf.maximum(tf.sum(side), 1)));
+  const weight = (side: tf.Tensor): tf.Tensor => tf.exp(tf.div(total(head.aligned!, side), tf.maximum(tf.sum(side, 1), 1)));
   const logps = parts.ldAlpha === null ? head.logps : tf.mul(head.logps, inputs["tokenWeights"]!);
   return {
     chosenLogps: total(logps, chosen!),
@@ -83,9 +87,9 @@ export interface ScoringOptions {
 }
 
 /**
- * Log-probs and metric sums of a pair, without gradient.
+ * Log-probs and metric sums of the R pairs of a run, without gradient.
  * Outputs: chosenLogps, rejectedLogps, chosenNll, with WPO chosenWeights and rejectedWeights, and with metrics entropy, correct,
- * chosenLogits, rejectedLogits, each [1].
+ * chosenLogits, rejectedLogits, each [R].
  */
 export function scoringProgram(
   engine: Engine,
@@ -122,8 +126,8 @@ export type PairObjective =
 export const COUNTS = ["chosenLengths", "rejectedLengths", "chosenTokens", "rejectedTokens", "nllTokens"] as const;
 
 /**
- * Forward and backward of one pair. The gradient, times `weight`, is added to the stored sums.
- * Outputs as `scoringProgram`, and `loss` of the pair for kind "loss".
+ * Forward and backward of the R pairs of a run. The gradient of each, times its `weight`, is added to the stored sums.
+ * Outputs as `scoringProgram`, and `loss` of each pair for kind "loss".
  * @param parts what the loss needs of a pair
  * @param dropoutWidths modules that get a dropout mask, with the width of their input
  * @param recompute gradient checkpointing
@@ -138,12 +142,11 @@ export function gradientProgram(
 ): GradientProgram {
   const sums = new GradientSums(model);
   const references = objective.kind === "loss" && objective.reference ? ["referenceChosen", "referenceRejected"] : [];
-  const scalars = objective.kind === "loss" ? [...references, ...COUNTS] : ["chosenSlope", "rejectedSlope", "nllSlope"];
+  const columns = objective.kind === "loss" ? [...references, ...COUNTS, FILLER] : ["chosenSlope", "rejectedSlope", "nllSlope"];
   const signature = (form: SequenceForm): Record<string, InputSpec> => ({
     ...pairSignature(model, form, dropoutWidths, parts, true),
     ...sums.signature(),
-    weight: { shape: [] },
-    ...Object.fromEntries(scalars.map((name) => [name, { shape: [1] }])),
+    ...Object.fromEntries(["weight", ...columns].map((name) => [name, { shape: [form.rows] }])),
   });
 
   const step = (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient): TensorMap => {
@@ -184,10 +187,10 @@ function pairObjective(objective: PairObjective, pair: PairForward, inputs: Tens
     const { chosenSlope, rejectedSlope, nllSlope } = given;
     return tf.addN([tf.mul(pair.chosenLogps, chosenSlope!), tf.mul(pair.rejectedLogps, rejectedSlope!), tf.mul(pair.chosenNll, nllSlope!)]);
   }
-  const { referenceChosen, referenceRejected } = given;
+  const { referenceChosen, referenceRejected, [FILLER]: filler } = given;
   return objective.loss({
-    policyChosen: pair.chosenLogps,
-    policyRejected: pair.rejectedLogps,
+    policyChosen: tf.add(pair.chosenLogps, filler!),
+    policyRejected: tf.add(pair.rejectedLogps, filler!),
     chosenNll: pair.chosenNll,
     ...(pair.weights as { chosenWeights?: tf.Tensor1D; rejectedWeights?: tf.Tensor1D }),
     ...(Object.fromEntries(COUNTS.map((name) => [name, given[name]!])) as Record<(typeof COUNTS)[number], tf.Tensor1D>),

@@ -17,7 +17,14 @@ export function pairScoring(args: Pick<DPOConfig, "ld_alpha">): ReferenceScoring
     kind: `dpo ld_alpha ${args.ld_alpha}`,
     outputs: ["chosenLogps", "rejectedLogps"],
     compile: (engine, model) => scoringProgram(engine, model, { metrics: false, parts }),
-    inputs: ({ layout }, config) => pairInputs(layout, config, parts),
+    layout: ({ layout }) => layout,
+    inputs: (pairs, form, config) =>
+      pairInputs(
+        pairs.map(({ layout }) => layout),
+        form,
+        config,
+        parts,
+      ),
     toLogps: ([chosen, rejected]) => ({ chosen, rejected }),
     describe: ([chosen, rejected]) => `${chosen} for chosen and ${rejected} for rejected`,
     keyOf: ({ layout }) => [layout.ids, layout.positions, layout.segments, layout.targets],

@@ -1,4 +1,4 @@
-/** Labelled completions in the training loop: reference first, then row by row through the gradient program. */
+/** Labelled completions in the training loop: reference first, then run by run through the gradient program. */
 import type { Engine } from "../../compile/index.js";
 import type { Dataset } from "../../data/index.js";
 import type { CausalLM } from "../../model/index.js";
@@ -12,6 +12,7 @@ import { headIsFrozen } from "../optimizer/gradientSums.js";
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
 import { balanceWarning, orderWarning } from "./balance.js";
 import { createReference } from "../sequence/movingReference.js";
+import { planRuns } from "../sequence/runs.js";
 import { type ReferenceSource, requireReferences } from "../sequence/references.js";
 import { lossFunction } from "./losses.js";
 import { MicroBatchRunner, rowWeight } from "./microBatch.js";
@@ -127,10 +128,14 @@ export class KTOMethod implements TrainingMethod {
         const references = await this.#references.of(batch);
         const scores: RowScores[] = [];
         const mismatched: number[] = [];
-        for (const row of batch) {
-          const outputs = await scoring.run(rowInputs(row, "both", this.model.config));
-          scores.push(rowScores(outputs));
-          mismatched.push(outputs["mismatchedLogps"]!.data[0]!);
+        const layouts = batch.map((row) => row.layout("both"));
+        for (const { form, rows: places } of planRuns(layouts, args.tokens_per_run)) {
+          const together = places.map((row) => batch[row]!);
+          const outputs = await scoring.run(rowInputs(together, "both", form, this.model.config));
+          for (const [at, row] of places.entries()) {
+            scores[row] = rowScores(outputs, at);
+            mismatched[row] = outputs["mismatchedLogps"]!.data[at]!;
+          }
         }
         const kl = estimatesKl(args) ? klEstimate(mismatched, references) : 0;
         for (const [i, row] of batch.entries()) {

@@ -1,5 +1,5 @@
 /**
- * Forward and backward of one micro-batch, row by row; the gradient stays in the engine's store. The KL estimate must be known before
+ * Forward and backward of one micro-batch, run by run; the gradient stays in the engine's store. The KL estimate must be known before
  * the first gradient, and it has none itself: so a forward pass of `prompt | mismatched completion` for every row, then the gradient
  * pass of `prompt | completion` with the loss inside. One forward pass over both completions would share the prompt, but the gradient
  * pass could keep nothing of it, and would compute prompt and completion again.
@@ -10,8 +10,9 @@ import type { Random } from "../../random.js";
 import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js";
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
-import { type MicroBatchPlace, one, requireFiniteLoss, weightInput } from "../sequence/microBatch.js";
-import { tokensSize } from "../sequence/sequenceInputs.js";
+import { type MicroBatchPlace, requireFiniteLoss } from "../sequence/microBatch.js";
+import { type Run, planRuns, rowInput } from "../sequence/runs.js";
+import { fillerTokens, tokensSize } from "../sequence/sequenceInputs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { type PreparedRow, type RowPart, rowInputs } from "./preparedRows.js";
 import { type ReferenceLogps, type RowScores, klEstimate, rowScores } from "./rowBatch.js";
@@ -28,6 +29,16 @@ export interface MicroBatchResult {
 /** desirable_weight or undesirable_weight. */
 export function rowWeight(row: PreparedRow, { desirable_weight, undesirable_weight }: KTOConfig): number {
   return row.label ? desirable_weight : undesirable_weight;
+}
+
+/** A user's loss is written for one row. */
+function tokensPerRun({ loss_type, tokens_per_run }: KTOConfig): number {
+  return typeof loss_type === "function" ? 0 : tokens_per_run;
+}
+
+/** Rows that run together, as program inputs. */
+interface RowRun extends Run {
+  readonly inputs: HostTensors;
 }
 
 export class MicroBatchRunner {
@@ -55,38 +66,46 @@ export class MicroBatchRunner {
   async run(rows: readonly PreparedRow[], references: readonly ReferenceLogps[], place: MicroBatchPlace): Promise<MicroBatchResult> {
     const kl = estimatesKl(this.#args) ? await this.#kl(rows, references, place.random) : 0;
     const scores: RowScores[] = [];
-    let loss = 0;
-    for (const [i, row] of rows.entries()) {
-      const weight = rowWeight(row, this.#args);
+    const losses: number[] = [];
+    for (const [i, run] of this.#plan(rows, "own", place.random, "row").entries()) {
       const given = {
-        ...this.#inputs(row, "own", place.random.fork(`row ${i}`)),
-        ...weightInput(weight / (rows.length * place.of)),
-        reference: one(references[i]!.own),
-        kl: one(kl),
-        label: one(row.label ? 1 : 0),
+        ...run.inputs,
+        weight: rowInput(run, (row) => rowWeight(rows[row]!, this.#args) / (rows.length * place.of)),
+        reference: rowInput(run, (row) => references[row]!.own),
+        kl: rowInput(run, () => kl, kl),
+        label: rowInput(run, (row) => (rows[row]!.label ? 1 : 0)),
       };
       const outputs = await this.#gradient.run(given, place.index === 0 && i === 0);
-      scores.push(rowScores(outputs));
-      loss += (weight * outputs["loss"]!.data[0]!) / rows.length;
+      for (const [at, row] of run.rows.entries()) {
+        scores[row] = rowScores(outputs, at);
+        losses[row] = outputs["loss"]!.data[at]!;
+      }
     }
+    const loss = rows.reduce((sum, row, i) => sum + (rowWeight(row, this.#args) * losses[i]!) / rows.length, 0);
     requireFiniteLoss(loss, rows, "KTOTrainer");
     return { loss, kl, scores };
   }
 
   async #kl(rows: readonly PreparedRow[], references: readonly ReferenceLogps[], random: Random): Promise<number> {
     const policy: number[] = [];
-    for (const [i, row] of rows.entries()) {
-      const { mismatchedLogps } = await this.#mismatched.run(this.#inputs(row, "mismatched", random.fork(`mismatched ${i}`)));
-      policy.push(mismatchedLogps!.data[0]!);
+    for (const { inputs, rows: places } of this.#plan(rows, "mismatched", random, "mismatched")) {
+      const { mismatchedLogps } = await this.#mismatched.run(inputs);
+      for (const [at, row] of places.entries()) policy[row] = mismatchedLogps!.data[at]!;
     }
     return klEstimate(policy, references);
   }
 
-  /** With the row's dropout masks, which TRL draws for the mismatched completions too. */
-  #inputs(row: PreparedRow, part: RowPart, random: Random): HostTensors {
-    const inputs = rowInputs(row, part, this.#model.config);
-    if (this.#widths.size === 0) return inputs;
-    return { ...inputs, ...dropoutMasks(this.#widths, tokensSize(row.layout(part)), this.#model.peft_config!.lora_dropout, random) };
+  /** With the rows' dropout masks, which TRL draws for the mismatched completions too. */
+  #plan(rows: readonly PreparedRow[], part: RowPart, random: Random, stream: string): RowRun[] {
+    const layouts = rows.map((row) => row.layout(part));
+    return planRuns(layouts, tokensPerRun(this.#args)).map((run) => {
+      const own = run.rows.map((row) => rows[row]!);
+      const inputs = rowInputs(own, part, run.form, this.#model.config);
+      if (this.#widths.size === 0) return { ...run, inputs };
+      const drawn = run.rows.map((row) => ({ tokens: tokensSize(layouts[row]!), random: random.fork(`${stream} ${row}`) }));
+      const masks = dropoutMasks(this.#widths, drawn, fillerTokens(run.form, own.length), this.#model.peft_config!.lora_dropout);
+      return { ...run, inputs: { ...inputs, ...masks } };
+    });
   }
 
   async dispose(): Promise<void> {

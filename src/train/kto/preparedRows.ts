@@ -7,6 +7,7 @@ import type { Qwen2Config } from "../../model/index.js";
 import { type PreTrainedTokenizer, type TokenizedKto, tokenizeKto } from "../../text/index.js";
 import { type KTOOptions, estimatesKl } from "../options/ktoConfig.js";
 import { requireVocabulary } from "../sequence/vocabulary.js";
+import type { SequenceForm } from "../sequence/sequenceInputs.js";
 import { type PairLayout, layoutPair, pairInputs } from "../sequence/pairLayout.js";
 
 /**
@@ -108,8 +109,9 @@ class LeanRow implements PreparedRow {
   }
 }
 
-/** A row's sequence as program inputs. The gradient program ("own") has no place for a mismatched completion. */
-export function rowInputs(row: PreparedRow, part: RowPart, config: Qwen2Config): HostTensors {
-  const { chosen, rejected, ...sequence } = pairInputs(row.layout(part), config);
+/** The sequences of a run as program inputs. The gradient program ("own") has no place for a mismatched completion. */
+export function rowInputs(rows: readonly PreparedRow[], part: RowPart, form: SequenceForm, config: Qwen2Config): HostTensors {
+  const layouts = rows.map((row) => row.layout(part));
+  const { chosen, rejected, ...sequence } = pairInputs(layouts, form, config);
   return { ...sequence, completion: chosen!, ...(part === "own" ? {} : { mismatched: rejected! }) };
 }

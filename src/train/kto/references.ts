@@ -9,7 +9,8 @@ export const ROW_SCORING: ReferenceScoring<PreparedRow, ReferenceLogps> = {
   kind: "kto",
   outputs: ["logps", "mismatchedLogps"],
   compile: (engine, model) => scoringProgram(engine, model, { metrics: false }),
-  inputs: (row, config) => rowInputs(row, "both", config),
+  layout: (row) => row.layout("both"),
+  inputs: (rows, form, config) => rowInputs(rows, "both", form, config),
   toLogps: ([own, mismatched]) => ({ own, mismatched }),
   describe: ([own, mismatched]) => `${own} and ${mismatched}`,
   keyOf(row) {

@@ -25,11 +25,11 @@ export async function runRowLoss(program: Program, row: RowNumbers): Promise<num
   return loss!.data[0]!;
 }
 
-/** @throws ConfigError `loss_shape` */
+/** @param logps of shape [R] each; of [1] for a user's function @throws ConfigError `loss_shape` */
 export function rowLoss(loss: KTOLossFunction, logps: RowLogps, beta: number): tf.Tensor1D {
   const value: unknown = loss(logps, { beta });
   const tensor = value instanceof tf.Tensor ? (value as tf.Tensor) : undefined;
-  if (tensor?.dtype === "float32" && tensor.shape.length === 1 && tensor.shape[0] === 1) return tensor as tf.Tensor1D;
+  if (tensor?.dtype === "float32" && tensor.shape.length === 1 && tensor.shape[0] === logps.policy.shape[0]) return tensor as tf.Tensor1D;
   const other = value instanceof Promise ? "a Promise" : typeof value;
   const got = tensor === undefined ? other : `${tensor.dtype} of shape [${tensor.shape.join(", ")}]`;
   throw new ConfigError("loss_shape", `loss_type: the function must return the row's loss, a float32 tensor of shape [1], got ${got}`);

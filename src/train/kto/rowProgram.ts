@@ -24,18 +24,19 @@ function rowSignature(
   widths: ReadonlyMap<string, number>,
   metrics: boolean,
 ): Record<string, InputSpec> {
-  const signature: Record<string, InputSpec> = { ...sequenceSignature(model, form), completion: { shape: ["C"] } };
+  const signature: Record<string, InputSpec> = { ...sequenceSignature(model, form), completion: { shape: [form.rows, "C"] } };
   // A frozen head's mean is computed once (`storeHeadMean`) instead of in every run.
   if (metrics && headIsFrozen(model)) signature[HEAD_MEAN] = { shape: [model.config.hidden_size], role: "state" };
   return { ...signature, ...maskSignature(widths, form) };
 }
 
-/** Log-probs summed over the row's own completion (with gradient) and its sums for the logged means; all of shape [1]. */
+/** Log-probs summed over each row's own completion (with gradient) and its sums for the logged means; all of shape [R]. */
 function rowForward(model: CausalLM, inputs: TensorMap, form: SequenceForm, parts: ForwardParts, headGradient: HeadGradient) {
-  const { targets, completion, mismatched } = inputs as Record<string, tf.Tensor1D>;
+  const { targets } = inputs as Record<string, tf.Tensor1D>;
+  const { completion, mismatched } = inputs as Record<string, tf.Tensor2D>;
   const { scored, weights } = scoredStates(model, inputs, form, parts);
   const head = headLogProbs(scored, targets!, model.base.head(weights, headGradient));
-  const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 0, true) as tf.Tensor1D;
+  const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 1); // [C], [R, C] → [R]
   return {
     logps: total(head.logps, completion!),
     /** Of the mismatched completion, for programs that have it. */
@@ -53,8 +54,8 @@ export interface ScoringOptions {
 }
 
 /**
- * Log-probs of a sequence with the row's own completion, the mismatched one, or both; 0 for the one that is not there.
- * Outputs: logps, mismatchedLogps and, with metrics, entropy and logits, each [1].
+ * Log-probs of the R rows of a run with their own completions, the mismatched ones, or both; 0 for those that are not there.
+ * Outputs: logps, mismatchedLogps and, with metrics, entropy and logits, each [R].
  */
 export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropoutWidths = new Map() }: ScoringOptions): SequenceProgram {
   const score = (inputs: TensorMap, form: SequenceForm): TensorMap => {
@@ -64,14 +65,15 @@ export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropo
   return sequenceProgram(engine, {
     name: "score a row",
     fn: score,
-    signature: (form) => ({ ...rowSignature(model, form, dropoutWidths, metrics), mismatched: { shape: ["C"] } }),
+    signature: (form) => ({ ...rowSignature(model, form, dropoutWidths, metrics), mismatched: { shape: [form.rows, "C"] } }),
     key: [model.computation, metrics],
   });
 }
 
 /**
- * Forward and backward of one row's own completion. The gradient of its loss, times `weight`, is added to the stored sums.
- * With `recompute` activations are computed again in the backward pass. Also given: `reference`, `kl` and `label` [1]. Outputs: logps, entropy, logits and the row's `loss`, each [1].
+ * Forward and backward of the own completions of the R rows of a run. The gradient of each loss, times the row's `weight`, is added to the
+ * stored sums. With `recompute` activations are computed again in the backward pass. Also given: `reference`, `kl` and `label` [R].
+ * Outputs: logps, entropy, logits and the rows' `loss`, each [R].
  */
 export function gradientProgram(
   engine: Engine,
@@ -81,12 +83,10 @@ export function gradientProgram(
   recompute: boolean,
 ): GradientProgram {
   const gradients = new GradientSums(model);
-  const one = { shape: [1] };
   const signature = (form: SequenceForm): Record<string, InputSpec> => ({
     ...rowSignature(model, form, dropoutWidths, true),
     ...gradients.signature(),
-    weight: { shape: [] },
-    ...{ reference: one, kl: one, label: one },
+    ...Object.fromEntries(["weight", "reference", "kl", "label"].map((name) => [name, { shape: [form.rows] }])),
   });
   const step = (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);

@@ -32,7 +32,7 @@ export const ABSENT_ENTRIES = entries({
   use_liger_kernel: { removed: "the head never stores logits in any case, which is what that kernel is for" },
   liger_kernel_config: { removed: "see use_liger_kernel", off: [null, {}] },
   gradient_checkpointing_kwargs: { removed: "there is one way of recomputing activations", off: [null, {}] },
-  activation_offloading: { removed: "one row at a time keeps activations small; see gradient_checkpointing" },
+  activation_offloading: { removed: "a few rows at a time keep activations small; see gradient_checkpointing" },
   use_cache: { removed: "training needs no key/value cache" },
   auto_find_batch_size: { removed: "rows run one by one, so the batch size does not change the memory" },
   use_cpu: { removed: "choose where it computes with device and engine" },

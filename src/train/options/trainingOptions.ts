@@ -238,7 +238,14 @@ export const TRAINING_ENTRIES = entries({
     type: "boolean",
     default: false,
     help: "Compute each layer's activations again in the backward pass instead of keeping them: less memory, about a third more time",
-    differs: "On in TRL; off here, since one row at a time keeps activations small",
+    differs: "On in TRL; off here, since a few rows at a time keep activations small",
+  },
+  tokens_per_run: {
+    type: "integer",
+    default: 256,
+    min: 0,
+    unit: "tokens",
+    help: "Rows of a micro-batch, up to four, are computed together while they have no more tokens than this (a pair's prompt counts once): faster, with more memory; 0 for one row at a time",
   },
   engine: {
     type: "string",

@@ -4,6 +4,12 @@ import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import { type SequenceForm, tokensDimension } from "./sequenceInputs.js";
 
+/** A row that random numbers are drawn for, one for each element of each of its tokens. */
+export interface DrawnRow {
+  readonly tokens: number;
+  readonly random: Random;
+}
+
 /** Name of the input that carries a module's dropout mask. */
 function maskName(path: string): string {
   return `mask/${path}`;
@@ -30,15 +36,27 @@ export function dropoutWidths(model: CausalLM): Map<string, number> {
   return widths;
 }
 
-/** A mask for every module: 1/(1−p) with probability 1−p, else 0. @param tokens rows of each mask */
-export function dropoutMasks(widths: ReadonlyMap<string, number>, tokens: number, probability: number, random: Random): HostTensors {
+/**
+ * A mask for every module: 1/(1−p) with probability 1−p, else 0.
+ * @param rows that run together; each draws from its own stream, whatever it runs with @param spare tokens behind them, for fillers
+ */
+export function dropoutMasks(
+  widths: ReadonlyMap<string, number>,
+  rows: readonly DrawnRow[],
+  spare: number,
+  probability: number,
+): HostTensors {
   const kept = 1 / (1 - probability);
+  const total = rows.reduce((sum, { tokens }) => sum + tokens, spare);
   return Object.fromEntries(
     [...widths].map(([path, width]) => {
-      const stream = random.fork(path);
-      const mask = new Float32Array(tokens * width);
-      for (let i = 0; i < mask.length; i++) mask[i] = stream.uniform() < probability ? 0 : kept;
-      return [maskName(path), hostTensor(mask, [tokens, width])];
+      const mask = new Float32Array(total * width);
+      let at = 0;
+      for (const { tokens, random } of rows) {
+        const stream = random.fork(path);
+        for (const end = at + tokens * width; at < end; at++) mask[at] = stream.uniform() < probability ? 0 : kept;
+      }
+      return [maskName(path), hostTensor(mask, [total, width])];
     }),
   );
 }

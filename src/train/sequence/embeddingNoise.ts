@@ -1,6 +1,6 @@
 /** NEFTune, arXiv:2310.05914: noise on the embeddings during training. */
 import { type HostTensors, type InputSpec, hostTensor } from "../../compile/index.js";
-import type { Random } from "../../random.js";
+import type { DrawnRow } from "./dropout.js";
 import { type SequenceForm, tokensDimension } from "./sequenceInputs.js";
 
 /** Name of the input that carries the noise, shape [T, D]. */
@@ -13,11 +13,16 @@ export function noiseSignature(width: number, form: SequenceForm): Record<string
 
 /**
  * Uniform in ±alpha / √(length · D).
- * @param tokens rows of the noise @param width D @param length L of the paper, in tokens: that of the whole batch of sequences
+ * @param rows that run together; each draws from its own stream, whatever it runs with @param spare tokens behind them, for fillers
+ * @param width D @param length L of the paper, in tokens: that of the whole batch of sequences
  */
-export function embeddingNoise(tokens: number, width: number, length: number, alpha: number, random: Random): HostTensors {
+export function embeddingNoise(rows: readonly DrawnRow[], spare: number, width: number, length: number, alpha: number): HostTensors {
   const bound = alpha / Math.sqrt(length * width);
-  const noise = new Float32Array(tokens * width);
-  for (let i = 0; i < noise.length; i++) noise[i] = (2 * random.uniform() - 1) * bound;
-  return { [NOISE]: hostTensor(noise, [tokens, width]) };
+  const total = rows.reduce((sum, { tokens }) => sum + tokens, spare);
+  const noise = new Float32Array(total * width);
+  let at = 0;
+  for (const { tokens, random } of rows) {
+    for (const end = at + tokens * width; at < end; at++) noise[at] = (2 * random.uniform() - 1) * bound;
+  }
+  return { [NOISE]: hostTensor(noise, [total, width]) };
 }

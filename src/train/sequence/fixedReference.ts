@@ -6,6 +6,7 @@ import { type LogpPair, type ReferenceScoring, type ReferenceSource, type Scored
 /** The options it looks at. */
 export interface FixedReferenceOptions extends EngineChoice {
   readonly precompute_ref_log_probs: boolean;
+  readonly tokens_per_run: number;
 }
 
 /** Ends the work when the listener asks for it. */
@@ -59,7 +60,7 @@ export class FixedReference<Row extends ScoredRow, Logps> implements ReferenceSo
       if (!onRow(done, rows.length)) throw new Stopped();
     };
     try {
-      return await scoreRows(this.#scoring, program, rows, model.config, { onRow: count });
+      return await scoreRows(this.#scoring, program, rows, model.config, { tokens_per_run: this.#args.tokens_per_run, onRows: count });
     } finally {
       await program.dispose();
     }

@@ -1,5 +1,4 @@
 /** What the gradient passes of all methods take beside a row: its place in the step's sum. */
-import { type HostTensor, type HostTensors, hostTensor } from "../../compile/index.js";
 import { EngineError } from "../../errors.js";
 import type { Random } from "../../random.js";
 
@@ -10,16 +9,6 @@ export interface MicroBatchPlace {
   readonly index: number;
   /** Random numbers of this micro-batch. */
   readonly random: Random;
-}
-
-/** A number of shape [1]. */
-export function one(value: number): HostTensor {
-  return hostTensor(Float32Array.of(value), [1]);
-}
-
-/** Input `weight` of a gradient program: that of this row in the sum. */
-export function weightInput(weight: number): HostTensors {
-  return { weight: hostTensor(Float32Array.of(weight), []) };
 }
 
 /** @param rows that the loss is of @param trainer for the error, e.g. "DPOTrainer" @throws EngineError `loss_not_finite` naming the rows */

@@ -10,18 +10,20 @@ export class MovingReference<Row extends ScoredRow, Logps> implements ReferenceS
   /** It computes with its own configuration, as in TRL: the same tensors mean another function under another rope_theta. */
   readonly #reference: CausalLM;
   readonly #weights: MovingWeights;
+  readonly #tokensPerRun: number;
   #program: Promise<SequenceProgram> | undefined;
 
   /** Arguments and errors as `MovingWeights`. */
   constructor(
     scoring: ReferenceScoring<Row, Logps>,
     model: CausalLM,
-    args: MovingOptions,
+    args: MovingOptions & Pick<FixedReferenceOptions, "tokens_per_run">,
     ref_model: CausalLM = model,
     groupElements?: number,
   ) {
     this.#scoring = scoring;
     this.#reference = ref_model;
+    this.#tokensPerRun = args.tokens_per_run;
     this.#weights = new MovingWeights(scoring.trainer, model, args, ref_model, groupElements);
   }
 
@@ -33,7 +35,10 @@ export class MovingReference<Row extends ScoredRow, Logps> implements ReferenceS
   /** As the reference is now. @throws EngineError `reference_not_finite` */
   async of(rows: readonly Row[]): Promise<Logps[]> {
     const program = await this.#start();
-    const logps = await scoreRows(this.#scoring, program, rows, this.#reference.config, { bind: this.#weights.bind });
+    const logps = await scoreRows(this.#scoring, program, rows, this.#reference.config, {
+      tokens_per_run: this.#tokensPerRun,
+      bind: this.#weights.bind,
+    });
     return logps.map((values) => this.#scoring.toLogps(values));
   }
 

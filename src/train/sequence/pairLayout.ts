@@ -5,7 +5,7 @@
 import { type HostTensor, type HostTensors, hostTensor } from "../../compile/index.js";
 import type { Qwen2Config } from "../../model/index.js";
 import type { TokenizedPair } from "../../text/index.js";
-import { scoredSize, sequenceInputs } from "./sequenceInputs.js";
+import { type SequenceForm, scoredSize, sequenceInputs } from "./sequenceInputs.js";
 
 /** Where the tokens of a pair stand. Arrays have one entry per token, without padding. */
 export interface PairLayout {
@@ -121,33 +121,45 @@ export function scoredTokens({ sources, rejected }: PairLayout): ScoredTokens {
 }
 
 /** LD-DPO, arXiv:2409.06411: 1 for the first tokens of both completions, as many as the shorter has, and alpha for the rest. */
-function tokenWeights(layout: PairLayout, scored: number, alpha: number): Float32Array {
+function tokenWeights(layout: PairLayout, alpha: number): number[] {
   const tokens = scoredTokens(layout);
   const shared = Math.min(tokens.chosen, tokens.rejected);
-  const weights = new Float32Array(scored);
   const seen = [0, 0];
-  layout.rejected.forEach((side, i) => void (weights[i] = ++seen[side]! <= shared ? 1 : alpha));
-  return weights;
+  return layout.sources.map((_, i) => {
+    const side = layout.rejected[i];
+    return side === undefined || ++seen[side]! <= shared ? 1 : alpha;
+  });
 }
 
-/** The layout as program inputs. */
-export function pairInputs(layout: PairLayout, config: Qwen2Config, { ldAlpha, prompt } = NO_PARTS): HostTensors {
-  const scored = scoredSize(layout);
-  const mask = (side: 0 | 1): Float32Array => {
-    const array = new Float32Array(scored);
-    layout.rejected.forEach((value, i) => void (array[i] = value === side ? 1 : 0));
-    return array;
+/** The layouts as program inputs: the sequences, and which scored tokens belong to which side of which row, [rows, C] of 0 and 1. */
+export function pairInputs(
+  layouts: readonly PairLayout[],
+  form: SequenceForm,
+  config: Qwen2Config,
+  { ldAlpha, prompt }: PairParts = NO_PARTS,
+): HostTensors {
+  const scored = scoredSize(layouts);
+  /** @param belongs of the i-th scored token of a layout */
+  const mask = (belongs: (layout: PairLayout, i: number) => boolean): HostTensor => {
+    const array = new Float32Array(form.rows * scored);
+    let begin = 0;
+    for (const [row, layout] of layouts.entries()) {
+      layout.sources.forEach((_, i) => void (array[row * scored + begin + i] = belongs(layout, i) ? 1 : 0));
+      begin += layout.sources.length;
+    }
+    return hostTensor(array, [form.rows, scored]);
   };
   const inputs: Record<string, HostTensor> = {};
-  if (ldAlpha !== null) inputs["tokenWeights"] = hostTensor(tokenWeights(layout, scored, ldAlpha), [scored]);
-  if (prompt) {
-    const mask = new Float32Array(scored).fill(1, layout.rejected.length, layout.sources.length);
-    inputs["prompt"] = hostTensor(mask, [scored]);
+  if (ldAlpha !== null) {
+    const weights = new Float32Array(scored);
+    weights.set(layouts.flatMap((layout) => tokenWeights(layout, ldAlpha)));
+    inputs["tokenWeights"] = hostTensor(weights, [scored]);
   }
+  if (prompt) inputs["prompt"] = mask(({ rejected }, i) => i >= rejected.length);
   return {
     ...inputs,
-    ...sequenceInputs(layout, config),
-    chosen: hostTensor(mask(0), [scored]),
-    rejected: hostTensor(mask(1), [scored]),
+    ...sequenceInputs(layouts, form, config),
+    chosen: mask(({ rejected }, i) => rejected[i] === 0),
+    rejected: mask(({ rejected }, i) => rejected[i] === 1),
   };
 }

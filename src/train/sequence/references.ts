@@ -2,6 +2,8 @@
 import type { Engine, HostTensors } from "../../compile/index.js";
 import { ConfigError, EngineError } from "../../errors.js";
 import type { CausalLM, Qwen2Config } from "../../model/index.js";
+import { planRuns } from "./runs.js";
+import type { SequenceForm, SequenceLayout } from "./sequenceInputs.js";
 import type { SequenceProgram } from "./sequenceProgram.js";
 
 /** A row of a method, ready to run. */
@@ -19,10 +21,12 @@ export interface ReferenceScoring<Row extends ScoredRow, Logps> {
   readonly trainer: string;
   /** What kind of numbers they are, with everything beside model and rows that they depend on: a part of the cache's key. */
   readonly kind: string;
-  /** The outputs of the program that are the row's log-probs, each of shape [1]. */
+  /** The outputs of the program that are the rows' log-probs, one a row. */
   readonly outputs: readonly [string, string];
   compile(engine: Engine, model: CausalLM): SequenceProgram;
-  inputs(row: Row, config: Qwen2Config): HostTensors;
+  layout(row: Row): SequenceLayout;
+  /** Of rows that run together, as the program takes them. */
+  inputs(rows: readonly Row[], form: SequenceForm, config: Qwen2Config): HostTensors;
   toLogps(values: LogpPair): Logps;
   /** For errors: the two numbers in words. */
   describe(values: LogpPair): string;
@@ -41,7 +45,7 @@ export interface ReferenceSource<Row extends ScoredRow, Logps> {
   of(rows: readonly Row[]): Promise<Logps[]>;
   /**
    * Computes in advance what can be.
-   * @param onRow called after every row with how many of the missing are done; false ends the work, and nothing is kept
+   * @param onRow called after every run with how many of the missing are done; false ends the work, and nothing is kept
    * @throws EngineError `reference_not_finite`
    */
   compute(rows: readonly Row[], onRow?: (done: number, total: number) => boolean): Promise<void>;
@@ -52,20 +56,40 @@ export interface ReferenceSource<Row extends ScoredRow, Logps> {
   dispose(): Promise<void>;
 }
 
-/** @param onRow called after every row with how many are done @throws EngineError `reference_not_finite` */
+export interface ScoreRowsOptions {
+  /** As in `planRuns`. */
+  readonly tokens_per_run: number;
+  /** Called after every run with how many rows are done. */
+  readonly onRows?: (done: number) => void;
+  readonly bind?: Readonly<Record<string, string>>;
+}
+
+/** Rows that are laid out at a time: all at once would fill the memory. */
+const LAID_OUT = 64;
+
+/** @throws EngineError `reference_not_finite` */
 export async function scoreRows<Row extends ScoredRow>(
   scoring: ReferenceScoring<Row, unknown>,
   program: SequenceProgram,
   rows: readonly Row[],
   config: Qwen2Config,
-  { onRow = () => undefined, bind }: { onRow?: (done: number) => void; bind?: Readonly<Record<string, string>> } = {},
+  { tokens_per_run, onRows = () => undefined, bind }: ScoreRowsOptions,
 ): Promise<LogpPair[]> {
   const [first, second] = scoring.outputs;
   const scored: LogpPair[] = [];
-  for (const row of rows) {
-    const outputs = await program.run(scoring.inputs(row, config), { bind });
-    scored.push([outputs[first]!.data[0]!, outputs[second]!.data[0]!]);
-    onRow(scored.length);
+  let done = 0;
+  for (let begin = 0; begin < rows.length; begin += LAID_OUT) {
+    const some = rows.slice(begin, begin + LAID_OUT);
+    const runs = planRuns(
+      some.map((row) => scoring.layout(row)),
+      tokens_per_run,
+    );
+    for (const run of runs) {
+      const together = run.rows.map((row) => some[row]!);
+      const outputs = await program.run(scoring.inputs(together, run.form, config), { bind });
+      for (const [place, row] of run.rows.entries()) scored[begin + row] = [outputs[first]!.data[place]!, outputs[second]!.data[place]!];
+      onRows((done += run.rows.length));
+    }
   }
   const at = scored.findIndex((values) => !values.every(Number.isFinite));
   if (at < 0) return scored;

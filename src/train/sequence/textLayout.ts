@@ -2,7 +2,7 @@
 import { type HostTensors, hostTensor } from "../../compile/index.js";
 import type { Qwen2Config } from "../../model/index.js";
 import { IGNORED_LABEL } from "../../text/index.js";
-import { type SequenceLayout, scoredSize, sequenceInputs } from "./sequenceInputs.js";
+import { type SequenceForm, type SequenceLayout, scoredSize, sequenceInputs } from "./sequenceInputs.js";
 
 /**
  * @param ids all tokens @param labels for each token itself: what is to be predicted there, or −100
@@ -28,9 +28,10 @@ export function layoutText(ids: readonly number[], labels: readonly number[], le
   return { ids, positions, segments, parents: ids.map(() => -1), sources, targets };
 }
 
-/** The layout as inputs of a text program. @param weight of every scored token in the loss */
-export function textInputs(layout: SequenceLayout, config: Qwen2Config, weight: number): HostTensors {
-  const scored = scoredSize(layout);
-  const weights = new Float32Array(scored).fill(weight, 0, layout.sources.length);
-  return { ...sequenceInputs(layout, config), weights: hostTensor(weights, [scored]) };
+/** The layouts of a run as inputs of a text program. @param weight of every scored token in the loss */
+export function textInputs(layouts: readonly SequenceLayout[], form: SequenceForm, config: Qwen2Config, weight: number): HostTensors {
+  const scored = scoredSize(layouts);
+  const count = layouts.reduce((sum, { sources }) => sum + sources.length, 0);
+  const weights = new Float32Array(scored).fill(weight, 0, count);
+  return { ...sequenceInputs(layouts, form, config), weights: hostTensor(weights, [scored]) };
 }

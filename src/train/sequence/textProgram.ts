@@ -1,4 +1,4 @@
-/** The tensor functions of language modelling: the weighted loss of a sequence's scored tokens, and its gradient. */
+/** The tensor functions of language modelling: the weighted loss of the scored tokens of a run, and its gradient. */
 import {
   type Engine,
   type HeadGradient,
@@ -31,7 +31,7 @@ export interface TextProgramOptions {
 }
 
 /**
- * Forward and backward of one sequence with C scored tokens. Inputs of `sequenceSignature`, and `weights` [C] of the scored tokens.
+ * Forward and backward of the sequences of a run, with C scored tokens. Inputs of `sequenceSignature`, and `weights` [C] of the scored tokens.
  * Outputs as `textScoringProgram`; the gradient of `loss` is added to the stored sums.
  */
 export function textGradientProgram(engine: Engine, model: CausalLM, options: TextProgramOptions = {}): GradientProgram {

@@ -1,4 +1,4 @@
-/** Texts in the training loop: row by row through the gradient program, divided by the label tokens of the whole step. */
+/** Texts in the training loop: run by run through the gradient program, divided by the label tokens of the whole step. */
 import type { Engine } from "../../compile/index.js";
 import type { Dataset } from "../../data/index.js";
 import type { CausalLM } from "../../model/index.js";
@@ -79,7 +79,7 @@ export class SFTMethod implements TrainingMethod {
 
   /** A batch's mean is over its label tokens, and counts in the whole by its rows: so does transformers' evaluation loop. */
   async evaluate(engine: Engine, set: string): Promise<EvaluationResult> {
-    const { per_device_eval_batch_size: size, loss_type } = this.#args;
+    const { per_device_eval_batch_size: size, loss_type, tokens_per_run } = this.#args;
     const texts = this.#rows.ofSet(set);
     const program = textScoringProgram(engine, this.model, { loss: tokenLoss(loss_type) });
     const means = new MeanOfBatches();
@@ -87,7 +87,7 @@ export class SFTMethod implements TrainingMethod {
     try {
       for (let begin = 0; begin < texts.length; begin += size) {
         const batch = texts.slice(begin, begin + size);
-        const scores = await scoreTexts(program, batch, this.model.config);
+        const scores = await scoreTexts(program, batch, this.model.config, tokens_per_run);
         loss += ((scores.loss / labelTokens(batch)) * batch.length) / texts.length;
         means.add(batchMetrics(batch, scores));
       }

@@ -1,14 +1,15 @@
-/** Forward and backward of the rows of a micro-batch; the gradient stays in the engine's store. */
+/** Forward and backward of the rows of a micro-batch, run by run; the gradient stays in the engine's store. */
 import type { Engine, HostTensors } from "../../compile/index.js";
 import type { CausalLM, Qwen2Config } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { BatchMetrics } from "../loop/logWindow.js";
 import type { SFTLossName, SFTOptions } from "../options/sftConfig.js";
 import type { GradientProgram } from "../optimizer/gradientSums.js";
-import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
+import { type DrawnRow, dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { embeddingNoise } from "../sequence/embeddingNoise.js";
 import { requireFiniteLoss } from "../sequence/microBatch.js";
-import { tokensSize } from "../sequence/sequenceInputs.js";
+import { planRuns } from "../sequence/runs.js";
+import { fillerTokens, tokensSize } from "../sequence/sequenceInputs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { textInputs } from "../sequence/textLayout.js";
 import { type TokenLoss, textGradientProgram } from "../sequence/textProgram.js";
@@ -39,10 +40,19 @@ export function batchMetrics(texts: readonly PreparedText[], { entropy, correct 
   return { entropy: entropy / tokens, mean_token_accuracy: correct / tokens };
 }
 
-/** Without gradient; the loss is a plain sum. @param program of `textScoringProgram` */
-export async function scoreTexts(program: SequenceProgram, texts: readonly PreparedText[], config: Qwen2Config): Promise<TextScores> {
+/** Without gradient; the loss is a plain sum. @param program of `textScoringProgram` @param tokensPerRun as in `planRuns` */
+export async function scoreTexts(
+  program: SequenceProgram,
+  texts: readonly PreparedText[],
+  config: Qwen2Config,
+  tokensPerRun: number,
+): Promise<TextScores> {
+  const layouts = texts.map(({ layout }) => layout);
   let total: TextScores = { loss: 0, entropy: 0, correct: 0 };
-  for (const { layout } of texts) total = plus(total, await program.run(textInputs(layout, config, 1)));
+  for (const { form, rows } of planRuns(layouts, tokensPerRun)) {
+    const together = rows.map((row) => layouts[row]!);
+    total = plus(total, await program.run(textInputs(together, form, config, 1)));
+  }
   return total;
 }
 
@@ -74,29 +84,32 @@ export class TextRunner {
     });
   }
 
-  /** @throws EngineError `loss_not_finite` naming the row */
+  /** @throws EngineError `loss_not_finite` naming the rows of the run */
   async run(texts: readonly PreparedText[], { weight, first, random }: TextPlace): Promise<TextScores> {
+    const layouts = texts.map(({ layout }) => layout);
     let total: TextScores = { loss: 0, entropy: 0, correct: 0 };
-    for (const [i, text] of texts.entries()) {
+    for (const [i, { form, rows }] of planRuns(layouts, this.#args.tokens_per_run).entries()) {
+      const together = rows.map((row) => layouts[row]!);
+      const drawn = rows.map((row) => ({ tokens: tokensSize(layouts[row]!), random: random.fork(`row ${row}`) }));
       const given = {
-        ...textInputs(text.layout, this.#model.config, weight),
-        ...this.#drawn(text, texts, random.fork(`row ${i}`)),
+        ...textInputs(together, form, this.#model.config, weight),
+        ...this.#drawn(drawn, fillerTokens(form, rows.length), this.#noiseLength(texts)),
       };
-      const outputs = await this.#program.run(given, first && i === 0);
-      total = plus(total, outputs);
-      requireFiniteLoss(total.loss, [text], "SFTTrainer");
+      total = plus(total, await this.#program.run(given, first && i === 0));
+      const run = rows.map((row) => texts[row]!);
+      requireFiniteLoss(total.loss, run, "SFTTrainer");
     }
     return total;
   }
 
   /** Dropout masks and embedding noise. */
-  #drawn({ layout }: PreparedText, texts: readonly PreparedText[], random: Random): HostTensors {
+  #drawn(rows: readonly DrawnRow[], spare: number, noiseLength: number): HostTensors {
     const { neftune_noise_alpha: alpha } = this.#args;
     const { peft_config, config } = this.#model;
-    const tokens = tokensSize(layout);
-    const masks = this.#widths.size === 0 ? {} : dropoutMasks(this.#widths, tokens, peft_config!.lora_dropout, random);
+    const masks = this.#widths.size === 0 ? {} : dropoutMasks(this.#widths, rows, spare, peft_config!.lora_dropout);
     if (alpha === null) return masks;
-    return { ...masks, ...embeddingNoise(tokens, config.hidden_size, this.#noiseLength(texts), alpha, random.fork("noise")) };
+    const noisy = rows.map(({ tokens, random }) => ({ tokens, random: random.fork("noise") }));
+    return { ...masks, ...embeddingNoise(noisy, spare, config.hidden_size, noiseLength, alpha) };
   }
 
   /** transformers takes the width of the padded batch; rows that are packed without crossing are one long sequence in TRL. */

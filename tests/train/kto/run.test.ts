@@ -294,7 +294,7 @@ describe("the reference's cache", () => {
     const run = async (args: KTOConfigInput): Promise<{ computed: number; log: LogEntry[] }> => {
       let computed = 0;
       const model = await AutoModelForCausalLM.from_pretrained(folder);
-      const callbacks = [{ on_reference: () => void computed++ }];
+      const callbacks = [{ on_reference: (done: number) => void (computed = done) }];
       const { log } = await logOf({ model, callbacks, args: { max_steps: 1, precompute_ref_log_probs: true, ...args } });
       return { computed, log };
     };
