@@ -8,11 +8,12 @@ import { findPython, PythonStackError } from "../../scripts/compare/pythonStack.
 import { describeMachine } from "../shared/machine.js";
 import { shapeConfig } from "../shared/models.js";
 import { Bench } from "./bench.js";
+import { measureDecode } from "./cases/decode.js";
 import { measureGrid } from "./cases/grid.js";
 import { measureGrowth } from "./cases/growth.js";
 import { measureMemory } from "./cases/memory.js";
 import { measureFull, measureLong, measureLora } from "./cases/speed.js";
-import { decodeRow, measureCompile, measureStartUp } from "./cases/start.js";
+import { measureCompile, measureStartUp } from "./cases/start.js";
 import { BENCH_OPTIONS, type BenchOptions, type CaseName, WHERE } from "./options.js";
 import type { SearchedCase } from "./recorded.js";
 import { searchCase } from "./search.js";
@@ -26,7 +27,7 @@ const MEASURES: readonly [cases: readonly CaseName[], measure: (bench: Bench) =>
   [["memory"], measureMemory],
   [["compile"], measureCompile],
   [["start-up"], measureStartUp],
-  [["decode"], () => Promise.resolve([decodeRow()])],
+  [["decode"], measureDecode],
   [["grid"], measureGrid],
   [["growth"], measureGrowth],
 ];

@@ -38,7 +38,7 @@ export function rowProgram(model: CausalLM, engine: Engine): Program {
     outputs["logits"] = headLogits(config, weights, hidden);
     return outputs;
   };
-  return engine.compile(read, signature, { name: "decode", sizes: "any", inPlace: true });
+  return engine.compile(read, signature, { name: "decode", sizes: "any", inPlace: true, key: model.computation });
 }
 
 /**
@@ -75,7 +75,7 @@ export function laneProgram(model: CausalLM, engine: Engine, lanes: number): Pro
     outputs["logits"] = headLogits(config, weights, hidden);
     return outputs;
   };
-  return engine.compile(read, signature, { name: `decode ${lanes} sequences`, sizes: "any", inPlace: true });
+  return engine.compile(read, signature, { name: `decode ${lanes} sequences`, sizes: "any", inPlace: true, key: model.computation });
 }
 
 /** Copies the first rows of one cache into another. */
@@ -83,5 +83,5 @@ export function copyProgram(model: CausalLM, engine: Engine): Program {
   const names = cacheNames(model.config);
   const signature = Object.fromEntries(names.map((name) => [name, { shape: ["S", cacheWidth(model.config)], role: "state" } as const]));
   const copy = (inputs: TensorMap): TensorMap => Object.fromEntries(names.map((name) => [`new.${name}`, tf.clone(inputs[name]!)]));
-  return engine.compile(copy, signature, { name: "copy of a cache", sizes: "any", inPlace: true });
+  return engine.compile(copy, signature, { name: "copy of a cache", sizes: "any", inPlace: true, key: "copy" });
 }

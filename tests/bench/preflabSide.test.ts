@@ -86,7 +86,10 @@ describe("the built command", () => {
     expect(stderr).toContain("Preflab's own numbers follow, without TRL's beside them");
     expect(stdout).toMatch(/\| LoRA DPO, 5 pairs a step, exact fp32 \| pairs per second ≥ 4 × \| [\d.]+ pairs\/s.*\| not measured \| – \|/);
     expect(stdout).toMatch(/\| needed arithmetic \/ plain sgemm.*\| (yes|no) \|/);
-    expect(stdout).toContain("not measured here: npm run bench:decode");
+    for (const dtype of ["fp32", "q8", "q4"])
+      expect(stdout).toMatch(
+        new RegExp(`\\| decode, one stream, ${dtype} \\| .* \\| [\\d.]+ tokens/s made, \\d+ read \\| not measured \\| – \\|`),
+      );
     expect(stdout).toContain("TRL was not run: these are Preflab's own numbers alone.");
     expect(status).toBe(0);
     const { measurements } = JSON.parse(readFileSync(json, "utf8")) as { measurements: { side: string; plain_sgemm: number }[] };

@@ -88,14 +88,3 @@ export async function measureStartUp(bench: Bench): Promise<TableRow[]> {
 export function setUpSeconds(measured: Measured): number {
   return measured.begin_seconds + measured.first_step_seconds - stepSeconds(measured);
 }
-
-/** Until bench/decode.ts exports its measurement, its numbers are printed by that command alone. */
-export function decodeRow(): TableRow {
-  return {
-    target: "decode, one stream, 0.5B",
-    goal: "fp32 ≥ transformers × 1.2; int8 and int4 ≥ llama.cpp's tokens/s, prefill ≥ its prefill",
-    measured: "not measured here: npm run bench:decode",
-    other: "–",
-    reached: null,
-  };
-}
