@@ -130,14 +130,12 @@ describe("compareMethods", () => {
     const disguised = Object.assign(Object.create(TrainingMeasurement.prototype) as object, numbers) as TrainingMeasurement;
     expect(disguised instanceof TrainingMeasurement).toBe(true);
     expect(thrown(() => compareMethods([{ name: "dpo", training: disguised }]))).toEqual(refused);
+    const inference = { latencies_ms: [0.16], max_new_tokens: 1, prompts: 1, prompt_tokens: 1 };
+    const key = Symbol("measured");
     // @ts-expect-error the key is not to be had
-    expect(thrown(() => new TrainingMeasurement(Symbol("measured"), "dpo", numbers))).toMatchObject({ code: "not_measured" });
+    expect(thrown(() => new TrainingMeasurement(key, "dpo", numbers))).toMatchObject({ code: "not_measured" });
     // @ts-expect-error the key is not to be had
-    expect(
-      thrown(() => new InferenceMeasurement(undefined, { latencies_ms: [0.16], max_new_tokens: 1, prompts: 1, prompt_tokens: 1 })),
-    ).toMatchObject({
-      code: "not_measured",
-    });
+    expect(thrown(() => new InferenceMeasurement(key, inference))).toMatchObject({ code: "not_measured" });
     expect(thrown(() => compareMethods([{ name: "a" }, { name: "a" }]))).toMatchObject({ code: "names" });
   });
 
