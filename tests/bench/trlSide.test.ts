@@ -60,8 +60,8 @@ describe("with a program in Python's place", () => {
 
   test("a side that fails is a failed case, and exit code 1", () => {
     const { status, stdout, stderr } = bench(standIn("echo no such model >&2; exit 3"), "--cases", "lora,arithmetic");
-    expect(stderr).toMatch(/lora: bench: .* must end well, got exit code 3; its last messages are\nno such model/);
-    expect(stdout).toMatch(/\| lora \| – \| failed: bench/);
+    expect(stderr).toMatch(/lora, arithmetic: bench: .* must end well, got exit code 3; its last messages are\nno such model/);
+    expect(stdout).toMatch(/\| lora, arithmetic \| – \| failed: bench/);
     expect(status).toBe(1);
   });
 });
