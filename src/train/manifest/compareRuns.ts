@@ -45,20 +45,26 @@ export async function compareRuns(run: Run, again: Trainer, tolerance: number): 
   }
   const differences = compareLogs(run.log, log);
   const first = firstBeyond(differences, tolerance);
-  if (first !== undefined) return different(first, largestOf(differences));
+  if (first !== undefined)
+    return different(
+      first,
+      differences.find((each) => each.name === "loss" && each.difference > tolerance),
+      largestOf(differences),
+    );
   if (results.weights_sha256 === run.results.weights_sha256) return within(largestOf(differences), "the weights are identical");
   const weights = await compareWeights(run.dir, again, results.global_step);
   if (weights === undefined)
     return within(largestOf(differences), `the weights differ, by how much cannot be told: ${run.dir} does not hold them`);
   const all = [...differences, ...weights];
   const worst = firstBeyond(weights, tolerance);
-  return worst === undefined ? within(largestOf(all), "weights included") : different(worst, largestOf(all));
+  return worst === undefined ? within(largestOf(all), "weights included") : different(worst, undefined, largestOf(all));
 }
 
-function different(first: Difference, largest: Verdict["largest"]): Verdict {
-  const value = (number: number | undefined): string => (number === undefined ? "none" : String(number));
-  const message = `different, first at step ${first.step}: ${first.name} ${value(first.then)} vs ${value(first.now)}`;
-  return { verdict: "different", message, largest };
+/** @param loss the first loss that differs: what most people ask for, where something else differed before */
+function different(first: Difference, loss: Difference | undefined, largest: Verdict["largest"]): Verdict {
+  const show = ({ step, name, then, now }: Difference): string => `first at step ${step}: ${name} ${then ?? "none"} vs ${now ?? "none"}`;
+  const later = loss === undefined || loss === first ? "" : `; loss ${show(loss).replace("loss ", "")}`;
+  return { verdict: "different", message: `different, ${show(first)}${later}`, largest };
 }
 
 function within(largest: Verdict["largest"], weights: string): Verdict {

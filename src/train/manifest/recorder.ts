@@ -62,7 +62,7 @@ export async function recordInputs(
   const train = await data("train_dataset", input.train_dataset);
   for (const [name, dataset] of Object.entries(evalSetsOf(input, method)))
     evalSets[name] = await data(name === "" ? "eval_dataset" : `eval_dataset ${name}`, dataset);
-  for (const [name, value] of Object.entries(args)) {
+  for (const [name, value] of Object.entries(args) as [string, unknown][]) {
     if (typeof value === "function") reasons.push(`${name}: it is a function, ${value.name === "" ? "without a name" : value.name}`);
   }
   if (input.formatting_func !== undefined) reasons.push("formatting_func: it is a function");
