@@ -32,9 +32,9 @@ export interface DatasetCardFacts {
 }
 
 /** A column's type in the terms of `datasets`. */
-export type Feature =
+type Feature =
   { readonly dtype: string } | { readonly list: string | Feature | readonly NamedFeature[] } | { readonly struct: readonly NamedFeature[] };
-export type NamedFeature = Feature & { readonly name: string };
+type NamedFeature = Feature & { readonly name: string };
 
 /** @throws HubError `card_metadata`, `card_private`, `card_features` for a column whose rows have different types */
 export function datasetCard(facts: DatasetCardFacts): string {

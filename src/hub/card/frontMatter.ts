@@ -10,10 +10,27 @@ function pythonFloat(value: unknown): string {
   return /^-?\d+e/.test(text) ? text.replace("e", ".0e") : text;
 }
 
+/** PyYAML allows no tab in plain text, and takes some of these for the end of a line. It also sees values of its own ("=") in texts that do
+ *  not begin with a letter, so these are quoted too. */
+const SPECIAL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\ufeff]/;
+
+function quoted(text: string): string {
+  const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(new RegExp(SPECIAL, "g"), escape);
+}
+
 const customTags = (tags: Tags): Tags =>
-  tags.map((tag) => {
-    const { tag: name } = tag as ScalarTag;
-    return name === "tag:yaml.org,2002:float" ? { ...(tag as ScalarTag), stringify: (item) => pythonFloat(item.value) } : tag;
+  tags.flatMap((each) => {
+    const tag = each as ScalarTag;
+    // Nothing is merged here: the text "<<" is a text.
+    if (tag.tag === "tag:yaml.org,2002:merge") return [];
+    if (tag.tag === "tag:yaml.org,2002:float") return { ...tag, stringify: (item) => pythonFloat(item.value) };
+    if (tag.tag !== "tag:yaml.org,2002:str") return tag;
+    const stringify: ScalarTag["stringify"] = (item, ...rest) =>
+      SPECIAL.test(item.value as string) || !/^\p{L}/u.test(item.value as string)
+        ? quoted(item.value as string)
+        : tag.stringify!(item, ...rest);
+    return { ...tag, stringify };
   });
 
 /** @returns the head with its fences, without the body */

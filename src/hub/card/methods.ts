@@ -16,7 +16,7 @@ interface Method {
   readonly paper?: Paper;
 }
 
-export const METHODS: Readonly<Record<string, Method>> = {
+const METHODS: Readonly<Record<string, Method>> = {
   sft: { name: "SFT", long: "supervised fine-tuning" },
   dpo: {
     name: "DPO",

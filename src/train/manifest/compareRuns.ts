@@ -74,7 +74,7 @@ function within(largest: Verdict["largest"], weights: string): Verdict {
 }
 
 /** Every value of both logs, in the order of the steps; the loss first within an entry. */
-export function compareLogs(then: readonly LogEntry[], now: readonly LogEntry[]): Difference[] {
+function compareLogs(then: readonly LogEntry[], now: readonly LogEntry[]): Difference[] {
   const all: Difference[] = [];
   for (let i = 0; i < Math.max(then.length, now.length); i++) {
     const [a, b] = [then[i] ?? {}, now[i] ?? {}];
