@@ -24,7 +24,8 @@ const customTags = (tags: Tags): Tags =>
     const tag = each as ScalarTag;
     // Nothing is merged here: the text "<<" is a text.
     if (tag.tag === "tag:yaml.org,2002:merge") return [];
-    if (tag.tag === "tag:yaml.org,2002:float") return { ...tag, stringify: (item) => pythonFloat(item.value) };
+    // 1e21 counts as an integer. The tags with a format are for other bases.
+    if (/:(float|int)$/.test(tag.tag) && tag.format === undefined) return { ...tag, stringify: (item) => pythonFloat(item.value) };
     if (tag.tag !== "tag:yaml.org,2002:str") return tag;
     const stringify: ScalarTag["stringify"] = (item, ...rest) =>
       SPECIAL.test(item.value as string) || !/^\p{L}/u.test(item.value as string)
