@@ -6,7 +6,7 @@ function pythonFloat(value: unknown): string {
   const number = value as number;
   if (Number.isNaN(number)) return ".nan";
   if (!Number.isFinite(number)) return number > 0 ? ".inf" : "-.inf";
-  const text = String(number);
+  const text = Object.is(number, -0) ? "-0" : String(number);
   return /^-?\d+e/.test(text) ? text.replace("e", ".0e") : text;
 }
 
