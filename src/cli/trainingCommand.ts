@@ -89,7 +89,10 @@ export function trainingCommand<Config extends TrainingConfig>(method: TrainingC
         const interrupt = onInterrupt(() => trainer.stop(), "Stopping after this step and saving a checkpoint; ctrl-C again ends at once.");
         try {
           const output = await trainer.train();
-          if (output.finished) await trainer.save_model();
+          if (output.finished) {
+            await trainer.save_model();
+            await trainer.create_model_card();
+          }
           console.log(formatResult(trainer.state, output, args.output_dir, method.rows));
           return interrupt.exitCode ?? 0;
         } finally {

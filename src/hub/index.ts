@@ -5,6 +5,12 @@ import { downloadRepository } from "./download.js";
 setRepositoryResolver(downloadRepository);
 
 export { downloadRepository };
-export { modelCard, type CardFacts } from "./modelCard.js";
+export { modelCard, writeModelCard, type CardFacts } from "./modelCard.js";
+export type { CardDetails, CardEvaluation } from "./card/facts.js";
+export { type CardSample, generateSamples } from "./card/samples.js";
+export { cardFaults, requireCardMetadata } from "./card/metadata.js";
+export { datasetCard, type DatasetCardFacts } from "./datasetCard.js";
+export type { CreateModelCardOptions } from "./createModelCard.js";
+import "./createModelCard.js";
 export type { PushResult, PushToHubOptions, PushTrainerOptions } from "./push.js";
 import "./push.js";

@@ -11,7 +11,8 @@ import { writeFileAtomic } from "../text/atomicFile.js";
 import { PreTrainedTokenizer } from "../text/index.js";
 import { Trainer } from "../train/index.js";
 import { hubSettings } from "./environment.js";
-import { modelCard } from "./modelCard.js";
+import { CARD_DETAILS, type CardDetails } from "./card/facts.js";
+import { modelCard, writeModelCard } from "./modelCard.js";
 import { type UploadOptions, uploadFolder } from "./upload.js";
 
 export interface PushToHubOptions {
@@ -29,7 +30,7 @@ export interface PushToHubOptions {
   progress?: RepositoryOptions["progress"];
 }
 
-export interface PushTrainerOptions extends PushToHubOptions {
+export interface PushTrainerOptions extends PushToHubOptions, CardDetails {
   /** Hub ids of the data, for the model card. */
   dataset_name?: string | readonly string[];
   /** Further tags for the model card. */
@@ -177,7 +178,10 @@ Trainer.prototype.push_to_hub = async function push_to_hub(
   repo_id: string = basename(resolve(this.args.output_dir)),
   { dataset_name = [], tags = [], ...options }: PushTrainerOptions = {},
 ): Promise<PushResult> {
-  const facts = { repo_id, model: this.model, trainer: this, datasets: [dataset_name].flat(), tags };
+  const details: CardDetails = Object.fromEntries(
+    CARD_DETAILS.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
+  );
+  const facts = { repo_id, model: this.model, trainer: this, datasets: [dataset_name].flat(), tags, ...details };
   return push(
     {
       where: "push_to_hub",
@@ -186,11 +190,11 @@ Trainer.prototype.push_to_hub = async function push_to_hub(
       message: "End of training",
       save: async (folder) => {
         await this.save_model(folder);
-        await writeFileAtomic(join(folder, "README.md"), modelCard(facts));
+        await writeModelCard(folder, facts);
       },
       upload: { obsolete: obsoleteBeside(this.model) },
     },
     options,
-    ["dataset_name", "tags"],
+    ["dataset_name", "tags", ...CARD_DETAILS],
   );
 };

@@ -19,3 +19,5 @@ export { diagnose } from "./diagnosis/diagnose.js";
 export { Diagnosis, formatDiagnosis } from "./diagnosis/diagnosis.js";
 export type { DiagnosisFacts, Finding, Severity } from "./diagnosis/finding.js";
 export type { LogEntry, TrainerState } from "./loop/trainerState.js";
+export { MANIFEST_FILE, type RunManifest, readRunManifest } from "./manifest/runManifest.js";
+export { type ReproduceOptions, type Reproduction, reproduceRun } from "./manifest/reproduce.js";

@@ -232,7 +232,12 @@ describe("push_to_hub of a trainer", () => {
       "The model has not been trained yet.",
     );
     await trainer.train();
-    const { url } = await trainer.push_to_hub(undefined, { ...quiet, dataset_name: "jondurbin/truthy-dpo-v0.1", tags: ["course"] });
+    const { url } = await trainer.push_to_hub(undefined, {
+      ...quiet,
+      dataset_name: "jondurbin/truthy-dpo-v0.1",
+      tags: ["course"],
+      license: "apache-2.0",
+    });
     expect(url).toBe(`${scene.hub.url}/alice/my-run`);
     const files = head("alice/my-run");
     expect(Object.keys(files).sort()).toEqual(
@@ -245,6 +250,7 @@ describe("push_to_hub of a trainer", () => {
         "tokenizer.json",
         "tokenizer_config.json",
         "training_args.json",
+        "training_curves.svg",
       ].sort(),
     );
     const card = Buffer.from(files["README.md"]!, "latin1").toString();
@@ -254,6 +260,21 @@ describe("push_to_hub of a trainer", () => {
       pipeline_tag: "text-generation",
       tags: ["preflab", "generated_from_trainer", "dpo", "trl-compatible", "lora", "course"],
       datasets: ["jondurbin/truthy-dpo-v0.1"],
+      license: "apache-2.0",
+      "model-index": [
+        {
+          name: "my-run",
+          results: [
+            {
+              task: { type: "text-generation", name: "Text Generation" },
+              dataset: { name: "jondurbin/truthy-dpo-v0.1", type: "jondurbin/truthy-dpo-v0.1", split: "train" },
+              metrics: [
+                { type: "training_loss", value: expect.closeTo(Math.log(2), 2) as number, name: "Training loss, mean over all steps" },
+              ],
+            },
+          ],
+        },
+      ],
     });
     const cells = new Map([...card.matchAll(/^\| (.+?) \| (.+?) \|$/gm)].map(([, name, value]) => [name!, value!]));
     expect(cells.get("beta")).toBe("0.2");
@@ -283,6 +304,7 @@ describe("push_to_hub of a trainer", () => {
       "tokenizer.json",
       "tokenizer_config.json",
       "training_args.json",
+      "training_curves.svg",
     ]);
   });
 });

@@ -12,7 +12,7 @@ export class CPOTrainer extends Trainer<CPOConfig> {
   /** Tokenises the data; the model's weights are read when training starts.
    *  @throws ConfigError, DataError */
   constructor(options: CPOTrainerOptions) {
-    const { model, args = new CPOConfig(), train_dataset, peft_config, callbacks = [] } = options;
+    const { model, args = new CPOConfig(), train_dataset, peft_config } = options;
     const tokenizer = tokenizerOf(options, "CPOTrainer");
     const method = new PairMethod({
       tag: "cpo",
@@ -26,6 +26,6 @@ export class CPOTrainer extends Trainer<CPOConfig> {
       train: train_dataset,
       evalSets: evalSetsOf(options, "CPOTrainer"),
     });
-    super(method, args, tokenizer, callbacks);
+    super(method, args, tokenizer, options);
   }
 }

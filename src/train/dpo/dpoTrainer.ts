@@ -17,7 +17,7 @@ export class DPOTrainer extends Trainer<DPOConfig> {
   /** Tokenises the data; the model's weights are read when training starts.
    *  @throws ConfigError, DataError */
   constructor(options: DPOTrainerOptions) {
-    const { model, ref_model, args = new DPOConfig(), train_dataset, peft_config, callbacks = [] } = options;
+    const { model, ref_model, args = new DPOConfig(), train_dataset, peft_config } = options;
     const tokenizer = tokenizerOf(options, "DPOTrainer");
     const policy = policyOf(model, peft_config, args.seed, "DPOTrainer");
     const reference = referenceOf(options);
@@ -33,6 +33,6 @@ export class DPOTrainer extends Trainer<DPOConfig> {
       train: train_dataset,
       evalSets: evalSetsOf(options, "DPOTrainer"),
     });
-    super(method, args, tokenizer, callbacks);
+    super(method, args, tokenizer, options);
   }
 }

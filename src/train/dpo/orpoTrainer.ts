@@ -12,7 +12,7 @@ export class ORPOTrainer extends Trainer<ORPOConfig> {
   /** Tokenises the data; the model's weights are read when training starts.
    *  @throws ConfigError, DataError */
   constructor(options: ORPOTrainerOptions) {
-    const { model, args = new ORPOConfig(), train_dataset, peft_config, callbacks = [] } = options;
+    const { model, args = new ORPOConfig(), train_dataset, peft_config } = options;
     const tokenizer = tokenizerOf(options, "ORPOTrainer");
     const method = new PairMethod({
       tag: "orpo",
@@ -26,6 +26,6 @@ export class ORPOTrainer extends Trainer<ORPOConfig> {
       train: train_dataset,
       evalSets: evalSetsOf(options, "ORPOTrainer"),
     });
-    super(method, args, tokenizer, callbacks);
+    super(method, args, tokenizer, options);
   }
 }

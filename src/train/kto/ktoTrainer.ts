@@ -15,7 +15,7 @@ export class KTOTrainer extends Trainer<KTOConfig> {
   /** Tokenises the data; the model's weights are read when training starts.
    *  @throws ConfigError, DataError */
   constructor(options: KTOTrainerOptions) {
-    const { model, ref_model, args = new KTOConfig(), train_dataset, peft_config, callbacks = [] } = options;
+    const { model, ref_model, args = new KTOConfig(), train_dataset, peft_config } = options;
     const tokenizer = tokenizerOf(options, "KTOTrainer");
     const method = new KTOMethod({
       model: policyOf(model, peft_config, args.seed, "KTOTrainer"),
@@ -26,6 +26,6 @@ export class KTOTrainer extends Trainer<KTOConfig> {
       train: train_dataset,
       evalSets: evalSetsOf(options, "KTOTrainer"),
     });
-    super(method, args, tokenizer, callbacks);
+    super(method, args, tokenizer, options);
   }
 }

@@ -9,6 +9,8 @@ import type { PreTrainedTokenizer } from "../../text/index.js";
 import { diagnose } from "../diagnosis/diagnose.js";
 import type { Diagnosis } from "../diagnosis/diagnosis.js";
 import type { DiagnosedArgs } from "../diagnosis/finding.js";
+import { type Recorded, type RecordedInput, RunRecorder, recordInputs } from "../manifest/recorder.js";
+import type { RunManifest } from "../manifest/runManifest.js";
 import type { TrainingConfig } from "../options/trainingConfig.js";
 import { reporters } from "../report/reporters.js";
 import { CallbackList, type TrainerCallback } from "./callbacks.js";
@@ -46,13 +48,14 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
   readonly #method: TrainingMethod;
   readonly #plan: RunPlan;
   readonly #callbacks: CallbackList;
+  readonly #recorder: RunRecorder;
   #stopRequested = false;
   #savedStep = -1;
   #trained = false;
   #disposed = false;
 
   /** @throws ConfigError */
-  protected constructor(method: TrainingMethod, args: Config, tokenizer: PreTrainedTokenizer, callbacks: readonly TrainerCallback[]) {
+  protected constructor(method: TrainingMethod, args: Config, tokenizer: PreTrainedTokenizer, input: RecordedInput) {
     this.#method = method;
     this.args = args;
     this.model = method.model;
@@ -67,13 +70,24 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
     this.#plan = planRun(method.trainRows, args, method.name);
     const context = { model_config: method.model.config.raw, interrupted: () => this.#stopRequested };
     const own = [...(args.disable_tqdm ? [] : [new ProgressLine()]), ...reporters(args, context)];
-    this.#callbacks = new CallbackList(args, [...own, ...callbacks]);
+    this.#callbacks = new CallbackList(args, [...own, ...(input.callbacks ?? [])]);
+    this.#recorder = new RunRecorder(() => recordInputs(method.tag, args, tokenizer, input), args.output_dir);
     this.state = initialState(args, this.#plan);
   }
 
   /** "dpo", "sft", …: what a model card is tagged with. */
   get method(): string {
     return this.#method.tag;
+  }
+
+  /** What `output_dir`/run_manifest.json says of this run; undefined before `train`. */
+  get manifest(): RunManifest | undefined {
+    return this.#recorder.manifest;
+  }
+
+  /** What a run would be made of, by content, as run_manifest.json records it. Before training: a trained model is another input. */
+  describe(): Promise<Recorded> {
+    return this.#recorder.describe();
   }
 
   add_callback(callback: TrainerCallback): void {
@@ -102,6 +116,7 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
       return await this.#run(await findCheckpoint(resume_from_checkpoint ?? this.args.resume_from_checkpoint, this.args.output_dir, name));
     } catch (error) {
       await this.#callbacks.failed(this.state, error);
+      await this.#recorder.end(this.state, { status: "failed", error });
       throw error;
     } finally {
       inTraining.delete(this.model);
@@ -112,6 +127,7 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
     const { state, args } = this;
     await requirePlace(this.#saved());
     if (checkpoint !== undefined) Object.assign(state, readState(checkpoint, args, this.#plan, this.#method));
+    await this.#recorder.begin(state, checkpoint !== undefined);
     const firstStep = state.global_step;
     const engine = await this.model.load(args);
     const started = performance.now();
@@ -128,6 +144,9 @@ export abstract class Trainer<Config extends TrainingConfig = TrainingConfig> {
       const output = this.#finish(run, (performance.now() - started) / 1000, state.global_step - firstStep);
       await this.#callbacks.log(state, output.metrics);
       await this.save_state();
+      const { finished, metrics } = output;
+      const seconds = metrics["train_runtime"]!;
+      await this.#recorder.end(state, { status: finished ? "finished" : "stopped", seconds, model: this.model });
       await this.#callbacks.emit("on_train_end", state);
       return output;
     } finally {

@@ -50,6 +50,10 @@ export function initialState(args: TrainingOptions, plan: RunPlan): TrainerState
 const TIMING = /_(runtime|samples_per_second|steps_per_second)$/;
 
 export function stateJson(state: TrainerState): string {
-  const log_history = state.log_history.map((entry) => Object.fromEntries(Object.entries(entry).filter(([name]) => !TIMING.test(name))));
-  return `${JSON.stringify({ ...state, log_history }, null, 2)}\n`;
+  return `${JSON.stringify({ ...state, log_history: logWithoutTimes(state.log_history) }, null, 2)}\n`;
+}
+
+/** The log as equal runs have it in common. */
+export function logWithoutTimes(log_history: readonly LogEntry[]): LogEntry[] {
+  return log_history.map((entry) => Object.fromEntries(Object.entries(entry).filter(([name]) => !TIMING.test(name))));
 }

@@ -20,7 +20,7 @@ export class SFTTrainer extends Trainer<SFTConfig> {
   /** Tokenises the data; the model's weights are read when training starts. `eos_token` and `chat_template_path` change the tokenizer.
    *  @throws ConfigError, DataError, ModelError */
   constructor(options: SFTTrainerOptions) {
-    const { model, args = new SFTConfig(), train_dataset, peft_config, callbacks = [], formatting_func } = options;
+    const { model, args = new SFTConfig(), train_dataset, peft_config, formatting_func } = options;
     const tokenizer = tokenizerOf(options, "SFTTrainer");
     if (formatting_func !== undefined && args.completion_only_loss === true)
       throw new ConfigError(
@@ -38,6 +38,6 @@ export class SFTTrainer extends Trainer<SFTConfig> {
       train: formatted(train_dataset),
       evalSets: Object.fromEntries(evalSets.map(([name, dataset]) => [name, formatted(dataset)])),
     });
-    super(method, args, tokenizer, callbacks);
+    super(method, args, tokenizer, options);
   }
 }
