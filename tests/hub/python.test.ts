@@ -36,7 +36,7 @@ async function run(script: string, environment: Record<string, string> = {}): Pr
 
 describe.skipIf(reason !== undefined)(`with Python's huggingface_hub ${probe.stdout?.trim() ?? ""}${skipped}`, () => {
   test("it reads offline what was fetched here, and finds nothing wrong with the cache", async () => {
-    const commit = scene.hub.commit("model", "org/tiny", { "config.json": "{}", "model.safetensors": WEIGHTS, "sub/notes.txt": "n" });
+    const commit = await scene.hub.commit("model", "org/tiny", { "config.json": "{}", "model.safetensors": WEIGHTS, "sub/notes.txt": "n" });
     const { dir } = await fetchAll();
     scene.hub.takeSeen();
     const found = (await run(
@@ -63,7 +63,7 @@ print(json.dumps({"folder": folder, "file": file, "warnings": [str(w) for w in c
   });
 
   test("online it fetches nothing again that was fetched here", async () => {
-    scene.hub.commit("model", "org/tiny", { "config.json": "{}", "model.safetensors": WEIGHTS });
+    await scene.hub.commit("model", "org/tiny", { "config.json": "{}", "model.safetensors": WEIGHTS });
     const { dir } = await fetchAll();
     scene.hub.takeSeen();
     expect(await run(`print(json.dumps(snapshot_download("org/tiny")))`)).toBe(dir);
@@ -71,7 +71,7 @@ print(json.dumps({"folder": folder, "file": file, "warnings": [str(w) for w in c
   });
 
   test("what it has fetched is used here, offline too", async () => {
-    const commit = scene.hub.commit("model", "org/tiny", { "config.json": "{}", "model.safetensors": WEIGHTS });
+    const commit = await scene.hub.commit("model", "org/tiny", { "config.json": "{}", "model.safetensors": WEIGHTS });
     const folder = (await run(`print(json.dumps(snapshot_download("org/tiny")))`)) as string;
     scene.hub.takeSeen();
     expect(await fetchAll()).toMatchObject({ commit, dir: folder });
@@ -85,7 +85,7 @@ print(json.dumps({"folder": folder, "file": file, "warnings": [str(w) for w in c
   });
 
   test("it completes what was fetched here in part", async () => {
-    scene.hub.commit("model", "org/tiny", { "config.json": "{}", "model.safetensors": WEIGHTS });
+    await scene.hub.commit("model", "org/tiny", { "config.json": "{}", "model.safetensors": WEIGHTS });
     await downloadRepository("org/tiny", { kind: "model", select: () => ["config.json"] }, { progress: false });
     const folder = (await run(`print(json.dumps(snapshot_download("org/tiny")))`)) as string;
     expect(readFileSync(realpathSync(join(folder, "model.safetensors"))).equals(WEIGHTS)).toBe(true);
