@@ -6,5 +6,10 @@ setRepositoryResolver(downloadRepository);
 
 export { downloadRepository };
 export { modelCard, type CardFacts } from "./modelCard.js";
-export type { PushResult, PushToHubOptions, PushTrainerOptions } from "./push.js";
-import "./push.js";
+export { DatasetCard, ModelCard } from "./repoCard.js";
+export { upload_folder, type UploadFolderOptions } from "./uploadFolder.js";
+export type { PushResult, PushToHubOptions } from "./push.js";
+export type { PushDatasetOptions } from "./pushDataset.js";
+export type { PushTrainerOptions } from "./pushModel.js";
+import "./pushDataset.js";
+import "./pushModel.js";

@@ -15,7 +15,7 @@ import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../text/atomicFile.js";
 import { timestamp } from "./clock.js";
-import { INITIAL_ATTRIBUTES } from "./globs.js";
+import { INITIAL_ATTRIBUTES } from "../globs.js";
 import { LargeObjects } from "./largeObjects.js";
 import type { RepositoryKind } from "./names.js";
 import { Refusal, revisionNotFound } from "./refusal.js";

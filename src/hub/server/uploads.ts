@@ -1,7 +1,7 @@
 /** How large files come in, before the commit that names them: preupload tells which are large, LFS batch where they go. */
 import { readFile } from "node:fs/promises";
 import { type Exchange, objectsOf, readJson, sendJson, textOf } from "./exchange.js";
-import { isIgnored, isLargeByAttributes } from "./globs.js";
+import { isIgnored, isLargeByAttributes } from "../globs.js";
 import { checkSha256 } from "./largeObjects.js";
 import { checkLink, signLink } from "./links.js";
 import { checkFilePath } from "./names.js";
