@@ -39,7 +39,7 @@ describe("push_to_hub of a model", () => {
     const result = await model.push_to_hub("alice/tiny", { ...quiet, private: true, commit_message: "First" });
     const [, commit] = await commits("alice/tiny");
     expect((await commits("alice/tiny")).map(({ title }) => title)).toEqual(["initial commit", "First"]);
-    expect(result).toEqual({ url: `${scene.hub.url}/alice/tiny`, directory: null, commit: commit!.hash });
+    expect(result).toEqual({ url: `${scene.hub.url}/alice/tiny`, directory: null, commit: commit!.hash, pr_url: null });
     expect(await scene.hub.isPrivate("model", "alice/tiny")).toBe(true);
     await model.save_pretrained(join(scene.root, "saved"));
     const saved = readdirSync(join(scene.root, "saved"));
@@ -148,6 +148,7 @@ describe("push_to_hub of a model", () => {
     expect((await commits("alice/open")).length).toBe(commitsBefore);
     // An organisation's repository that one may write to but not make.
     await scene.hub.commit("model", "org/shared", { "x.txt": "x" });
+    scene.hub.fail({ match: /repos\/create/, status: 403 });
     await model.push_to_hub("org/shared", quiet);
     expect(Object.keys(await head("org/shared"))).toContain("model.safetensors");
   });
@@ -169,7 +170,7 @@ describe("push_to_hub without a token", () => {
   test("writes to a folder and says so in one line", async () => {
     const log = silence();
     const local_dir = join(scene.root, "out");
-    expect(await model.push_to_hub("alice/tiny", { local_dir })).toEqual({ url: null, directory: local_dir, commit: null });
+    expect(await model.push_to_hub("alice/tiny", { local_dir })).toEqual({ url: null, directory: local_dir, commit: null, pr_url: null });
     expect(log.mock.calls).toEqual([
       [`push_to_hub: no token (set HF_TOKEN, or run hf auth login); alice/tiny was written to ${local_dir}`],
     ]);
