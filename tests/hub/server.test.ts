@@ -27,7 +27,9 @@ async function ask(method: string, path: string, { token = "hf_good", headers = 
     method,
     headers: { ...authorization, ...headers },
     redirect: "manual",
-    ...(body === undefined ? {} : { body: typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body) }),
+    ...(body === undefined
+      ? {}
+      : { body: typeof body === "string" ? body : Buffer.isBuffer(body) ? new Uint8Array(body) : JSON.stringify(body) }),
   });
   const bytes = Buffer.from(await response.arrayBuffer());
   let json = {};
