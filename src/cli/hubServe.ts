@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
 import { defineOptions } from "../config/index.js";
 import { ConfigError } from "../errors.js";
 import type { Account } from "../hub/server/index.js";
@@ -74,25 +75,35 @@ export const hubServe: Command = {
           console.log(`${time} ${user} ${method} ${printable(path)} ${status}${refusal === undefined ? "" : ` ${printable(refusal)}`}`);
         },
       });
-      const users = server.accounts.names;
-      console.log(
-        `Serving ${dir} at ${server.url} for ${users.length === 0 ? "readers without a token" : users.join(", ")}; ctrl-C ends it`,
-      );
-      console.log(`Use it with: export HF_ENDPOINT=${server.url}${users.length === 0 ? "" : " HF_TOKEN=…"}`);
       let end = (): void => undefined;
       const ended = new Promise<void>((resolve) => (end = resolve));
       const interrupt = onInterrupt(() => end(), "Ending once what is being written is written; ctrl-C again ends at once.");
       try {
+        announce(dir, reachable(server.url), server.accounts.names);
         await ended;
-        await server.stop();
         // Ending is what a server is interrupted for.
         return 0;
       } finally {
+        await server.stop();
         interrupt.release();
       }
     };
   },
 };
+
+function announce(dir: string, url: string, users: readonly string[]): void {
+  console.log(`Serving ${dir} at ${url} for ${users.length === 0 ? "readers without a token" : users.join(", ")}; ctrl-C ends it`);
+  console.log(`Use it with: export HF_ENDPOINT=${url}${users.length === 0 ? "" : " HF_TOKEN=…"}`);
+}
+
+/** An address that others can use: one that listens on all networks has none of its own. */
+function reachable(url: string): string {
+  const { hostname, port } = new URL(url);
+  if (hostname !== "0.0.0.0" && hostname !== "[::]") return url;
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  const outside = addresses.find(({ family, internal }) => family === "IPv4" && !internal);
+  return `http://${outside?.address ?? "127.0.0.1"}:${port}`;
+}
 
 /** What clients send could move a terminal's cursor. */
 function printable(text: string): string {

@@ -55,7 +55,7 @@ function findEndpoint(environment: Environment): string {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
     throw new HubError(
       "hub_endpoint",
-      `HF_ENDPOINT: must be an http or https address, got "${text.replaceAll(/hf_\w+|\/\/[^/]*@/g, "…")}"; unset it to use https://huggingface.co`,
+      `HF_ENDPOINT: must be an http or https address, got "${text.replaceAll(/hf_\S+|\/\/[^/]*@/g, "…")}"; unset it to use https://huggingface.co`,
     );
   }
   const { username, password } = new URL(text);

@@ -204,7 +204,8 @@ describe("upload_folder", () => {
 });
 
 describe("the token", () => {
-  const SECRET = "hf_verysecretvalue123";
+  // Of a form that only its own value gives away.
+  const SECRET = "hf_very-secret.value";
 
   test("is in no message, cause, output, cache or folder, whatever a server says", async () => {
     vi.stubEnv("HF_TOKEN", SECRET);
@@ -223,6 +224,9 @@ describe("the token", () => {
         scene.hub.fail({ match, ...fault });
         errors.push(await failure(upload_folder("dave/run", folder)));
       }
+    // Somebody else's, which this process does not know.
+    scene.hub.fail({ match: /create/, status: 400, answer: '{"error":"hf_somebodyelses1234567 may not"}' });
+    expect((await failure(upload_folder("dave/run", folder))).message).toContain("got 400 (hf_… may not)");
     scene.hub.fail({ match: /revision/, status: 404, answer: `{"error":"${SECRET}"}` });
     errors.push(await failure(downloadRepository("dave/run", { kind: "model", select: ({ files }) => files })));
     await upload_folder("dave/run", folder);

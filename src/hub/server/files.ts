@@ -32,11 +32,12 @@ export async function resolveFile(
 /** GET, HEAD `/cdn/…`: a large file, for who has a link. */
 export async function sendObject(exchange: Exchange, repository: Repository, { oid }: Readonly<Record<string, string>>): Promise<void> {
   const facts = checkLink(exchange);
+  const commit = facts.get("commit");
   const size = await repository.objects.size(checkSha256(oid));
   if (size === undefined) throw new Refusal(404, "Object not found", "EntryNotFound");
   const about = {
     etag: `"${oid!}"`,
-    "x-repo-commit": facts.get("commit") ?? "",
+    ...(commit === null ? {} : { "x-repo-commit": commit }),
     "x-linked-etag": `"${oid!}"`,
     "x-linked-size": String(size),
   };
