@@ -1,4 +1,4 @@
 export { HubServer, type HubServerOptions, type RequestRecord } from "./server.js";
 export type { Account } from "./accounts.js";
-export { DEFAULT_LIMITS, type HubLimits } from "./limits.js";
+export type { HubLimits } from "./limits.js";
 export type { Fault } from "./faults.js";
