@@ -5,16 +5,21 @@ import { doctor } from "./doctor.js";
 import { dpo } from "./dpo.js";
 import { evaluate } from "./evaluate.js";
 import { generate } from "./generate.js";
+import { hubServe } from "./hubServe.js";
 import { kernel } from "./kernel.js";
 import { kto } from "./kto.js";
 import { ownManifest } from "./manifest.js";
 import { orpo } from "./orpo.js";
+import { push } from "./push.js";
 import { reproduce } from "./reproduce.js";
 import { run } from "./run.js";
 import { sft } from "./sft.js";
 
 /** The `preflab` commands, in the order of a student's work. */
-export const COMMANDS: readonly Command[] = [doctor, sft, dpo, kto, cpo, orpo, reproduce, generate, evaluate, run, kernel];
+export const COMMANDS: readonly Command[] = [
+  ...[doctor, sft, dpo, kto, cpo, orpo, reproduce, generate, evaluate],
+  ...[push, hubServe, run, kernel],
+];
 
 /** Exit codes: 0 done, 1 it failed while running, 2 the command line is wrong, 130 ctrl-C. */
 export async function main(argv: readonly string[]): Promise<number> {

@@ -55,7 +55,14 @@ function findEndpoint(environment: Environment): string {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
     throw new HubError(
       "hub_endpoint",
-      `HF_ENDPOINT: must be an http or https address, got "${text}"; unset it to use https://huggingface.co`,
+      `HF_ENDPOINT: must be an http or https address, got "${text.replaceAll(/hf_\S+|\/\/[^/]*@/g, "…")}"; unset it to use https://huggingface.co`,
+    );
+  }
+  const { username, password } = new URL(text);
+  if (username !== "" || password !== "") {
+    throw new HubError(
+      "hub_endpoint",
+      "HF_ENDPOINT: must be an address without a name and a password, got one with them (not shown); set HF_TOKEN instead",
     );
   }
   return text.replace(/\/+$/, "");

@@ -18,14 +18,20 @@ export interface Refusal {
   readonly message: string;
 }
 
-/** Reads why the Hub refused; empties the body. */
-export async function readRefusal(response: Response): Promise<Refusal> {
+/** A text from elsewhere without the token of the call, and without what looks like another. */
+export function hideTokens(text: string, { token }: HubSettings): string {
+  const known = token === undefined ? text : text.replaceAll(token.value, "hf_…");
+  return known.replaceAll(/\bhf_[A-Za-z0-9]{16,}/g, "hf_…");
+}
+
+/** Reads why the Hub refused; empties the body. A server that repeats the token does not get it into a message. */
+export async function readRefusal(response: Response, settings: HubSettings): Promise<Refusal> {
   const text = await response.text().catch(() => "");
   const header = response.headers.get("x-error-message");
   return {
     status: response.status,
     errorCode: response.headers.get("x-error-code") ?? undefined,
-    message: (header ?? errorField(text) ?? response.statusText).slice(0, 300),
+    message: hideTokens(header ?? errorField(text) ?? response.statusText, settings).slice(0, 300),
   };
 }
 
@@ -97,6 +103,11 @@ export function refusalError(
       "hub_rate_limit",
       `${where}: requests must be fewer, ${got}; wait some minutes${token === undefined ? `, or log in for a higher limit: ${LOG_IN}` : ""}`,
     );
+  if (status === 413)
+    return new HubError(
+      "hub_too_large",
+      `${where}: the files must be within the Hub's limits, ${got}; leave large ones out, or save in smaller shards (max_shard_size)`,
+    );
   if (status >= 500)
     return new HubError(
       "hub_server",
@@ -117,7 +128,7 @@ export function connectionCode(error: unknown): string | undefined {
 
 /** The error for a request that got no answer. */
 export function connectionError({ settings, repository }: RequestContext, cause: unknown): HubError {
-  const reason = connectionCode(cause) ?? (cause instanceof Error ? cause.message : String(cause));
+  const reason = hideTokens(connectionCode(cause) ?? (cause instanceof Error ? cause.message : String(cause)), settings);
   const { HTTPS_PROXY, https_proxy } = process.env;
   const proxied = (HTTPS_PROXY ?? https_proxy) !== undefined && process.env["NODE_USE_ENV_PROXY"] === undefined;
   const proxy = proxied ? "; HTTPS_PROXY is set, but Node follows it only with NODE_USE_ENV_PROXY=1 (Node 24 or newer)" : "";

@@ -32,6 +32,14 @@ export interface RequestRules extends RequestContext {
   readonly suggest?: (refusal: Refusal) => Promise<string | undefined>;
 }
 
+/** What @huggingface/hub asks whoever carries out an upload: to tell how much of a file is on its way. */
+interface ProgressHint {
+  readonly progressCallback: (progress: number) => void;
+  /** Of a file that is sent in parts. */
+  readonly part?: number;
+  readonly numParts?: number;
+}
+
 /** @returns a `fetch` whose answers are always successes. It throws HubError `hub_unreachable`, `hub_login`, `hub_gated`, `hub_repository`,
  *  `hub_revision`, `hub_not_found`, `hub_forbidden`, `hub_conflict`, `hub_rate_limit`, `hub_server`, `hub_request` */
 export function hubFetch(rules: RequestRules): typeof fetch {
@@ -51,8 +59,10 @@ export function hubFetch(rules: RequestRules): typeof fetch {
       }
       if (response.ok) return response;
       const pauseMs = Math.max(FIRST_PAUSE_MS * 2 ** tries, retryAfterMs(response));
-      const refusal = await readRefusal(response);
-      if (!BUSY.has(refusal.status) || last || pauseMs > LONGEST_PAUSE_MS) throw await explain(rules, refusal);
+      const refusal = await readRefusal(response, rules.settings);
+      // Who is told to come later has not been served, so even a commit may be sent again.
+      const final = refusal.status === 429 ? tries === REPEATS || init.body instanceof ReadableStream : last;
+      if (!BUSY.has(refusal.status) || final || pauseMs > LONGEST_PAUSE_MS) throw await explain(rules, refusal);
       await sleep(pauseMs);
     }
   };
@@ -91,7 +101,7 @@ function guardToken({ settings }: RequestContext, input: Parameters<typeof fetch
 /** Gives up when the answer does not begin in time. Uploads begin to be answered only when they are over, so they may take long. */
 async function fetchInTime(input: Parameters<typeof fetch>[0], init: RequestInit, timeoutMs: number): Promise<Response> {
   const uploads = init.method === "PUT" || isCommit(init.body);
-  if (uploads) return fetch(input, init);
+  if (uploads) return fetch(input, countBytes(init));
   const silence = new AbortController();
   const timer = setTimeout(() => silence.abort(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
   try {
@@ -99,4 +109,28 @@ async function fetchInTime(input: Parameters<typeof fetch>[0], init: RequestInit
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Progress of the parts of a file, by the function that is told about it. */
+const partProgress = new WeakMap<ProgressHint["progressCallback"], number[]>();
+
+/** Tells the bytes of an upload as they leave. The size is stated beforehand: file stores insist on it. */
+function countBytes(init: RequestInit & { progressHint?: ProgressHint }): RequestInit {
+  const { body, progressHint: hint } = init;
+  if (!(body instanceof Blob) || hint === undefined || body.size === 0) return init;
+  const { progressCallback, part = 0, numParts = 1 } = hint;
+  const parts = partProgress.get(progressCallback) ?? new Array<number>(numParts).fill(0);
+  partProgress.set(progressCallback, parts);
+  let sent = 0;
+  const counted = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      sent += chunk.length;
+      parts[part] = sent / body.size;
+      progressCallback(parts.reduce((sum, each) => sum + each, 0) / numParts);
+      controller.enqueue(chunk);
+    },
+  });
+  const headers = new Headers(init.headers);
+  headers.set("content-length", String(body.size));
+  return { ...init, headers, body: body.stream().pipeThrough(counted), duplex: "half" } as RequestInit;
 }

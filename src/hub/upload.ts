@@ -1,9 +1,10 @@
 /** A folder as one commit of a repository on the Hub. */
-import { readdir, stat } from "node:fs/promises";
+import { readFile, readdir, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 import {
   type CommitOperation,
+  type CommitOutput,
   HubApiError,
   commitIter,
   createBranch,
@@ -27,8 +28,14 @@ export interface UploadOptions {
   /** Of a repository that is new: whether others may not see it. Default: the account's setting, normally public. */
   readonly private?: boolean;
   readonly message: string;
+  /** The rest of the commit's message. */
+  readonly description?: string;
+  /** Propose the commit in a pull request to `revision`; default false. */
+  readonly createPr?: boolean;
   readonly progress?: RepositoryOptions["progress"];
-  /** Files at the top of the repository that this set makes obsolete, to be deleted unless written anew. */
+  /** Files of the folder that are left out. */
+  readonly ignore?: (path: string) => boolean;
+  /** Files of the repository that this set makes obsolete, to be deleted unless written anew. */
   readonly obsolete?: (path: string) => boolean;
   /** Files that stay as they are when the repository has them already. */
   readonly keep?: (path: string) => boolean;
@@ -38,6 +45,7 @@ export interface Upload {
   readonly id: string;
   readonly url: string;
   readonly commit: string;
+  readonly pullRequestUrl: string | undefined;
 }
 
 /**
@@ -59,11 +67,13 @@ export async function uploadFolder(
   const rules: RequestRules = { settings, repository, revision: branch };
   const access = { hubUrl: settings.endpoint, accessToken: settings.token.value, fetch: hubFetch(rules) };
   const repo = { type: kind, name: id };
+  const all = (await listFolder(folder)).filter(({ path }) => options.ignore?.(path) !== true);
+  await refuseToken(repository, settings.token, folder, all);
   const isNew = await ensureRepository(rules, access, options);
-  if (branch !== "main") await createBranch({ ...access, repo, branch }).catch(ignoreConflict);
+  if (branch !== "main" && options.createPr !== true) await createBranch({ ...access, repo, branch }).catch(ignoreConflict);
 
   const present = isNew ? [] : await filesAt(repo, branch, access);
-  const files = (await listFolder(folder)).filter(({ path }) => !(present.includes(path) && options.keep?.(path) === true));
+  const files = all.filter(({ path }) => !(present.includes(path) && options.keep?.(path) === true));
   const written = new Set(files.map(({ path }) => path));
   const operations: CommitOperation[] = [
     ...files.map(({ path }) => ({ operation: "addOrUpdate" as const, path, content: pathToFileURL(join(folder, path)) })),
@@ -71,9 +81,11 @@ export async function uploadFolder(
       .filter((path) => options.obsolete?.(path) === true && !written.has(path))
       .map((path) => ({ operation: "delete" as const, path })),
   ];
-  const commit = await commitFiles(rules, { ...access, repo, branch, title: options.message, operations }, files, options.progress);
+  const { message: title, description, createPr } = options;
+  const params = { ...access, repo, branch, title, description, isPullRequest: createPr, operations };
+  const { commit, pullRequestUrl } = await commitFiles(rules, params, files, options.progress);
   const page = repositoryUrl(settings, repository);
-  return { id, url: branch === "main" ? page : `${page}/tree/${encodeURIComponent(branch)}`, commit };
+  return { id, url: branch === "main" ? page : `${page}/tree/${encodeURIComponent(branch)}`, commit: commit.oid, pullRequestUrl };
 }
 
 interface Access {
@@ -123,7 +135,7 @@ function ignoreConflict(error: unknown): void {
 async function filesAt(repo: { type: RepositoryAddress["kind"]; name: string }, revision: string, access: Access): Promise<string[]> {
   const paths: string[] = [];
   // The library puts the revision into the address as it is.
-  for await (const { type, path } of listFiles({ ...access, repo, revision: encodeURIComponent(revision), recursive: false }))
+  for await (const { type, path } of listFiles({ ...access, repo, revision: encodeURIComponent(revision), recursive: true }))
     if (type === "file") paths.push(path);
   return paths;
 }
@@ -136,11 +148,26 @@ interface FolderFile {
 async function listFolder(folder: string): Promise<FolderFile[]> {
   const files: FolderFile[] = [];
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
     const file = join(entry.parentPath, entry.name);
-    files.push({ path: relative(folder, file).split(sep).join("/"), size: (await stat(file)).size });
+    // A link counts as what it leads to: the cache's snapshots are made of them.
+    const status = await stat(file);
+    if (status.isFile()) files.push({ path: relative(folder, file).split(sep).join("/"), size: status.size });
   }
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** Files that could hold a token by accident; large ones are weights and rows. */
+const LARGEST_SEARCHED = 10 << 20;
+
+/** A token in a pushed file would be everybody's. @throws HubError `hub_token_in_file` */
+async function refuseToken({ name }: RepositoryAddress, token: HubToken, folder: string, files: readonly FolderFile[]): Promise<void> {
+  for (const { path, size } of files) {
+    if (size > LARGEST_SEARCHED || !(await readFile(join(folder, path))).includes(token.value)) continue;
+    throw new HubError(
+      "hub_token_in_file",
+      `Hub ${name}: no file may hold the access token, got it in ${path}; remove it there, and make a new token if others have seen the file`,
+    );
+  }
 }
 
 async function commitFiles(
@@ -148,7 +175,7 @@ async function commitFiles(
   params: Parameters<typeof commitIter>[0],
   files: readonly FolderFile[],
   progress: RepositoryOptions["progress"],
-): Promise<string> {
+): Promise<CommitOutput> {
   const total_bytes = files.reduce((sum, { size }) => sum + size, 0);
   const sizes = new Map(files.map(({ path, size }) => [path, size]));
   const done = new Map<string, number>();
@@ -162,7 +189,7 @@ async function commitFiles(
           throw new HubError("hub_malformed", `Hub ${rules.repository.name}: the Hub must answer with the new commit, got nothing`);
         meter.set(total_bytes);
         meter.finish();
-        return value.commit.oid;
+        return value;
       }
       if (value.event !== "fileProgress" || value.state !== "uploading") continue;
       done.set(value.path, value.progress * (sizes.get(value.path) ?? 0));

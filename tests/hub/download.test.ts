@@ -7,7 +7,7 @@ import type { RepositoryOptions, TransferProgress } from "../../src/data/reposit
 import { HubError, ModelError } from "../../src/errors.js";
 import { diskError } from "../../src/hub/failures.js";
 import { downloadRepository } from "../../src/hub/index.js";
-import { oidOf, sha256 } from "./fakeHub.js";
+import { oidOf, sha256 } from "./testHub.js";
 import { failure, useHub } from "./useHub.js";
 
 const scene = useHub();
@@ -25,7 +25,7 @@ const commitTiny = (more: Record<string, string | Buffer> = {}) =>
 
 describe("a download", () => {
   test("lies in the cache as Python's huggingface_hub lays it out", async () => {
-    const commit = commitTiny();
+    const commit = await commitTiny();
     const { dir, files } = await fetchAll();
     expect(files).toEqual(["config.json", "model.safetensors", "sub/notes.txt"]);
     expect(dir).toBe(join(repositoryFolder(), "snapshots", commit));
@@ -44,7 +44,7 @@ describe("a download", () => {
   });
 
   test("fetches only what is selected, and nothing twice", async () => {
-    commitTiny();
+    await commitTiny();
     await fetchOnly("config.json");
     expect(scene.hub.takeSeen().filter((path) => path.includes("safetensors") || path.includes("cdn"))).toEqual([]);
     await fetchOnly("config.json");
@@ -53,7 +53,7 @@ describe("a download", () => {
   });
 
   test("of a commit asks nobody once the files are there", async () => {
-    const revision = commitTiny();
+    const revision = await commitTiny();
     await fetchAll({ revision });
     scene.hub.takeSeen();
     await fetchAll({ revision });
@@ -62,9 +62,9 @@ describe("a download", () => {
   });
 
   test("of a new commit fetches only the files that changed", async () => {
-    const first = commitTiny();
+    const first = await commitTiny();
     await fetchAll();
-    const second = commitTiny({ "config.json": '{"a":2}' });
+    const second = await commitTiny({ "config.json": '{"a":2}' });
     scene.hub.takeSeen();
     const { dir } = await fetchAll();
     expect(scene.hub.takeSeen().filter((path) => path.includes("resolve"))).toEqual([`GET /org/tiny/resolve/${second}/config.json`]);
@@ -73,8 +73,8 @@ describe("a download", () => {
   });
 
   test("takes branches and pull requests by name", async () => {
-    commitTiny();
-    scene.hub.commit("model", ID, { "config.json": "pr" }, { branch: "refs/pr/1" });
+    await commitTiny();
+    await scene.hub.commit("model", ID, { "config.json": "pr" }, { branch: "refs/pr/1" });
     const { dir, commit } = await fetchAll({ revision: "refs/pr/1" });
     expect(readFileSync(join(dir, "config.json"), "utf8")).toBe("pr");
     expect(readFileSync(join(repositoryFolder(), "refs/refs/pr/1"), "utf8")).toBe(commit);
@@ -84,8 +84,8 @@ describe("a download", () => {
   });
 
   test("sends the token to the Hub and not to the host it is redirected to", async () => {
-    commitTiny();
-    scene.hub.repository("model", ID).isPrivate = true;
+    await commitTiny();
+    await scene.hub.change("model", ID, { private: true });
     vi.stubEnv("HF_TOKEN", "hf_good");
     await fetchAll();
     expect(new Set(scene.hub.seen.filter(({ origin }) => origin === "hub").map(({ authorization }) => authorization))).toEqual(
@@ -96,7 +96,7 @@ describe("a download", () => {
   });
 
   test("tells bytes and the time that is left", async () => {
-    commitTiny();
+    await commitTiny();
     const told: TransferProgress[] = [];
     await fetchAll({ progress: (event) => void told.push(event) });
     const total_bytes = 7 + 5 + WEIGHTS.length;
@@ -113,7 +113,7 @@ describe("a download", () => {
   });
 
   test("of one file by several callers at once is one transfer", async () => {
-    commitTiny();
+    await commitTiny();
     await Promise.all([fetchAll(), fetchAll(), fetchOnly("model.safetensors")]);
     expect(scene.hub.seen.filter(({ origin }) => origin === "cdn").length).toBe(1);
   });
@@ -121,7 +121,7 @@ describe("a download", () => {
 
 describe("a bad connection", () => {
   test("that breaks is continued where it broke", async () => {
-    commitTiny();
+    await commitTiny();
     scene.hub.fail({ match: /cdn/, dropAfter: 100_000 });
     scene.hub.fail({ match: /cdn/, dropAfter: 50_000 });
     const { dir } = await fetchAll();
@@ -132,7 +132,7 @@ describe("a bad connection", () => {
 
   test("that falls silent is given up and continued", async () => {
     vi.stubEnv("HF_HUB_DOWNLOAD_TIMEOUT", "0.3");
-    commitTiny();
+    await commitTiny();
     scene.hub.fail({ match: /cdn/, silentAfter: 1000 });
     scene.hub.fail({ match: /api.*revision/, silentAfter: "request" });
     const { dir } = await fetchAll();
@@ -140,7 +140,7 @@ describe("a bad connection", () => {
   });
 
   test("that never brings a byte ends in an error, and the next call continues", async () => {
-    commitTiny();
+    await commitTiny();
     scene.hub.fail({ match: /cdn/, dropAfter: 100_000 });
     scene.hub.fail({ match: /cdn/, dropAfter: 0, times: 5 });
     const error = await failure(fetchAll());
@@ -158,7 +158,7 @@ describe("a bad connection", () => {
   }, 30_000);
 
   test("left by a process that died is taken over; that of a living one is not touched", async () => {
-    commitTiny();
+    await commitTiny();
     mkdirSync(join(repositoryFolder(), "blobs"), { recursive: true });
     const prefix = join(repositoryFolder(), "blobs", `${sha256(WEIGHTS)}.${hostname().replaceAll(/[^A-Za-z0-9-]/g, "_")}~`);
     // 2^22 is beyond every process number.
@@ -173,7 +173,7 @@ describe("a bad connection", () => {
   });
 
   test("a damaged remainder is found out by the hash and fetched anew", async () => {
-    commitTiny();
+    await commitTiny();
     mkdirSync(join(repositoryFolder(), "blobs"), { recursive: true });
     const remainder = join(
       repositoryFolder(),
@@ -186,14 +186,14 @@ describe("a bad connection", () => {
   });
 
   test.each([500, 503, 429])("a server that answers %d once is asked again", async (status) => {
-    commitTiny();
+    await commitTiny();
     scene.hub.fail({ match: /revision/, status });
     scene.hub.fail({ match: /resolve.*config/, status });
     await fetchAll();
   });
 
   test("a server that asks for an hour's pause is not waited for", async () => {
-    commitTiny();
+    await commitTiny();
     scene.hub.fail({ match: /revision/, status: 429, headers: { "retry-after": "3600" } });
     expect(await failure(fetchAll())).toMatchObject({ code: "hub_rate_limit" });
   });
@@ -203,7 +203,7 @@ describe("a bad connection", () => {
     ["more than stated", Buffer.concat([WEIGHTS, WEIGHTS]), /bytes instead of 300000, twice/],
     ["another content", Buffer.alloc(WEIGHTS.length, 1), /got the hash [0-9a-f]{64} instead of [0-9a-f]{64}, twice/],
   ])("%s never gets the file's name", async (_, body, message) => {
-    commitTiny();
+    await commitTiny();
     scene.hub.fail({ match: /cdn/, body, times: 2 });
     const error = await failure(fetchAll());
     expect(error).toMatchObject({ name: "HubError", code: "hub_integrity" });
@@ -213,7 +213,7 @@ describe("a bad connection", () => {
   });
 
   test("a small file's content is checked too", async () => {
-    commitTiny();
+    await commitTiny();
     scene.hub.fail({ match: /config.json/, body: Buffer.from('{"a":9}'), times: 2 });
     expect((await failure(fetchAll())).message).toMatch(/config.json must have the size and hash the Hub states, got the hash/);
   });
@@ -221,7 +221,7 @@ describe("a bad connection", () => {
 
 describe("offline", () => {
   test("what was fetched is used, and nobody is asked", async () => {
-    const commit = commitTiny();
+    const commit = await commitTiny();
     await fetchAll();
     vi.stubEnv("HF_HUB_OFFLINE", "1");
     scene.hub.takeSeen();
@@ -231,7 +231,7 @@ describe("offline", () => {
   });
 
   test("what was never fetched is named, with the way out", async () => {
-    commitTiny();
+    await commitTiny();
     await fetchOnly("config.json");
     vi.stubEnv("HF_HUB_OFFLINE", "1");
     const part = await failure(fetchAll());
@@ -247,7 +247,7 @@ describe("offline", () => {
   });
 
   test("a cache without the list of files serves, and says when it is a part only", async () => {
-    const commit = commitTiny();
+    const commit = await commitTiny();
     await fetchOnly("config.json");
     rmSync(join(repositoryFolder(), "trees"), { recursive: true });
     const options = { local_files_only: true, progress: false as const };
@@ -262,7 +262,7 @@ describe("offline", () => {
   });
 
   test("a Hub that cannot be reached is said once, and the cache is used", async () => {
-    const commit = commitTiny();
+    const commit = await commitTiny();
     await fetchAll();
     await scene.hub.stop();
     const log = vi.spyOn(console, "warn").mockReturnValue();
@@ -278,7 +278,7 @@ describe("offline", () => {
 
 describe("a refusal", () => {
   test("of an unknown repository names the nearest of its owner", async () => {
-    commitTiny();
+    await commitTiny();
     const error = await failure(fetchAll({}, "org/tinny"));
     expect(error).toMatchObject({ name: "HubError", code: "hub_repository" });
     expect(error.message).toMatch(
@@ -292,7 +292,7 @@ describe("a refusal", () => {
   });
 
   test("of an unknown revision says so", async () => {
-    commitTiny();
+    await commitTiny();
     expect(await failure(fetchAll({ revision: "v9" }))).toMatchObject({
       code: "hub_revision",
       message: expect.stringMatching(/the revision must exist, got "v9"; .*\/org\/tiny\/tree\/main/),
@@ -300,13 +300,13 @@ describe("a refusal", () => {
   });
 
   test("of a gated repository gives the address of its licence", async () => {
-    commitTiny();
-    scene.hub.repository("model", ID).gated = true;
+    await commitTiny();
+    await scene.hub.change("model", ID, { gated: "manual" });
     expect(await failure(fetchAll())).toMatchObject({
       code: "hub_gated",
       message: expect.stringMatching(/licence must be accepted first, got 401 .*open http:\S+\/org\/tiny, accept it, then set HF_TOKEN/),
     });
-    scene.hub.users.set("hf_bob", "bob");
+    scene.hub.addUser("bob", "hf_bob");
     expect(await failure(fetchAll({ token: "hf_bob" }))).toMatchObject({
       code: "hub_gated",
       message: expect.stringMatching(/accept it, with the account of the token from the option token/),
@@ -315,7 +315,7 @@ describe("a refusal", () => {
   });
 
   test("of a token never shows the token", async () => {
-    commitTiny();
+    await commitTiny();
     vi.stubEnv("HF_TOKEN", "hf_stolen_secret");
     const refused = await failure(fetchAll());
     expect(refused).toMatchObject({ code: "hub_login", message: expect.stringMatching(/token from HF_TOKEN must be valid, got 401/) });
@@ -332,18 +332,18 @@ describe("a refusal", () => {
 
   test("paths and hashes that would leave the cache are refused", async () => {
     for (const path of ["../../evil", "/etc/evil", "a/../../evil", "C:evil", "a\\..\\evil"]) {
-      scene.hub.commit("model", "org/evil", { [path]: "x" });
+      await scene.hub.commit("model", "org/evil", { [path]: "x" });
       expect(await failure(fetchAll({}, "org/evil"))).toMatchObject({
         code: "hub_malformed",
         message: expect.stringMatching(/path must lie inside the repository/),
       });
-      scene.hub.repositories.clear();
+      await scene.hub.clear();
     }
     expect(existsSync(scene.cache)).toBe(false);
   });
 
   test("of the disk names the folder", async () => {
-    commitTiny();
+    await commitTiny();
     writeFileSync(join(scene.root, "file"), "");
     expect(await failure(fetchAll({ cache_dir: join(scene.root, "file") }))).toMatchObject({
       name: "HubError",
@@ -355,7 +355,7 @@ describe("a refusal", () => {
   });
 
   test("of a full disk comes before the download", async () => {
-    commitTiny();
+    await commitTiny();
     const enormous = [
       { type: "file", path: "model.safetensors", size: 1, oid: "0".repeat(40), lfs: { oid: "0".repeat(64), size: 9e15, pointerSize: 1 } },
     ];
@@ -379,7 +379,7 @@ describe("a refusal", () => {
   });
 
   test("a damaged entry of the cache is fetched again", async () => {
-    commitTiny();
+    await commitTiny();
     const { dir } = await fetchAll();
     writeFileSync(realpathSync(join(dir, "model.safetensors")), "cut");
     await fetchAll();

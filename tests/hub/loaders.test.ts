@@ -33,7 +33,7 @@ describe("from_pretrained of an id", () => {
   };
 
   test("fetches the model's files, then the tokenizer's, and no others", async () => {
-    scene.hub.commit("model", "org/tiny", { ...folder(TINY), ...clutter });
+    await scene.hub.commit("model", "org/tiny", { ...folder(TINY), ...clutter });
     const model = await AutoModelForCausalLM.from_pretrained("org/tiny", { engine: "eager", backend: "cpu", ...quiet });
     expect(fetched()).toEqual(["config.json", "generation_config.json", "model.safetensors"]);
     expect(model.name_or_path).toBe("org/tiny");
@@ -55,7 +55,7 @@ describe("from_pretrained of an id", () => {
     const golden = await openCheckpoint(TINY);
     const tensors = [...golden.tensors.values()].map((entry) => [entry.name, entry.shape, readFileTensor(entry)] as const);
     await saveCheckpoint(join(scene.root, "sharded"), golden.config, golden.generationConfig, tensors, { maxShardBytes: 150_000 });
-    scene.hub.commit("model", "org/sharded", { ...folder(join(scene.root, "sharded")), "other.safetensors": "x" });
+    await scene.hub.commit("model", "org/sharded", { ...folder(join(scene.root, "sharded")), "other.safetensors": "x" });
     const model = await AutoModelForCausalLM.from_pretrained("org/sharded", quiet);
     expect(model.checkpoint.tensors.size).toBe(golden.tensors.size);
     const shards = readdirSync(join(scene.root, "sharded")).filter((name) => name.endsWith(".safetensors"));
@@ -64,8 +64,8 @@ describe("from_pretrained of an id", () => {
   });
 
   test("opens an adapter, and tells an adapter from a model", async () => {
-    scene.hub.commit("model", "org/tiny", folder(TINY));
-    scene.hub.commit("model", "org/lora", { ...folder(join(GOLDEN, "lora_final")), "training_args.bin": "x" });
+    await scene.hub.commit("model", "org/tiny", folder(TINY));
+    await scene.hub.commit("model", "org/lora", { ...folder(join(GOLDEN, "lora_final")), "training_args.bin": "x" });
     const base = await AutoModelForCausalLM.from_pretrained("org/tiny", quiet);
     scene.hub.takeSeen();
     const model = await PeftModel.from_pretrained(base, "org/lora", quiet);
@@ -98,7 +98,7 @@ describe("from_pretrained of an id", () => {
   });
 
   test("says what a repository lacks before it fetches anything", async () => {
-    scene.hub.commit("model", "org/pickled", { "config.json": "{}", "pytorch_model.bin": "x" });
+    await scene.hub.commit("model", "org/pickled", { "config.json": "{}", "pytorch_model.bin": "x" });
     expect(await failure(AutoModelForCausalLM.from_pretrained("org/pickled", quiet))).toMatchObject({
       code: "checkpoint_missing",
       message:
@@ -107,10 +107,10 @@ describe("from_pretrained of an id", () => {
     expect(await failure(AutoTokenizer.from_pretrained("org/pickled", quiet))).toMatchObject({ code: "tokenizer_missing" });
     expect(fetched()).toEqual([]);
     for (const index of ["{", "{}", '{"weight_map": {"a": 1}}', '{"weight_map": null}']) {
-      scene.hub.commit("model", "org/index", { "config.json": "{}", "model.safetensors.index.json": index });
+      await scene.hub.commit("model", "org/index", { "config.json": "{}", "model.safetensors.index.json": index });
       expect(await failure(AutoModelForCausalLM.from_pretrained("org/index", quiet))).toMatchObject({ code: "index_value" });
     }
-    scene.hub.commit("model", "org/index", { "model.safetensors.index.json": '{"weight_map": {"a": "../../x"}}' });
+    await scene.hub.commit("model", "org/index", { "model.safetensors.index.json": '{"weight_map": {"a": "../../x"}}' });
     expect(await failure(AutoModelForCausalLM.from_pretrained("org/index", quiet))).toMatchObject({
       code: "hub_not_found",
       message: expect.stringMatching(/the file must exist, got ..\/..\/x/),
@@ -187,7 +187,7 @@ describe("load_dataset of an id", () => {
   const column = async (id: string, options = {}) => (await load_dataset(id, { ...quiet, ...options })).column("from");
 
   test("fetches the files of one split in one format", async () => {
-    scene.hub.commit("dataset", "org/pairs", {
+    await scene.hub.commit("dataset", "org/pairs", {
       "data/train-00000-of-00002.jsonl": rows("a"),
       "data/train-00001-of-00002.jsonl": rows("b"),
       "data/test-00000-of-00001.jsonl": rows("t"),
@@ -232,7 +232,7 @@ describe("load_dataset of an id", () => {
   };
 
   test("follows the configurations of its README", async () => {
-    scene.hub.commit("dataset", "org/many", { "README.md": many, ...parts });
+    await scene.hub.commit("dataset", "org/many", { "README.md": many, ...parts });
     expect(await failure(column("org/many"))).toMatchObject({
       code: "data_config",
       message: 'datasets/org/many: one configuration must be chosen, got 3: en, ar, fr; pass { name: "en" }',
@@ -246,7 +246,7 @@ describe("load_dataset of an id", () => {
       message: expect.stringMatching(/must have the configuration a, got others; did you mean ar\?/),
     });
     expect(await failure(column("org/many", { name: "ar", split: "test" }))).toMatchObject({ code: "data_split" });
-    scene.hub.commit("dataset", "org/many", { "README.md": many.replace("config_name: ar", "config_name: ar\n  default: true") });
+    await scene.hub.commit("dataset", "org/many", { "README.md": many.replace("config_name: ar", "config_name: ar\n  default: true") });
     expect(await column("org/many")).toEqual(["ar"]);
   });
 
@@ -255,7 +255,7 @@ describe("load_dataset of an id", () => {
     ["a list", "- data_files: [b.jsonl, a.jsonl]", ["a", "b"]],
     ["an object", "- config_name: default\n  data_files: {train: '[!b].jsonl', val: b.jsonl}", ["a"]],
   ])("understands data_files as %s", async (_, configs, expected) => {
-    scene.hub.commit("dataset", "org/forms", { "README.md": card(configs), "a.jsonl": rows("a"), "b.jsonl": rows("b") });
+    await scene.hub.commit("dataset", "org/forms", { "README.md": card(configs), "a.jsonl": rows("a"), "b.jsonl": rows("b") });
     expect(await column("org/forms")).toEqual(expected);
   });
 
@@ -281,15 +281,15 @@ describe("load_dataset of an id", () => {
       [{ "x.jsonl": rows("a") }, "data_config", /must have the configuration en, got none of that name/, { name: "en" }],
     ];
     for (const [files, code, message, options] of cases) {
-      scene.hub.repositories.clear();
-      scene.hub.commit("dataset", "org/odd", files);
+      await scene.hub.clear();
+      await scene.hub.commit("dataset", "org/odd", files);
       expect(await failure(column("org/odd", options))).toMatchObject({ name: "DataError", code, message: expect.stringMatching(message) });
     }
   });
 
   test("takes a configuration's folder in the Hub's own conversion to parquet", async () => {
-    scene.hub.commit("dataset", "org/script", { "load.py": "" });
-    scene.hub.commit(
+    await scene.hub.commit("dataset", "org/script", { "load.py": "" });
+    await scene.hub.commit(
       "dataset",
       "org/script",
       { "en/train/0000.jsonl": rows("en"), "ar/train/0000.jsonl": rows("ar") },
@@ -308,8 +308,8 @@ describe("load_dataset of an id", () => {
   });
 
   test("keeps a model and a data set of one name apart", async () => {
-    scene.hub.commit("model", "org/both", { "x.jsonl": rows("model") });
-    scene.hub.commit("dataset", "org/both", { "x.jsonl": rows("dataset") });
+    await scene.hub.commit("model", "org/both", { "x.jsonl": rows("model") });
+    await scene.hub.commit("dataset", "org/both", { "x.jsonl": rows("dataset") });
     expect(await column("org/both")).toEqual(["dataset"]);
   });
 });

@@ -27,7 +27,7 @@ afterAll(() => model.dispose());
 const login = () => vi.stubEnv("HF_TOKEN", "hf_good");
 const silence = () => vi.spyOn(console, "log").mockReturnValue();
 const head = (id: string, branch?: string) => scene.hub.head("model", id, branch);
-const commits = (id: string, branch = "main") => scene.hub.repository("model", id).branches.get(branch)!;
+const commits = (id: string, branch = "main") => scene.hub.commits("model", id, branch);
 const yamlOf = (card: string) => parse(/^---\n([\s\S]*?)\n---\n/.exec(card)![1]!) as Record<string, unknown>;
 /** Staged folders of pushes that are still there. */
 const staged = () => readdirSync(tmpdir()).filter((name) => name.startsWith("preflab-push-"));
@@ -37,14 +37,15 @@ describe("push_to_hub of a model", () => {
     login();
     const before = staged();
     const result = await model.push_to_hub("alice/tiny", { ...quiet, private: true, commit_message: "First" });
-    const [, commit] = commits("alice/tiny");
-    expect(commits("alice/tiny").map(({ title }) => title)).toEqual(["initial commit", "First"]);
-    expect(result).toEqual({ url: `${scene.hub.url}/alice/tiny`, directory: null, commit: commit!.hash });
-    expect(scene.hub.repository("model", "alice/tiny").isPrivate).toBe(true);
+    const [, commit] = await commits("alice/tiny");
+    expect((await commits("alice/tiny")).map(({ title }) => title)).toEqual(["initial commit", "First"]);
+    expect(result).toEqual({ url: `${scene.hub.url}/alice/tiny`, directory: null, commit: commit!.hash, pr_url: null });
+    expect(await scene.hub.isPrivate("model", "alice/tiny")).toBe(true);
     await model.save_pretrained(join(scene.root, "saved"));
     const saved = readdirSync(join(scene.root, "saved"));
-    expect(Object.keys(head("alice/tiny")).sort()).toEqual([...saved, "README.md", ".gitattributes"].sort());
-    for (const name of saved) expect(head("alice/tiny")[name] === readFileSync(join(scene.root, "saved", name), "latin1"), name).toBe(true);
+    expect(Object.keys(await head("alice/tiny")).sort()).toEqual([...saved, "README.md", ".gitattributes"].sort());
+    for (const name of saved)
+      expect((await head("alice/tiny"))[name] === readFileSync(join(scene.root, "saved", name), "latin1"), name).toBe(true);
     expect(staged()).toEqual(before);
     // Back again.
     const again = await AutoModelForCausalLM.from_pretrained("alice/tiny", quiet);
@@ -57,10 +58,10 @@ describe("push_to_hub of a model", () => {
     const revision = "exp/2";
     const { url } = await tokenizer.push_to_hub("tiny", { ...quiet, revision });
     expect(url).toBe(`${scene.hub.url}/alice/tiny/tree/exp%2F2`);
-    expect(Object.keys(head("alice/tiny"))).not.toContain("tokenizer.json");
-    expect(Object.keys(head("alice/tiny", revision))).toContain("tokenizer.json");
+    expect(Object.keys(await head("alice/tiny"))).not.toContain("tokenizer.json");
+    expect(Object.keys(await head("alice/tiny", revision))).toContain("tokenizer.json");
     await tokenizer.push_to_hub("tiny", { ...quiet, revision });
-    expect(commits("alice/tiny", revision).length).toBe(3);
+    expect((await commits("alice/tiny", revision)).length).toBe(4);
     const loaded = await AutoTokenizer.from_pretrained("alice/tiny", { ...quiet, revision });
     expect(loaded.encode("Hi")).toEqual(tokenizer.encode("Hi"));
   });
@@ -68,7 +69,7 @@ describe("push_to_hub of a model", () => {
   test("sends no large file twice, keeps a README and removes outdated weights", async () => {
     login();
     await model.push_to_hub("alice/tiny", quiet);
-    scene.hub.commit("model", "alice/tiny", {
+    await scene.hub.commit("model", "alice/tiny", {
       "README.md": "mine",
       "model-00001-of-00002.safetensors": "old",
       "model.safetensors.index.json": "old",
@@ -77,8 +78,8 @@ describe("push_to_hub of a model", () => {
     scene.hub.takeSeen();
     await model.push_to_hub("alice/tiny", quiet);
     expect(scene.hub.takeSeen().filter((path) => path.startsWith("PUT"))).toEqual([]);
-    expect(head("alice/tiny")["README.md"]).toBe("mine");
-    expect(Object.keys(head("alice/tiny")).sort()).toEqual([
+    expect((await head("alice/tiny"))["README.md"]).toBe("mine");
+    expect(Object.keys(await head("alice/tiny")).sort()).toEqual([
       ".gitattributes",
       "README.md",
       "config.json",
@@ -88,7 +89,7 @@ describe("push_to_hub of a model", () => {
     ]);
     const adapter = get_peft_model(model, new LoraConfig({ r: 2 }));
     await adapter.push_to_hub("alice/tiny", quiet);
-    expect(Object.keys(head("alice/tiny"))).toEqual(
+    expect(Object.keys(await head("alice/tiny"))).toEqual(
       expect.arrayContaining(["model.safetensors", "adapter_model.safetensors", "adapter_config.json"]),
     );
     await adapter.dispose();
@@ -107,7 +108,7 @@ describe("push_to_hub of a model", () => {
     login();
     for (const match of [/create/, /preupload/, /lfs\/objects/, /^\/lfs\//]) scene.hub.fail({ match, status: 503 });
     await model.push_to_hub("alice/tiny", quiet);
-    expect(commits("alice/tiny").length).toBe(2);
+    expect((await commits("alice/tiny")).length).toBe(2);
   });
 
   test.each([
@@ -122,11 +123,11 @@ describe("push_to_hub of a model", () => {
     expect(error).toMatchObject({ name: "HubError", code });
     expect(error.message).toMatch(new RegExp(`Nothing is lost: the files are in ${local_dir}, and push_to_hub can be repeated$`));
     expect(error.message).not.toContain("hf_good");
-    expect(commits("alice/tiny").length).toBe(1);
+    expect((await commits("alice/tiny")).length).toBe(1);
     expect(staged()).toEqual(before);
     expect((await AutoModelForCausalLM.from_pretrained(local_dir)).config).toEqual(model.config);
     await model.push_to_hub("alice/tiny", quiet);
-    expect(Object.keys(head("alice/tiny"))).toContain("model.safetensors");
+    expect(Object.keys(await head("alice/tiny"))).toContain("model.safetensors");
   });
 
   test("is refused in others' namespaces, and for a public repository that should be private", async () => {
@@ -139,16 +140,17 @@ describe("push_to_hub of a model", () => {
       ),
     });
     await model.push_to_hub("alice/open", { ...quiet, private: false });
-    const commitsBefore = commits("alice/open").length;
+    const commitsBefore = (await commits("alice/open")).length;
     expect(await failure(model.push_to_hub("alice/open", { ...quiet, private: true, local_dir }))).toMatchObject({
       code: "hub_conflict",
       message: expect.stringMatching(/got one that exists and is public/),
     });
-    expect(commits("alice/open").length).toBe(commitsBefore);
+    expect((await commits("alice/open")).length).toBe(commitsBefore);
     // An organisation's repository that one may write to but not make.
-    scene.hub.commit("model", "org/shared", { "x.txt": "x" });
+    await scene.hub.commit("model", "org/shared", { "x.txt": "x" });
+    scene.hub.fail({ match: /repos\/create/, status: 403 });
     await model.push_to_hub("org/shared", quiet);
-    expect(Object.keys(head("org/shared"))).toContain("model.safetensors");
+    expect(Object.keys(await head("org/shared"))).toContain("model.safetensors");
   });
 
   test.each(["", "a/b/c", "../x", "a b", "a/../b", "x/.."])("refuses the name %j", async (name) => {
@@ -168,7 +170,7 @@ describe("push_to_hub without a token", () => {
   test("writes to a folder and says so in one line", async () => {
     const log = silence();
     const local_dir = join(scene.root, "out");
-    expect(await model.push_to_hub("alice/tiny", { local_dir })).toEqual({ url: null, directory: local_dir, commit: null });
+    expect(await model.push_to_hub("alice/tiny", { local_dir })).toEqual({ url: null, directory: local_dir, commit: null, pr_url: null });
     expect(log.mock.calls).toEqual([
       [`push_to_hub: no token (set HF_TOKEN, or run hf auth login); alice/tiny was written to ${local_dir}`],
     ]);
@@ -239,7 +241,7 @@ describe("push_to_hub of a trainer", () => {
       license: "apache-2.0",
     });
     expect(url).toBe(`${scene.hub.url}/alice/my-run`);
-    const files = head("alice/my-run");
+    const files = await head("alice/my-run");
     expect(Object.keys(files).sort()).toEqual(
       [
         ".gitattributes",
@@ -311,7 +313,11 @@ describe("push_to_hub of a trainer", () => {
 
 describe("the card of a model from the Hub", () => {
   test("names its base model where the Hub looks for it", async () => {
-    scene.hub.commit("model", "org/tiny", Object.fromEntries(readdirSync(TINY).map((name) => [name, readFileSync(join(TINY, name))])));
+    await scene.hub.commit(
+      "model",
+      "org/tiny",
+      Object.fromEntries(readdirSync(TINY).map((name) => [name, readFileSync(join(TINY, name))])),
+    );
     const fetched = await AutoModelForCausalLM.from_pretrained("org/tiny", quiet);
     const full = modelCard({ repo_id: "alice/full", model: fetched, datasets: [], tags: [] });
     expect(yamlOf(full)).toMatchObject({ base_model: "org/tiny", library_name: "transformers", tags: ["preflab"] });

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, vi } from "vitest";
-import { FakeHub } from "./fakeHub.js";
+import { TestHub } from "./testHub.js";
 
 const VARIABLES = [
   "HF_TOKEN",
@@ -17,18 +17,18 @@ const VARIABLES = [
 ];
 
 export interface HubScene {
-  hub: FakeHub;
+  hub: TestHub;
   /** A fresh folder; HF_HOME is `home/hf` in it. */
   root: string;
   cache: string;
 }
 
-/** A fresh fake Hub and an empty HF_HOME for each test; the process's variables point at them. */
+/** A fresh hub and an empty HF_HOME for each test; the process's variables point at them. */
 export function useHub(): HubScene {
   const scene = {} as HubScene;
   beforeEach(async () => {
-    scene.hub = await FakeHub.start();
     scene.root = mkdtempSync(join(tmpdir(), "preflab-hub-"));
+    scene.hub = await TestHub.start(join(scene.root, "server"));
     scene.cache = join(scene.root, "hf", "hub");
     for (const name of VARIABLES) vi.stubEnv(name, undefined);
     vi.stubEnv("HF_ENDPOINT", scene.hub.url);
