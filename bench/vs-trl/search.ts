@@ -4,28 +4,7 @@ import { describeMachine } from "../shared/machine.js";
 import { type Bench, LONG, PAIRS, SHORT, stepSeconds } from "./bench.js";
 import { describeSetting, readRecorded, recordFile, type Search, type SearchedCase, type Tried } from "./recorded.js";
 import { MALLOCS, type MallocName, type TrlSetting } from "./requests.js";
-import { wasKilled } from "./sides.js";
-
-/** Batches whose five pairs (or as many as they hold) make a step. */
-const WHOLE: readonly [batch: number, accumulation: number][] = [
-  [5, 1],
-  [1, 5],
-];
-
-/** Batch 5 or five accumulated, each attention, with and without checkpointing; the system's own allocator. */
-export function plainSettings(batches: readonly (readonly [number, number])[] = WHOLE): TrlSetting[] {
-  return batches.flatMap(([per_device_train_batch_size, gradient_accumulation_steps]) =>
-    (["sdpa", "eager"] as const).flatMap((attn_implementation) =>
-      [false, true].map((gradient_checkpointing) => ({
-        per_device_train_batch_size,
-        gradient_accumulation_steps,
-        attn_implementation,
-        gradient_checkpointing,
-        malloc: "default" as const,
-      })),
-    ),
-  );
-}
+import { PLAIN_SETTING, wasKilled } from "./sides.js";
 
 /** The setting of most pairs a second at equal speed of the machine, which drifts by more than the settings differ; undefined when none survived. */
 export function chooseFastest(tried: readonly Tried[]): Tried | undefined {
@@ -35,32 +14,29 @@ export function chooseFastest(tried: readonly Tried[]): Tried | undefined {
     .reduce<Tried | undefined>((best, one) => (best === undefined || rate(one) > rate(best) ? one : best), undefined);
 }
 
-/** Per attention and checkpointing, batches from 5 downwards until one survives, and one pair at a time accumulated: what long prompts are searched through. */
-export async function searchLong(measure: (setting: TrlSetting) => Promise<Tried>): Promise<Tried[]> {
+/**
+ * One thing after the other, each on the best so far: the allocator (torch's activations are page faults under the system's own), five pairs
+ * accumulated one by one, the other attention, checkpointing.
+ * @param batches first batches to try, the largest first, until one survives; with checkpointing, which takes less memory, again from the first on
+ */
+export async function searchSettings(batches: readonly number[], measure: (setting: TrlSetting) => Promise<Tried>): Promise<Tried[]> {
   const tried: Tried[] = [];
-  for (const shape of plainSettings([[PAIRS, 1]])) {
-    for (let batch = PAIRS; batch > 0; batch--) {
-      const one = await measure({ ...shape, per_device_train_batch_size: batch });
-      tried.push(one);
-      if (one.killed === null) break;
-    }
-    tried.push(await measure({ ...shape, per_device_train_batch_size: 1, gradient_accumulation_steps: PAIRS }));
-  }
-  return tried;
-}
-
-/** All plain settings, then the other allocators on the best of them. */
-async function searchAll(measure: (setting: TrlSetting) => Promise<Tried>): Promise<Tried[]> {
-  const tried: Tried[] = [];
-  for (const setting of plainSettings()) tried.push(await measure(setting));
-  return tried;
-}
-
-async function withAllocators(tried: Tried[], measure: (setting: TrlSetting) => Promise<Tried>): Promise<Tried[]> {
-  const best = chooseFastest(tried);
-  if (best === undefined) return tried;
-  // Measured once more itself, next to them: the machine's speed drifts.
-  for (const malloc of Object.keys(MALLOCS) as MallocName[]) tried.push(await measure({ ...best.setting, malloc }));
+  const attempt = async (setting: TrlSetting): Promise<boolean> => {
+    const one = await measure(setting);
+    tried.push(one);
+    return one.killed === null;
+  };
+  const largest = async (setting: TrlSetting): Promise<void> => {
+    for (const batch of batches)
+      if (await attempt({ ...setting, per_device_train_batch_size: batch, gradient_accumulation_steps: 1 })) return;
+  };
+  const best = (): TrlSetting | undefined => chooseFastest(tried)?.setting;
+  await largest(PLAIN_SETTING);
+  for (const malloc of Object.keys(MALLOCS) as MallocName[])
+    if (malloc !== PLAIN_SETTING.malloc) await attempt({ ...(best() ?? PLAIN_SETTING), malloc });
+  await attempt({ ...(best() ?? PLAIN_SETTING), per_device_train_batch_size: 1, gradient_accumulation_steps: PAIRS });
+  await attempt({ ...(best() ?? PLAIN_SETTING), attn_implementation: "eager" });
+  await largest({ ...(best() ?? PLAIN_SETTING), gradient_checkpointing: true });
   return tried;
 }
 
@@ -80,7 +56,7 @@ export async function searchCase(bench: Pick<Bench, "options" | "pairs" | "trl" 
       ...{ peak_bytes: result.peak_bytes, killed: null, plain_sgemm: sgemm },
     };
   };
-  const tried = await withAllocators(await (name === "long" ? searchLong(measure) : searchAll(measure)), measure);
+  const tried = await searchSettings(name === "long" ? [5, 4, 3, 2, 1] : [PAIRS], measure);
   const best = chooseFastest(tried);
   if (best === undefined) {
     bench.log(`${name}: TRL survived in no setting; nothing is recorded`);

@@ -8,9 +8,10 @@ import { BENCH_OPTIONS } from "../../bench/vs-trl/options.js";
 import { randomPairs } from "../../bench/shared/pairs.js";
 import { describeSetting, findBest, type Tried } from "../../bench/vs-trl/recorded.js";
 import type { TrlSetting } from "../../bench/vs-trl/requests.js";
-import { chooseFastest, plainSettings, searchCase, searchLong } from "../../bench/vs-trl/search.js";
+import { PLAIN_SETTING } from "../../bench/vs-trl/sides.js";
+import { chooseFastest, searchCase, searchSettings } from "../../bench/vs-trl/search.js";
 
-const SETTING = plainSettings()[0]!;
+const SETTING = PLAIN_SETTING;
 
 function tried(setting: TrlSetting, pairs_per_second: number | null, plain_sgemm = 300): Tried {
   const killed = pairs_per_second === null ? "it took more than 24 GB" : null;
@@ -18,23 +19,32 @@ function tried(setting: TrlSetting, pairs_per_second: number | null, plain_sgemm
 }
 
 describe("what is tried", () => {
-  test("both batches, both attentions, with and without checkpointing", () => {
-    const settings = plainSettings();
-    expect(new Set(settings.map(describeSetting)).size).toBe(8);
-    expect(describeSetting(settings[0]!)).toBe("batch 5, sdpa, checkpointing off, reference precomputed, allocator default");
-    expect(describeSetting(settings.at(-1)!)).toBe(
-      "batch 1 × 5 accumulated, eager, checkpointing on, reference precomputed, allocator default",
-    );
+  const search = async (batches: readonly number[], rate: (setting: TrlSetting) => number | null): Promise<string[]> => {
+    const all = await searchSettings(batches, (setting) => Promise.resolve(tried(setting, rate(setting))));
+    return all.map(({ setting }) => describeSetting(setting).replace(", reference precomputed", ""));
+  };
+
+  test("one thing after the other, each on the best so far", async () => {
+    const rate = ({ malloc, attn_implementation }: TrlSetting): number =>
+      (malloc === "kept" ? 2 : 1) * (attn_implementation === "eager" ? 1.5 : 1);
+    expect(await search([5], rate)).toEqual([
+      "batch 5, sdpa, checkpointing off, allocator default",
+      "batch 5, sdpa, checkpointing off, allocator kept",
+      "batch 5, sdpa, checkpointing off, allocator kept_huge",
+      "batch 1 × 5 accumulated, sdpa, checkpointing off, allocator kept",
+      "batch 5, eager, checkpointing off, allocator kept",
+      "batch 5, eager, checkpointing on, allocator kept",
+    ]);
   });
 
-  test("long prompts: from 5 pairs downwards to the largest that survives, and one at a time", async () => {
+  test("long prompts: from 5 pairs downwards to the largest that survives", async () => {
     // Five survive with checkpointing, three without.
-    const all = await searchLong((setting) => {
-      const most = setting.gradient_checkpointing ? 5 : 3;
-      return Promise.resolve(tried(setting, setting.per_device_train_batch_size > most ? null : 0.1));
-    });
-    const batches = all.map(({ setting: { per_device_train_batch_size: batch, gradient_accumulation_steps: n } }) => `${batch}×${n}`);
-    expect(batches).toEqual(["5×1", "4×1", "3×1", "1×5", "5×1", "1×5", "5×1", "4×1", "3×1", "1×5", "5×1", "1×5"]);
+    const rate = ({ gradient_checkpointing, per_device_train_batch_size: batch }: TrlSetting): number | null =>
+      batch > (gradient_checkpointing ? 5 : 3) ? null : 0.1;
+    const settings = await search([5, 4, 3, 2, 1], rate);
+    expect(settings.map((setting) => setting.split(", ").slice(0, 1).join())).toEqual([
+      ...["batch 5", "batch 4", "batch 3", "batch 3", "batch 3", "batch 1 × 5 accumulated", "batch 3", "batch 5"],
+    ]);
   });
 });
 
@@ -95,13 +105,12 @@ describe("a search", () => {
     }
   }
 
-  test("tries the allocators on the best plain setting and records the fastest of all", async () => {
+  test("records the fastest of all, with what was tried", async () => {
     const isFast = (setting: TrlSetting) => setting.attn_implementation === "eager" && setting.malloc === "default";
     const { found, recorded } = await search(isFast);
     expect(found).toBe(true);
     expect(recorded!.lora!.setting).toMatchObject({ attn_implementation: "eager", malloc: "default" });
-    expect(recorded!.lora!.tried.map(({ setting }) => setting.malloc).slice(8)).toEqual(["default", "kept", "kept_huge"]);
-    expect(recorded!.lora!.tried[2]).toMatchObject({ step_seconds: 10, pairs_per_second: 0.5, plain_sgemm: 300, killed: null });
+    expect(recorded!.lora!.tried.at(-2)).toMatchObject({ step_seconds: 10, pairs_per_second: 0.5, plain_sgemm: 300, killed: null });
     const huge = await search(({ malloc }) => malloc === "kept_huge");
     expect(huge.recorded!.lora!.setting.malloc).toBe("kept_huge");
   });
