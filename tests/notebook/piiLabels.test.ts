@@ -65,11 +65,12 @@ describe("a short run", () => {
     expect(dpo.map(({ name }) => name)).toEqual(expect.arrayContaining(["chosen", "rejected", "margin"]));
   });
 
-  test("bars of three models with intervals, and a confusion matrix of all test labels for each", () => {
+  test("bars of three models and the baseline with intervals, and a confusion matrix of all test labels for each", () => {
     const bars = figure(result("bars")).data as { name: string; y: number[]; error_y: { array: (number | null)[] } }[];
-    expect(bars.map(({ name }) => name)).toEqual(["original", "SFT", "DPO"]);
+    expect(bars.map(({ name }) => name)).toEqual(["original", "SFT", "DPO", "letters (baseline)"]);
     for (const { y, error_y } of bars) {
       expect(y).toHaveLength(4);
+      expect(error_y.array.filter((width) => Number.isFinite(width))).toHaveLength(4);
       expect(error_y.array[0]).toBeGreaterThan(0);
     }
     const matrices = cell("confusion").outputs.flatMap((output) => (output.output_type === "display_data" ? [output.data] : []));
