@@ -84,7 +84,7 @@ describe("a short run", () => {
   test("the last cell writes what the tables show", () => {
     const results = JSON.parse(readFileSync(join(output_dir, "results.json"), "utf8"));
     expect(results.labels).toEqual({ train: 40, eval: 8, test: 48 });
-    expect(results.models.map(({ name }: { name: string }) => name)).toEqual(["original", "SFT", "DPO"]);
+    expect(results.models.map(({ name }: { name: string }) => name)).toEqual(["original", "SFT", "DPO", "letters (baseline)"]);
     for (const { accuracy, confusion } of results.models) {
       expect(accuracy.value).toBeCloseTo((confusion[0][0] + confusion[1][1]) / 48, 12);
       expect(accuracy.low).toBeLessThan(accuracy.value);
