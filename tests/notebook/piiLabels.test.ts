@@ -34,7 +34,9 @@ describe("a short run", () => {
       num_eval_rows: 8,
       num_test_rows: 48,
       sft_epochs: 2,
-      dpo_epochs: 1,
+      // So few steps must be large to raise the margins above the noise of the dropout.
+      dpo_learning_rate: 2e-3,
+      dpo_epochs: 3,
       eval_steps: 20,
     };
     const result = await runNotebook(PATH, { parameters, env: { HF_HUB_OFFLINE: "1" } });
