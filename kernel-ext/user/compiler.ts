@@ -23,6 +23,13 @@ interface TsShorthand extends TsNode {
   name: TsNode & { text: string };
   objectAssignmentInitializer?: TsNode;
 }
+/** `from: to` in a pattern. */
+interface TsBinding extends TsNode {
+  propertyName?: TsNode & { text: string };
+  dotDotDotToken?: TsNode;
+  name: TsNode;
+  initializer?: TsNode;
+}
 interface TsChecker {
   getShorthandAssignmentValueSymbol(node: TsNode): { declarations?: (TsNode & { getSourceFile(): { fileName: string } })[] } | undefined;
 }
@@ -39,6 +46,13 @@ interface TsFactory {
   createPropertyAccessExpression(object: TsNode, name: string): TsNode;
   createPropertyAssignment(name: TsNode, value: TsNode): TsNode;
   createAssignment(left: TsNode, right: TsNode): TsNode;
+  updateBindingElement(
+    node: TsBinding,
+    dotDotDotToken: TsNode | undefined,
+    propertyName: TsNode | undefined,
+    name: TsNode,
+    initializer: TsNode | undefined,
+  ): TsNode;
 }
 interface TsSystem {
   readFile(path: string, encoding?: string): string | undefined;
@@ -59,6 +73,8 @@ interface TsModule {
   visitEachChild(node: TsNode, visit: (node: TsNode) => TsNode, context: unknown): TsNode;
   setTextRange(node: TsNode, range: TsNode): TsNode;
   isShorthandPropertyAssignment(node: TsNode): boolean;
+  isBindingElement(node: TsNode): boolean;
+  isIdentifier(node: TsNode): boolean;
   transpileModule(source: string, options: { compilerOptions: Record<string, unknown> }): { outputText: string; sourceMapText?: string };
   createSourceFile(name: string, text: string, target: number): TsNode;
   forEachChild<T>(node: TsNode, visit: (node: TsNode) => T | undefined): T | undefined;
@@ -215,10 +231,15 @@ function withTransformer(host: TsWatchHost, makeTransformer: (builder: TsBuilder
   });
 }
 
-/** Variables of earlier cells live in `exports`. tslab rewrites `seed` to `exports.seed`, but overlooks the shorthand in `{ seed }`. */
+/**
+ * Variables of earlier cells live in `exports`. tslab rewrites `seed` to `exports.seed`, but overlooks the shorthand in `{ seed }`, and takes the
+ * property in a pattern, `({ seed: { value } }) => …`, for such a variable when the pattern's type was declared by an earlier cell. A new identifier has no symbol that it
+ * could look up.
+ */
 function writeOutShorthands(ts: TsModule, checker: TsChecker): Transformer {
   return (context) => {
     const visit = (node: TsNode): TsNode => {
+      if (ts.isBindingElement(node)) return withNewPropertyName(node as TsBinding);
       if (!ts.isShorthandPropertyAssignment(node)) return ts.visitEachChild(node, visit, context);
       const { name, objectAssignmentInitializer } = node as TsShorthand;
       const isEarlier = checker
@@ -231,6 +252,12 @@ function writeOutShorthands(ts: TsModule, checker: TsChecker): Transformer {
           ? variable
           : ts.factory.createAssignment(variable, ts.visitEachChild(objectAssignmentInitializer, visit, context));
       return ts.setTextRange(ts.factory.createPropertyAssignment(ts.factory.createIdentifier(name.text), value), node);
+    };
+    const withNewPropertyName = (node: TsBinding): TsNode => {
+      const { propertyName, dotDotDotToken, name, initializer } = ts.visitEachChild(node, visit, context) as TsBinding;
+      if (propertyName === undefined || !ts.isIdentifier(propertyName)) return ts.visitEachChild(node, visit, context);
+      const renewed = ts.setTextRange(ts.factory.createIdentifier(propertyName.text), propertyName);
+      return ts.factory.updateBindingElement(node, dotDotDotToken, renewed, name, initializer);
     };
     return (file) => ts.visitEachChild(file, visit, context);
   };

@@ -109,6 +109,28 @@ describe("the report", () => {
     expect(JSON.parse(JSON.stringify(report))).toMatchObject({ count: 6, macro_f1: report.macro_f1 });
   });
 
+  test("every bar has its interval: of the positive label, without one of the macro average", () => {
+    const truths = Array.from({ length: 60 }, (_, i) => (i % 2 === 0 ? "yes" : "no"));
+    const said = truths.map((label, i) => (i % 5 === 0 ? (label === "yes" ? "no" : "yes") : i % 7 === 0 ? "yes" : label));
+    for (const pos_label of ["yes", undefined]) {
+      const report = classificationReport(truths, said, pos_label === undefined ? {} : { pos_label });
+      const scores = report.binary ?? report.macro;
+      expect(report.headline().map(({ value }) => value)).toEqual([scores.precision, scores.recall, scores.f1]);
+      const [bars] = report.barChart().data as unknown as [{ y: number[]; error_y: Record<string, number[]> }];
+      for (const side of ["array", "arrayminus"]) {
+        expect(bars.error_y[side]).toHaveLength(4);
+        // With 60 rows and shares near 0.75 a 95 % interval reaches about 0.1 to each side.
+        for (const width of bars.error_y[side]!) {
+          expect(width).toBeGreaterThan(0.04);
+          expect(width).toBeLessThan(0.2);
+        }
+      }
+    }
+    const report = classificationReport(truths, said, { pos_label: "yes" });
+    expect([report.binary_precision, report.binary_recall, report.binary_f1]).toEqual(report.headline());
+    expect(classificationReport(truths, said).binary_recall).toBeUndefined();
+  });
+
   test("rows make a data frame, and a notebook shows table and charts", async () => {
     const report = classificationReport(truth, predicted, { pos_label: "yes" });
     const frame = await report.to_dataframe();

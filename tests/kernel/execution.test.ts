@@ -78,6 +78,14 @@ describe("results", () => {
     expect(plain(await session.run("((rate: number) => ({ rate }))(9).rate"))).toBe("9");
   });
 
+  test("properties in patterns are no variables of earlier cells, whatever cell declared their type", async () => {
+    await session.run("const runs = [{ name: 'a', result: { report: { n: 2 } } }];");
+    const code =
+      "const table = { all: runs.map(({ name, result: { report } }) => ({ name, ...report })) }; table.all[0].name + table.all[0].n";
+    expect(plain(await session.run(code))).toBe("'a2'");
+    expect(plain(await session.run("const { all: [{ name: first, n: number = 0 }] } = table; first + number"))).toBe("'a2'");
+  });
+
   test("names of earlier cells keep their types, and may be declared again", async () => {
     await session.run(
       "interface Pair { chosen: string }\nconst pair: Pair = { chosen: 'yes' };\nlet steps = 1;\nfunction twice(x: number) { return 2 * x; }",

@@ -38,7 +38,9 @@ export interface ClassificationNumbers {
   readonly matthews_correlation: Estimate;
   readonly macro_f1: Estimate;
   readonly weighted_f1: Estimate;
-  /** F1 of `pos_label`; undefined without it. */
+  /** Precision, recall and F1 of `pos_label`; undefined without it. */
+  readonly binary_precision: Estimate | undefined;
+  readonly binary_recall: Estimate | undefined;
   readonly binary_f1: Estimate | undefined;
   readonly micro: Scores;
   readonly macro: Scores;
@@ -112,9 +114,29 @@ export class ClassificationReport extends EvaluationResult implements Classifica
     return this.#once("weighted_f1", (drawn) => weightedScores(drawn, this.zero_division).f1);
   }
 
+  get binary_precision(): Estimate | undefined {
+    return this.#binary("precision");
+  }
+
+  get binary_recall(): Estimate | undefined {
+    return this.#binary("recall");
+  }
+
   get binary_f1(): Estimate | undefined {
+    return this.#binary("f1");
+  }
+
+  #binary(score: keyof Scores): Estimate | undefined {
     const label = this.pos_label;
-    return label === undefined ? undefined : this.#once("binary_f1", (drawn) => positive(drawn, label, this.zero_division).f1);
+    return label === undefined ? undefined : this.#once(`binary_${score}`, (drawn) => positive(drawn, label, this.zero_division)[score]);
+  }
+
+  /** Precision, recall and F1 of `pos_label`, without it their macro averages, with intervals. */
+  headline(): Estimate[] {
+    const scores = ["precision", "recall", "f1"] as const;
+    return scores.map(
+      (score) => this.#binary(score) ?? this.#once(`macro_${score}`, (drawn) => macroScores(drawn, this.zero_division)[score]),
+    );
   }
 
   #once(name: string, of: (confusion: Confusion) => number): Estimate {
@@ -125,10 +147,12 @@ export class ClassificationReport extends EvaluationResult implements Classifica
 
   /** All numbers as plain data. */
   toJSON(): ClassificationNumbers {
-    const { accuracy, balanced_accuracy, matthews_correlation, macro_f1, weighted_f1, binary_f1 } = this;
+    const { accuracy, balanced_accuracy, matthews_correlation, macro_f1, weighted_f1 } = this;
+    const { binary_precision, binary_recall, binary_f1 } = this;
     const { micro, macro, weighted, binary, classes, confusion, count, unparsable } = this;
-    const estimates = { accuracy, balanced_accuracy, matthews_correlation, macro_f1, weighted_f1, binary_f1 };
-    return { ...estimates, micro, macro, weighted, binary, classes, confusion, count, unparsable };
+    const estimates = { accuracy, balanced_accuracy, matthews_correlation, macro_f1, weighted_f1 };
+    const binaries = { binary_precision, binary_recall, binary_f1 };
+    return { ...estimates, ...binaries, micro, macro, weighted, binary, classes, confusion, count, unparsable };
   }
 
   /** One row a label, then the averages. */
@@ -154,6 +178,8 @@ export class ClassificationReport extends EvaluationResult implements Classifica
       ["accuracy", this.accuracy],
       ["balanced accuracy", this.balanced_accuracy],
       ["Matthews correlation", this.matthews_correlation],
+      [`precision of ${this.pos_label}`, this.binary_precision],
+      [`recall of ${this.pos_label}`, this.binary_recall],
       [`F1 of ${this.pos_label}`, this.binary_f1],
       ["macro F1", this.macro_f1],
       ["weighted F1", this.weighted_f1],
@@ -232,12 +258,8 @@ export function compareClassifications(
   title = "Classification",
 ): Chart {
   const series = entries.map(({ name, report }) => {
-    const { precision, recall, f1 } = report.binary ?? report.macro;
-    return {
-      name,
-      values: [report.accuracy.value, precision, recall, f1],
-      intervals: [report.accuracy, null, null, report.binary_f1 ?? report.macro_f1],
-    };
+    const intervals = [report.accuracy, ...report.headline()];
+    return { name, values: intervals.map(({ value }) => value), intervals };
   });
   return barChart(["accuracy", "precision", "recall", "F1"], series, { title, y_title: "share", y_range: [0, 1] });
 }
