@@ -6,7 +6,7 @@
 import { ConfigError, nearestName } from "../errors.js";
 import { LINE_COLOURS, lineChartSvg, lineColour, PANEL_HEIGHT, type LineSeries, type Panel } from "./lineChart.js";
 import { displaySymbol, type Displayable, type MimeBundle } from "./mime.js";
-import { isolated } from "./writingDirection.js";
+import { isolated } from "../text/writingDirection.js";
 
 export type { LineSeries, Panel } from "./lineChart.js";
 

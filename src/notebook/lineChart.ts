@@ -3,7 +3,7 @@
  * Deliberately small: linear axes, lines with points, a legend. Plotly draws the rich form from the same panels.
  */
 import { escapeHtml } from "./escape.js";
-import { isolated } from "./writingDirection.js";
+import { isolated } from "../text/writingDirection.js";
 
 export interface LineSeries {
   name: string;

@@ -3,7 +3,7 @@ import { inspect } from "node:util";
 import { ConfigError, nearestName } from "../errors.js";
 import { escapeHtml } from "./escape.js";
 import { displaySymbol, type Displayable, type MimeBundle } from "./mime.js";
-import { isolated, writingDirection } from "./writingDirection.js";
+import { isolated, writingDirection } from "../text/writingDirection.js";
 
 export type TableCell = unknown;
 
