@@ -1,10 +1,11 @@
 /**
- * Makes the parquet files of `datasets/*-dpo-mini/` from their JSONL files, which are the source, and `datasets/truthy-sft-mini/`
- * from the good answers of `truthy-dpo-mini/`, and brings the table of files in `datasets/README.md` up to date:
+ * Makes the parquet files of `datasets/*-dpo-mini/` from their JSONL files, which are the source, `datasets/truthy-sft-mini/` from the
+ * good answers of `truthy-dpo-mini/`, and the workbook of `datasets/pii-labels/` from `scripts/labels/`, and brings the table of files in
+ * `datasets/README.md` up to date:
  *
  *     node dist/scripts/make-datasets.js
  *
- * The same JSONL gives the same bytes.
+ * The same sources give the same bytes.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -14,6 +15,8 @@ import { parquetWriteBuffer } from "hyparquet-writer";
 import { DataError } from "../src/errors.js";
 import type { PairRow } from "./corpus/pairs.js";
 import { packageRoot, pairColumns, pairFolders, readPairs } from "./corpus/pairs.js";
+import { labelRows } from "./labels/index.js";
+import { labelsToXlsx } from "./labels/workbook.js";
 
 const splits = ["train", "test"] as const;
 
@@ -35,6 +38,8 @@ export function chatsToJsonl(rows: readonly PairRow[]): string {
   return rows.map((row) => `${JSON.stringify({ messages: messages(row) })}\n`).join("");
 }
 
+const WORKBOOK = "pii-labels/labels.xlsx";
+
 /** A line of the table: file below `datasets/`, rows, SHA-256 in hexadecimal. */
 export interface FileEntry {
   file: string;
@@ -42,7 +47,7 @@ export interface FileEntry {
   sha256: string;
 }
 
-/** Rows and hashes of all files of pairs, as they are on disk. JSONL and parquet of a split share the rows. */
+/** Rows and hashes of all files, as they are on disk. JSONL and parquet of a split share the rows. */
 export function listFiles(datasets: string): FileEntry[] {
   const entry = (file: string, rows: number): FileEntry => {
     const hash = createHash("sha256").update(readFileSync(join(datasets, file)));
@@ -52,7 +57,8 @@ export function listFiles(datasets: string): FileEntry[] {
   const pairs = pairFolders.flatMap((folder) =>
     splits.flatMap((split) => ["jsonl", "parquet"].map((format) => entry(`${folder}/${split}.${format}`, count(folder, split)))),
   );
-  return [...pairs, ...splits.map((split) => entry(`${CHATS.folder}/${split}.jsonl`, count(CHATS.from, split)))];
+  const chats = splits.map((split) => entry(`${CHATS.folder}/${split}.jsonl`, count(CHATS.from, split)));
+  return [...pairs, ...chats, entry(WORKBOOK, labelRows().length)];
 }
 
 const tableStart = "<!-- files: written by scripts/make-datasets.ts -->";
@@ -73,7 +79,7 @@ export function updateTable(readme: string, files: readonly FileEntry[]): string
   return `${readme.slice(0, start)}${tableStart}\n\n${table}\n\n${readme.slice(end)}`;
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const datasets = join(packageRoot(), "datasets");
   for (const folder of pairFolders) {
     for (const split of splits) {
@@ -87,8 +93,10 @@ function main(): void {
     const rows = readPairs(join(datasets, CHATS.from, `${split}.jsonl`));
     writeFileSync(join(datasets, CHATS.folder, `${split}.jsonl`), chatsToJsonl(rows));
   }
+  mkdirSync(join(datasets, "pii-labels"), { recursive: true });
+  writeFileSync(join(datasets, WORKBOOK), await labelsToXlsx(labelRows()));
   const readme = join(datasets, "README.md");
   writeFileSync(readme, updateTable(readFileSync(readme, "utf8"), listFiles(datasets)));
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) main();
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
