@@ -37,6 +37,7 @@ describe.each([false, true])("a run with use_lora %s", (use_lora) => {
       use_lora,
       num_examples: 20,
       num_eval_examples: 8,
+      num_judge_prompts: 15,
       num_epochs: [2],
       learning_rates: [use_lora ? 2e-3 : 4e-4],
       betas: use_lora ? [0.1] : [0.1, 0.5],
@@ -75,10 +76,21 @@ describe.each([false, true])("a run with use_lora %s", (use_lora) => {
     expect(results.answers).toHaveLength(6);
   });
 
+  test("a judge compares unseen answers in both orders, and says what that is worth", () => {
+    const saved = JSON.parse(readFileSync(join(output_dir, "judgements.json"), "utf8"));
+    expect(saved.judgements).toHaveLength(30);
+    for (const { verdict } of saved.judgements) expect(["Model A", "Model B", "Tie"]).toContain(verdict);
+    expect(readFileSync(join(output_dir, "judgements.csv"), "utf8").split("\r\n")).toHaveLength(32);
+    expect(resultOf(notebook, "judge-run")["text/html"]).toContain("win rate of tuned");
+    const { judge } = JSON.parse(readFileSync(join(output_dir, "results.json"), "utf8"));
+    expect(judge.conclusion).toMatch(judge.is_fit ? /^tuned wins/ : /^Nothing can be concluded/);
+    expect(resultOf(notebook, "judge-meaning")["text/plain"]).toContain(judge.conclusion.slice(0, 40));
+  });
+
   test("answers before and after are a table; the page has every figure", () => {
     expect(resultOf(notebook, "after")["text/html"]).toMatch(/>before<[\s\S]*>after</);
     const html = renderNotebookHtml(notebook);
-    expect(html.match(/id="plot-\d+"/g)).toHaveLength(2);
+    expect(html.match(/id="plot-\d+"/g)).toHaveLength(3);
     expect(html).not.toContain('class="code failed"');
   });
 });
