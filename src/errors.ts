@@ -35,6 +35,9 @@ export class EngineError extends PreflabError {}
 /** Hub transfer or login. */
 export class HubError extends PreflabError {}
 
+/** A judge refused, did not answer, or answered with nothing that can be read. */
+export class JudgeError extends PreflabError {}
+
 /** The known name nearest to `name` by edit distance, or undefined when none is close. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   let best: string | undefined;

@@ -8,4 +8,5 @@ export * from "./model/index.js";
 export * from "./train/index.js";
 export * from "./notebook/index.js";
 export * from "./generate/index.js";
+export * from "./evaluate/index.js";
 export * from "./hub/index.js";

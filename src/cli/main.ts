@@ -3,6 +3,7 @@ import { type Command, formatCommandHelp, type Work } from "./command.js";
 import { cpo } from "./cpo.js";
 import { doctor } from "./doctor.js";
 import { dpo } from "./dpo.js";
+import { evaluate } from "./evaluate.js";
 import { generate } from "./generate.js";
 import { kernel } from "./kernel.js";
 import { kto } from "./kto.js";
@@ -12,7 +13,7 @@ import { run } from "./run.js";
 import { sft } from "./sft.js";
 
 /** The `preflab` commands, in the order of a student's work. */
-export const COMMANDS: readonly Command[] = [doctor, sft, dpo, kto, cpo, orpo, generate, run, kernel];
+export const COMMANDS: readonly Command[] = [doctor, sft, dpo, kto, cpo, orpo, generate, evaluate, run, kernel];
 
 /** Exit codes: 0 done, 1 it failed while running, 2 the command line is wrong, 130 ctrl-C. */
 export async function main(argv: readonly string[]): Promise<number> {

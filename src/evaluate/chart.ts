@@ -161,9 +161,10 @@ export function heatmap(
   return new Chart(data, layout, frame(title, [...cells, ...columns, ...lines, titles].join(""), width, height, 110), text.join("\n"));
 }
 
-/** Values in bins of equal width, as shares of all. */
+/** How many values fall into each of some bins of equal width. @param values finite, at least one */
 export function histogram(values: readonly number[], { title, x_title }: { title: string; x_title: string }, bins = 20): Chart {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const low = values.reduce((least, value) => Math.min(least, value), Infinity);
+  const high = values.reduce((most, value) => Math.max(most, value), -Infinity);
   const width = high > low ? (high - low) / bins : 1;
   const counts = new Array<number>(high > low ? bins : 1).fill(0);
   for (const value of values) counts[Math.min(counts.length - 1, Math.floor((value - low) / width))]! += 1;

@@ -20,3 +20,31 @@ export {
   scriptShare,
   textStatistics,
 } from "./language/textStatistics.js";
+export {
+  type ClassificationMethod,
+  ClassificationResult,
+  type ClassifiedRow,
+  type ClassifyOptions,
+  type EvaluateClassificationOptions,
+  classify,
+  evaluateClassification,
+} from "./classification/classify.js";
+export type { LabelWords } from "./classification/labels.js";
+export type { Prompt } from "./prompt.js";
+export { PerplexityResult, type PerplexityOptions, type ScoredText, perplexity } from "./language/perplexity.js";
+export {
+  type MarginKind,
+  type MarginSummary,
+  type PreferenceAccuracyOptions,
+  PreferenceResult,
+  type ScoredPair,
+  preferenceAccuracy,
+} from "./preference/preferenceAccuracy.js";
+export { type ChatEndpointOptions, chatEndpoint } from "./judge/chatEndpoint.js";
+export { type JudgeOptions, judge } from "./judge/judge.js";
+export { type JudgeModel, type LocalJudgeOptions, localJudge } from "./judge/judgeModel.js";
+export type { Verdict } from "./judge/verdict.js";
+export { type JudgedPrompt, type Judgement, WinRate } from "./judge/winRate.js";
+export { MethodComparison, type MethodEntry, compareMethods } from "./methods/compareMethods.js";
+export { InferenceMeasurement, type MeasureInferenceOptions, measureInference } from "./methods/inference.js";
+export { TrainingMeasurement, measureTraining } from "./methods/training.js";

@@ -145,7 +145,7 @@ describe("the report", () => {
     ],
     [
       "another zero_division",
-      () => classificationReport(["a"], ["a"], { zero_division: 0.5 as 0 }),
+      () => classificationReport(["a"], ["a"], { zero_division: 0.5 }),
       "option_range",
       "classificationReport: zero_division must be 0, 1 or NaN, got 0.5",
     ],

@@ -4,8 +4,8 @@
  */
 import { ConfigError } from "../../errors.js";
 
-/** What a quotient without a denominator is; NaN leaves the label out of averages. */
-export type ZeroDivision = 0 | 1 | typeof NaN;
+/** What a quotient without a denominator is: 0, 1, or NaN, which leaves the label out of averages. The compiler cannot tell NaN from other numbers. */
+export type ZeroDivision = number;
 
 /** Counts of rows: truth by prediction. */
 export interface Confusion {
