@@ -13,6 +13,8 @@ interface Results {
   trials: number;
   best: Record<string, number>;
   answers: { question: string; before: string; after: string }[];
+  judge: { name: string; conclusion: string };
+  answer_key: { name: string; conclusion: string };
 }
 
 async function main(): Promise<void> {
@@ -34,13 +36,14 @@ async function main(): Promise<void> {
   console.log(`\nAll ${result.executed} code cells ran in ${result.seconds.toFixed(0)} s.`);
   console.log(`Executed notebook  ${executed}\nPage with plots    ${page}`);
   if (!existsSync(resultsFile)) throw new Error(`${resultsFile}: the notebook's last cell must write it`);
-  const { pairs, trials, best, answers } = JSON.parse(readFileSync(resultsFile, "utf8")) as Results;
+  const { pairs, trials, best, answers, judge, answer_key } = JSON.parse(readFileSync(resultsFile, "utf8")) as Results;
   console.log(`\n${trials} trials on ${pairs} pairs; the best:`);
   for (const [name, value] of Object.entries(best))
     console.log(`  ${name.padEnd(22)} ${Number.isInteger(value) ? value : Number(value.toPrecision(4))}`);
   for (const { question, before, after } of answers.slice(0, 2)) {
     console.log(`\n  asked   ${question}\n  before  ${before}\n  after   ${after}`);
   }
+  for (const { name, conclusion } of [judge, answer_key]) console.log(`\nJudge: ${name}\n${conclusion}`);
 }
 
 await main();

@@ -3,6 +3,7 @@
  * display protocol is that of src/notebook/mime.ts; neither needs the other.
  */
 import { type DataFrame, rowsToDataFrame } from "../data/dataframe.js";
+import { writingDirection } from "../text/writingDirection.js";
 import type { Estimate } from "./statistics.js";
 
 export const displaySymbol: unique symbol = Symbol.for("Jupyter.display") as never;
@@ -69,7 +70,7 @@ function htmlTable(rows: readonly TableRow[]): string {
 function htmlCell(value: Cell): string {
   const text = escapeHtml(cellText(value));
   if (typeof value === "number") return `<td style="text-align:right;font-variant-numeric:tabular-nums">${text}</td>`;
-  return `<td dir="auto" style="text-align:start">${text}</td>`;
+  return `<td dir="${writingDirection(cellText(value))}" style="text-align:start">${text}</td>`;
 }
 
 function cellText(value: Cell): string {

@@ -1,7 +1,7 @@
 /** Checkpoints, Qwen2 and its adapters. */
 export { openAdapter, readAdapterConfig, saveAdapter } from "./adapterFiles.js";
 export { AutoPeftModelForCausalLM } from "./autoPeftModel.js";
-export { AutoModelForCausalLM, CausalLM, type ModelTensors, Qwen2ForCausalLM } from "./causalLM.js";
+export { AutoModelForCausalLM, CausalLM, type ModelTensors, type PretrainedModelOptions, Qwen2ForCausalLM } from "./causalLM.js";
 export { BitsAndBytesConfig, type BitsAndBytesConfigInput } from "./bitsAndBytesConfig.js";
 export type { EngineChoice } from "./engineChoice.js";
 export { type Checkpoint, openCheckpoint } from "./checkpoint.js";

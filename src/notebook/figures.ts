@@ -6,6 +6,7 @@
 import { ConfigError, nearestName } from "../errors.js";
 import { LINE_COLOURS, lineChartSvg, lineColour, PANEL_HEIGHT, type LineSeries, type Panel } from "./lineChart.js";
 import { displaySymbol, type Displayable, type MimeBundle } from "./mime.js";
+import { isolated } from "../text/writingDirection.js";
 
 export type { LineSeries, Panel } from "./lineChart.js";
 
@@ -50,7 +51,7 @@ export class Figure implements Displayable {
       return panel.series.map((series, index): PlotlyTrace => ({
         type: "scatter",
         mode: series.x.length > 200 ? "lines" : "lines+markers",
-        name: series.name,
+        name: isolated(series.name),
         x: series.x,
         y: series.y.map((value) => (Number.isFinite(value) ? value : null)), // JSON has no NaN
         xaxis: `x${axis}`,
@@ -64,7 +65,7 @@ export class Figure implements Displayable {
   /** Plotly's `layout`: the panels share the width. */
   get layout(): Record<string, unknown> {
     const layout: Record<string, unknown> = {
-      title: { text: this.title },
+      title: { text: isolated(this.title) },
       height: PANEL_HEIGHT + 120,
       hovermode: "x unified",
       legend: { orientation: "h", y: -0.25 },
@@ -76,14 +77,14 @@ export class Figure implements Displayable {
     this.panels.forEach((panel, at) => {
       const axis = at === 0 ? "" : String(at + 1);
       const start = at * (width + gap);
-      layout[`xaxis${axis}`] = { domain: [start, Math.min(1, start + width)], anchor: `y${axis}`, title: { text: panel.xTitle } };
+      layout[`xaxis${axis}`] = { domain: [start, Math.min(1, start + width)], anchor: `y${axis}`, title: { text: isolated(panel.xTitle) } };
       layout[`yaxis${axis}`] = {
         anchor: `x${axis}`,
-        title: { text: panel.yTitle },
+        title: { text: isolated(panel.yTitle) },
         ...(panel.yRange === undefined ? {} : { range: panel.yRange }),
       };
       annotations.push({
-        text: panel.title,
+        text: isolated(panel.title),
         x: start + width / 2,
         y: 1.08,
         xref: "paper",

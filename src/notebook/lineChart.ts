@@ -3,6 +3,7 @@
  * Deliberately small: linear axes, lines with points, a legend. Plotly draws the rich form from the same panels.
  */
 import { escapeHtml } from "./escape.js";
+import { isolated } from "../text/writingDirection.js";
 
 export interface LineSeries {
   name: string;
@@ -31,6 +32,10 @@ const LEGEND_LINE = 16;
 
 export function lineColour(at: number): string {
   return LINE_COLOURS[at % LINE_COLOURS.length]!;
+}
+
+function svgText(text: string): string {
+  return escapeHtml(isolated(text));
 }
 
 /** Limits that hold every finite value, never empty. */
@@ -92,10 +97,10 @@ function panelSvg(panel: Panel, left: number, legendHeight: number): string {
   const legend = panel.series
     .map(
       (series, at) =>
-        `<g transform="translate(0 ${PANEL_HEIGHT - MARGIN.top + 4 + at * LEGEND_LINE})"><line x1="0" x2="18" stroke="${lineColour(at)}" stroke-width="2"${series.dashed === true ? ' stroke-dasharray="4 3"' : ""}/><text x="24" dy=".32em">${escapeHtml(series.name)}</text></g>`,
+        `<g transform="translate(0 ${PANEL_HEIGHT - MARGIN.top + 4 + at * LEGEND_LINE})"><line x1="0" x2="18" stroke="${lineColour(at)}" stroke-width="2"${series.dashed === true ? ' stroke-dasharray="4 3"' : ""}/><text x="24" dy=".32em">${svgText(series.name)}</text></g>`,
     )
     .join("");
-  return `<g transform="translate(${left + MARGIN.left} ${MARGIN.top})"><text x="${width / 2}" y="-12" text-anchor="middle" font-size="14">${escapeHtml(panel.title)}</text>${grid}<rect width="${width}" height="${height}" fill="none" stroke="currentColor" stroke-opacity=".35"/>${lines}<text x="${width / 2}" y="${height + 34}" text-anchor="middle">${escapeHtml(panel.xTitle)}</text><text transform="translate(-46 ${height / 2}) rotate(-90)" text-anchor="middle">${escapeHtml(panel.yTitle)}</text>${legendHeight > 0 ? legend : ""}</g>`;
+  return `<g transform="translate(${left + MARGIN.left} ${MARGIN.top})"><text x="${width / 2}" y="-12" text-anchor="middle" font-size="14">${svgText(panel.title)}</text>${grid}<rect width="${width}" height="${height}" fill="none" stroke="currentColor" stroke-opacity=".35"/>${lines}<text x="${width / 2}" y="${height + 34}" text-anchor="middle">${svgText(panel.xTitle)}</text><text transform="translate(-46 ${height / 2}) rotate(-90)" text-anchor="middle">${svgText(panel.yTitle)}</text>${legendHeight > 0 ? legend : ""}</g>`;
 }
 
 function seriesSvg(series: LineSeries, colour: string, px: (x: number) => string, py: (y: number) => string): string {
@@ -123,7 +128,7 @@ export function lineChartSvg(panels: readonly Panel[], title: string): string {
   const head = title === "" ? 0 : 26;
   const width = PANEL_WIDTH * Math.max(1, panels.length);
   const height = head + PANEL_HEIGHT + legendHeight;
-  const heading = title === "" ? "" : `<text x="${width / 2}" y="18" text-anchor="middle" font-size="16">${escapeHtml(title)}</text>`;
+  const heading = title === "" ? "" : `<text x="${width / 2}" y="18" text-anchor="middle" font-size="16">${svgText(title)}</text>`;
   const body = panels.map((panel, at) => panelSvg(panel, at * PANEL_WIDTH, legendHeight)).join("");
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" style="max-width:100%;height:auto" font-family="system-ui,sans-serif" font-size="11" fill="currentColor" role="img" aria-label="${escapeHtml(title || panels.map((panel) => panel.title).join(", "))}">${heading}<g transform="translate(0 ${head})">${body}</g></svg>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" style="max-width:100%;height:auto" font-family="system-ui,sans-serif" font-size="11" fill="currentColor" direction="ltr" role="img" aria-label="${escapeHtml(title || panels.map((panel) => panel.title).join(", "))}">${heading}<g transform="translate(0 ${head})">${body}</g></svg>`;
 }

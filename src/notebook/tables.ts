@@ -3,6 +3,7 @@ import { inspect } from "node:util";
 import { ConfigError, nearestName } from "../errors.js";
 import { escapeHtml } from "./escape.js";
 import { displaySymbol, type Displayable, type MimeBundle } from "./mime.js";
+import { isolated, writingDirection } from "../text/writingDirection.js";
 
 export type TableCell = unknown;
 
@@ -39,11 +40,16 @@ function cellText(value: TableCell, maxLength: number): string {
 }
 
 function cellHtml(value: TableCell): string {
-  const text = escapeHtml(cellText(value, MAX_CELL));
+  const shown = cellText(value, MAX_CELL);
+  const text = escapeHtml(shown);
   if (value === null || value === undefined) return `<td style="opacity:.5;font-style:italic">null</td>`;
   if (typeof value === "number") return `<td style="text-align:right;font-variant-numeric:tabular-nums">${text}</td>`;
-  // dir="auto": an Arabic or Hebrew cell starts at the right, whatever its neighbours do.
-  return `<td dir="auto" style="text-align:start;max-width:32em;white-space:pre-wrap;overflow-wrap:anywhere;vertical-align:top">${text}</td>`;
+  // An Arabic or Hebrew cell starts at the right, whatever its neighbours do.
+  return `<td dir="${writingDirection(shown)}" style="text-align:start;max-width:32em;white-space:pre-wrap;overflow-wrap:anywhere;vertical-align:top">${text}</td>`;
+}
+
+function headingHtml(name: string): string {
+  return `<th dir="${writingDirection(name)}" style="text-align:start">${escapeHtml(name)}</th>`;
 }
 
 /** A table as `text/html` and `text/plain`. Missing values show as null, long text is cut, long tables keep both ends. */
@@ -60,15 +66,17 @@ export function htmlTable(table: TableContent): MimeBundle {
   const body = shown.map((row) => {
     if (row === "gap")
       return `<tr><td colspan="${headings.length}" style="text-align:center;opacity:.6">… ${count - maxRows} more rows …</td></tr>`;
-    const first = table.index === undefined ? "" : `<th dir="auto" style="text-align:start">${escapeHtml(label(row))}</th>`;
+    const first = table.index === undefined ? "" : headingHtml(label(row));
     return `<tr>${first}${table.rows[row]!.map(cellHtml).join("")}</tr>`;
   });
-  const head = headings.map((name) => `<th dir="auto" style="text-align:start">${escapeHtml(name)}</th>`).join("");
+  const head = headings.map(headingHtml).join("");
   const caption =
     table.caption === undefined
       ? ""
-      : `<caption style="caption-side:bottom;text-align:start;opacity:.7">${escapeHtml(table.caption)}</caption>`;
-  const html = `<table class="preflab-table" style="border-collapse:collapse">${caption}<thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table>`;
+      : `<caption dir="${writingDirection(table.caption)}" style="caption-side:bottom;text-align:start;opacity:.7">${escapeHtml(table.caption)}</caption>`;
+  // Columns follow the headings: those of an Arabic table begin at the right.
+  const order = writingDirection(table.columns.join(" ")) === "rtl" ? "rtl" : "ltr";
+  const html = `<table class="preflab-table" dir="${order}" style="border-collapse:collapse">${caption}<thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table>`;
   return { "text/html": html, "text/plain": plainTable(headings, shown, table, label) };
 }
 
@@ -85,7 +93,7 @@ function plainTable(headings: string[], shown: (number | "gap")[], table: TableC
   const widths = headings.map((_, column) => Math.max(...lines.map((line) => Array.from(line[column] ?? "").length)));
   const text = lines.map((line) =>
     line
-      .map((cell, column) => cell + " ".repeat(Math.max(0, widths[column]! - Array.from(cell).length)))
+      .map((cell, column) => isolated(cell) + " ".repeat(Math.max(0, widths[column]! - Array.from(cell).length)))
       .join("  ")
       .trimEnd(),
   );

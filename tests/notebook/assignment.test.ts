@@ -4,18 +4,12 @@ import { join, resolve } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { PLOTLY_MIME } from "../../src/notebook/figures.js";
 import { renderNotebookHtml } from "../../src/notebook/html.js";
-import { readNotebook, type CodeCell, type Notebook } from "../../src/notebook/nbformat.js";
+import { readNotebook, type Notebook } from "../../src/notebook/nbformat.js";
 import { runNotebook } from "../../src/notebook/runner.js";
+import { requireClean, resultOf } from "./notebooks.js";
 import { randomModel } from "./randomModel.js";
 
 const PATH = resolve(import.meta.dirname, "../../notebooks/a5-dpo-assignment.ipynb");
-
-function outputOf(notebook: Notebook, id: string): Record<string, unknown> {
-  const cell = notebook.cells.find((candidate) => candidate.id === id) as CodeCell;
-  const last = cell.outputs.at(-1);
-  if (last?.output_type !== "execute_result") throw new Error(`cell ${id} has no result: ${JSON.stringify(cell.outputs)}`);
-  return last.data;
-}
 
 describe("the file", () => {
   test("four tasks, each with an aim and a check cell; no outputs, the right kernel", async () => {
@@ -43,6 +37,7 @@ describe.each([false, true])("a run with use_lora %s", (use_lora) => {
       use_lora,
       num_examples: 20,
       num_eval_examples: 8,
+      num_judge_prompts: 15,
       num_epochs: [2],
       learning_rates: [use_lora ? 2e-3 : 4e-4],
       betas: use_lora ? [0.1] : [0.1, 0.5],
@@ -53,21 +48,17 @@ describe.each([false, true])("a run with use_lora %s", (use_lora) => {
   }, 300_000);
 
   test("no cell writes to stderr, every code cell ran", () => {
-    const cells = notebook.cells.filter((cell) => cell.cell_type === "code");
-    expect(cells.flatMap((cell) => cell.outputs).filter((output) => output.output_type === "stream" && output.name === "stderr")).toEqual(
-      [],
-    );
-    expect(cells.map((cell) => cell.execution_count)).toEqual(cells.map((_, at) => at + 1));
+    requireClean(notebook);
   });
 
   test("the ranked table has one row a trial, the curves have the numbers of the steps", () => {
-    expect(outputOf(notebook, "rank")["text/html"]).toContain("ranked by eval_accuracy");
-    const { data } = outputOf(notebook, "curves-best")[PLOTLY_MIME] as { data: { name: string; x: number[]; y: number[] }[] };
+    expect(resultOf(notebook, "rank")["text/html"]).toContain("ranked by eval_accuracy");
+    const { data } = resultOf(notebook, "curves-best")[PLOTLY_MIME] as { data: { name: string; x: number[]; y: number[] }[] };
     const loss = data[0]!;
     expect(loss.x).toEqual([1, 2, 3, 4, 5, 6, 7, 8]); // 20 pairs in batches of 5, twice
     expect(loss.y[0]).toBeCloseTo(Math.log(2), 3);
     expect(data.map((trace) => trace.name)).toEqual(expect.arrayContaining(["chosen", "rejected", "margin"]));
-    expect((outputOf(notebook, "curves-all")[PLOTLY_MIME] as { data: unknown[] }).data).toHaveLength(use_lora ? 1 : 2);
+    expect((resultOf(notebook, "curves-all")[PLOTLY_MIME] as { data: unknown[] }).data).toHaveLength(use_lora ? 1 : 2);
   });
 
   test("model and tokenizer are saved, and pushed to a local folder with a model card", () => {
@@ -85,10 +76,21 @@ describe.each([false, true])("a run with use_lora %s", (use_lora) => {
     expect(results.answers).toHaveLength(6);
   });
 
+  test("a judge compares unseen answers in both orders, and says what that is worth", () => {
+    const saved = JSON.parse(readFileSync(join(output_dir, "judgements.json"), "utf8"));
+    expect(saved.judgements).toHaveLength(30);
+    for (const { verdict } of saved.judgements) expect(["Model A", "Model B", "Tie"]).toContain(verdict);
+    expect(readFileSync(join(output_dir, "judgements.csv"), "utf8").split("\r\n")).toHaveLength(32);
+    expect(resultOf(notebook, "judge-run")["text/html"]).toContain("win rate of tuned");
+    const { judge } = JSON.parse(readFileSync(join(output_dir, "results.json"), "utf8"));
+    expect(judge.conclusion).toMatch(judge.is_fit ? /^tuned wins/ : /^Nothing can be concluded/);
+    expect(resultOf(notebook, "judge-meaning")["text/plain"]).toContain(judge.conclusion.slice(0, 40));
+  });
+
   test("answers before and after are a table; the page has every figure", () => {
-    expect(outputOf(notebook, "after")["text/html"]).toMatch(/>before<[\s\S]*>after</);
+    expect(resultOf(notebook, "after")["text/html"]).toMatch(/>before<[\s\S]*>after</);
     const html = renderNotebookHtml(notebook);
-    expect(html.match(/id="plot-\d+"/g)).toHaveLength(2);
+    expect(html.match(/id="plot-\d+"/g)).toHaveLength(3);
     expect(html).not.toContain('class="code failed"');
   });
 });

@@ -93,7 +93,7 @@ describe("tables", () => {
       ],
       { by: "loss", ascending: true },
     )[displaySymbol]() as Record<string, string>;
-    expect(bundle["text/html"]).toContain('<th dir="auto" style="text-align:start">2</th><td dir="auto"');
+    expect(bundle["text/html"]).toContain('<th dir="auto" style="text-align:start">2</th><td dir="ltr"');
     expect(bundle["text/html"]).toContain("&lt;a&gt;");
     expect(bundle["text/plain"]).toBe("   name  loss\n1  b     0.125\n2  <a>   0.25\nranked by loss");
   });

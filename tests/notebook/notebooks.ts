@@ -2,7 +2,8 @@
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { formatNotebook, type Cell, type Notebook } from "../../src/notebook/nbformat.js";
+import { expect } from "vitest";
+import { formatNotebook, type Cell, type CodeCell, type Notebook } from "../../src/notebook/nbformat.js";
 
 export function code(source: string, tags: string[] = [], id = `c${nextId++}`): Cell {
   return { cell_type: "code", id, source, metadata: tags.length > 0 ? { tags } : {}, outputs: [], execution_count: null };
@@ -27,4 +28,33 @@ export async function writeTemporary(notebook: Notebook): Promise<{ path: string
   const path = join(folder, "in.ipynb");
   await writeFile(path, formatNotebook(notebook));
   return { path, folder };
+}
+
+function codeCell(notebook: Notebook, id: string): CodeCell {
+  const cell = notebook.cells.find((candidate) => candidate.id === id);
+  if (cell?.cell_type !== "code") throw new Error(`no code cell ${id}`);
+  return cell;
+}
+
+/** MIME bundle of a cell's last value. */
+export function resultOf(notebook: Notebook, id: string): Record<string, unknown> {
+  const { outputs } = codeCell(notebook, id);
+  const last = outputs.at(-1);
+  if (last?.output_type !== "execute_result") throw new Error(`cell ${id} has no result: ${JSON.stringify(outputs)}`);
+  return last.data;
+}
+
+/** What a cell printed. */
+export function streamOf(notebook: Notebook, id: string): string {
+  return codeCell(notebook, id)
+    .outputs.flatMap((output) => (output.output_type === "stream" && output.name === "stdout" ? [output.text] : []))
+    .join("");
+}
+
+/** Every code cell ran, in order, and none wrote to stderr. */
+export function requireClean(notebook: Notebook): void {
+  const cells = notebook.cells.filter((cell) => cell.cell_type === "code");
+  const complaints = cells.flatMap((cell) => cell.outputs).filter((output) => output.output_type === "stream" && output.name === "stderr");
+  expect(complaints).toEqual([]);
+  expect(cells.map((cell) => cell.execution_count)).toEqual(cells.map((_, at) => at + 1));
 }
