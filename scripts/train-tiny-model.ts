@@ -16,7 +16,6 @@ import { Random } from "../src/random.js";
 import { AutoTokenizer, IGNORED_LABEL, type PreTrainedTokenizer } from "../src/text/index.js";
 import { AdamW } from "../src/train/optimizer/adamw.js";
 import { learningRateSchedule } from "../src/train/loop/schedule.js";
-import { MASKED } from "../src/train/sequence/sequenceInputs.js";
 import { layoutText, textInputs } from "../src/train/sequence/textLayout.js";
 import { textGradientProgram } from "../src/train/sequence/textProgram.js";
 import { buildCorpus, type Conversation, corpusSeed } from "./corpus/index.js";
@@ -76,7 +75,7 @@ function sequenceInputs(sequence: readonly Text[], config: Qwen2Config, weight: 
   const ids = sequence.flatMap((text) => text.ids);
   const labels = sequence.flatMap((text) => text.ids.map((id, i) => (text.answer[i]! ? id : IGNORED_LABEL)));
   const lengths = sequence.map((text) => text.ids.length);
-  return textInputs([layoutText(ids, labels, lengths)], MASKED, config, weight);
+  return textInputs([layoutText(ids, labels, lengths)], 0, config, weight);
 }
 
 /** Normal weights, with the layers' outputs scaled down by √(2·layers) as in GPT-2. */

@@ -5,7 +5,7 @@ import { checkpointOf, shapeConfig } from "../shared/models.js";
 import { type PairLengths, randomPairs, type TokenPair } from "../shared/pairs.js";
 import { type SgemmRows, sgemmRows } from "../shared/sgemm.js";
 import type { BenchOptions, CaseName } from "./options.js";
-import { findBest, readRecorded, recordFile, type SearchedCase } from "./recorded.js";
+import { type Best, findBest, readRecorded, recordFile, type SearchedCase } from "./recorded.js";
 import type { Measured, PreflabRequest, TrlSetting } from "./requests.js";
 import { runPreflab, runSgemm, runTrl, type TrlOutcome, type TrlWork, wasKilled } from "./sides.js";
 
@@ -104,11 +104,11 @@ export class Bench {
     return measured;
   }
 
-  /** TRL's recorded best setting of a case, with a note where none was searched for. */
-  best(name: SearchedCase): TrlSetting {
-    const { setting, note } = findBest(name, readRecorded(recordFile(this.options)));
-    if (this.python !== undefined) this.note(note);
-    return setting;
+  /** TRL's recorded best settings of a case, with a note where none was searched for. */
+  best(name: SearchedCase): Best {
+    const best = findBest(name, readRecorded(recordFile(this.options)));
+    if (this.python !== undefined) this.note(best.note);
+    return best;
   }
 
   #keep(label: string, side: string, { result, sgemm }: Beside<TrlOutcome>, setting?: object): void {

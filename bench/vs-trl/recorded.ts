@@ -22,7 +22,10 @@ export interface Tried {
 
 /** What `--search` found for a case. */
 export interface Search {
+  /** The fastest with the system's own allocator, as every user of TRL has it. */
   readonly setting: TrlSetting;
+  /** The fastest of all, glibc's allocator told to keep memory and to take large pages. */
+  readonly tuned: TrlSetting;
   readonly tried: readonly Tried[];
   /** ISO date. */
   readonly date: string;
@@ -48,15 +51,24 @@ const UNSEARCHED: Readonly<Record<SearchedCase, TrlSetting>> = {
   long: { ...PLAIN_SETTING, per_device_train_batch_size: 1, gradient_accumulation_steps: 5 },
 };
 
-/** The setting to use, and where it is from. */
-export function findBest(name: SearchedCase, recorded: Recorded): { setting: TrlSetting; note: string } {
+export interface Best {
+  readonly setting: TrlSetting;
+  /** undefined where nobody has searched, and where no allocator was faster. */
+  readonly tuned: TrlSetting | undefined;
+  readonly note: string;
+}
+
+/** The settings to use, and where they are from. */
+export function findBest(name: SearchedCase, recorded: Recorded): Best {
   const search = recorded[name];
   const setting = search?.setting ?? UNSEARCHED[name];
+  const tuned = search?.tuned.malloc === "default" ? undefined : search?.tuned;
   const source =
     search === undefined
       ? `not searched for; --search --cases ${name} finds the best`
       : `the fastest of ${search.tried.length} tried on ${search.date}, ${search.shape}, ${search.machine}`;
-  return { setting, note: `TRL's setting for ${name}: ${describeSetting(setting)} (${source}).` };
+  const besides = tuned === undefined ? "" : `; with a tuned allocator: ${describeSetting(tuned)}`;
+  return { setting, tuned, note: `TRL's setting for ${name}: ${describeSetting(setting)}${besides} (${source}).` };
 }
 
 /** In words. */

@@ -12,8 +12,8 @@ export interface Rate {
 }
 
 export interface Round {
-  /** undefined without Python, or when TRL was stopped. */
-  readonly trl: Rate | undefined;
+  /** By the name of TRL's setting; none without Python, or when TRL was stopped. */
+  readonly trl: Readonly<Record<string, Rate>>;
   /** By the name of the variant. */
   readonly preflab: Readonly<Record<string, Rate>>;
 }
@@ -23,15 +23,23 @@ export interface Turns {
   readonly rounds: readonly Round[];
   /** Preflab's measurements by variant. */
   readonly preflab: Readonly<Record<string, readonly Beside<Measured>[]>>;
-  readonly trl: readonly Measured[];
+  /** By the name of TRL's setting. */
+  readonly trl: Readonly<Record<string, TrlRuns>>;
+}
+
+interface TrlRuns {
+  readonly measured: readonly Measured[];
   /** Why TRL was stopped, in the round in which it was; it is not tried again. */
   readonly killed: string | undefined;
 }
 
-/** How often Preflab made TRL's pairs a second, one number a round: as measured, and as if plain sgemm had been equally fast beside both. */
-export function ratios(rounds: readonly Round[], variant: string): { measured: number[]; atEqualSgemm: number[] } {
-  const both = rounds.flatMap(({ trl, preflab }) => {
-    const own = preflab[variant];
+/**
+ * How often Preflab made TRL's pairs a second, one number a round: as measured, and as if plain sgemm had been equally fast beside both.
+ * @param setting name of TRL's
+ */
+export function ratios(rounds: readonly Round[], variant: string, setting: string): { measured: number[]; atEqualSgemm: number[] } {
+  const both = rounds.flatMap(({ trl: all, preflab }) => {
+    const [trl, own] = [all[setting], preflab[variant]];
     return trl === undefined || own === undefined ? [] : [{ trl, own }];
   });
   const measured = both.map(({ trl, own }) => own.pairs_per_second / trl.pairs_per_second);
@@ -50,26 +58,29 @@ export function medianRate(rounds: readonly Round[], variant: string): number {
 export interface Turn {
   /** The case, for the log. */
   readonly label: string;
-  readonly trl: { readonly setting: TrlSetting; readonly work: Parameters<Bench["trl"]>[1] };
+  /** Settings by name, each with its work. */
+  readonly trl: Readonly<Record<string, { readonly setting: TrlSetting; readonly work: Parameters<Bench["trl"]>[1] }>>;
   readonly variants: Readonly<Record<string, PreflabWork>>;
 }
 
-/** TRL, then each variant of Preflab, as many rounds as asked for. */
+/** TRL in each of its settings, then each variant of Preflab, as many rounds as asked for. */
 export async function takeTurns(bench: Bench, { label, trl, variants }: Turn): Promise<Turns> {
   const rounds: Round[] = [];
   const preflab: Record<string, Beside<Measured>[]> = Object.fromEntries(Object.keys(variants).map((name) => [name, []]));
-  const measured: Measured[] = [];
-  let killed: string | undefined;
-  const pairs = trl.setting.per_device_train_batch_size * trl.setting.gradient_accumulation_steps;
+  const runs: Record<string, { measured: Measured[]; killed: string | undefined }> = {};
+  for (const name of Object.keys(trl)) runs[name] = { measured: [], killed: undefined };
   for (let round = 1; round <= bench.options.rounds; round++) {
-    const where = `${label}, round ${round}`;
-    const other: Beside<TrlOutcome> | undefined = killed === undefined ? await bench.trl(where, trl.work, trl.setting) : undefined;
-    let rate: Rate | undefined;
-    if (other !== undefined) {
-      if (wasKilled(other.result)) killed = other.result.killed;
+    const rates: Record<string, Rate> = {};
+    for (const [name, { setting, work }] of Object.entries(trl)) {
+      const kept = runs[name]!;
+      if (kept.killed !== undefined) continue;
+      const other: Beside<TrlOutcome> | undefined = await bench.trl(`${label}, ${name}, round ${round}`, work, setting);
+      if (other === undefined) continue;
+      if (wasKilled(other.result)) kept.killed = other.result.killed;
       else {
-        measured.push(other.result);
-        rate = rateOf({ ...other, result: other.result }, pairs);
+        kept.measured.push(other.result);
+        const pairs = setting.per_device_train_batch_size * setting.gradient_accumulation_steps;
+        rates[name] = rateOf({ ...other, result: other.result }, pairs);
       }
     }
     const own: Record<string, Rate> = {};
@@ -78,7 +89,7 @@ export async function takeTurns(bench: Bench, { label, trl, variants }: Turn): P
       preflab[name]!.push(one);
       own[name] = rateOf(one, work.pairs);
     }
-    rounds.push({ trl: rate, preflab: own });
+    rounds.push({ trl: rates, preflab: own });
   }
-  return { rounds, preflab, trl: measured, killed };
+  return { rounds, preflab, trl: runs };
 }

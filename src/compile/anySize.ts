@@ -19,15 +19,11 @@ export interface SizeTerm {
 export type Extent = number | SizeTerm;
 
 /**
- * Sizes to trace at, and how much larger the second ones are: primes drawn until no two sums of some of them, nor a sum and a small multiple
- * of another, come within twice `MOST_REST` of each other in both lists. No axis of a model is as long by chance, and if one is, the two
- * graphs differ in more than numbers.
+ * Sizes to trace at. Primes, and no other sum of some of them is a multiple of one: what a number depends on can be told. No axis of a
+ * model is as long by chance, and if one is, the two graphs differ in more than numbers.
  */
-const FIRST = [1061, 1367, 1373, 1453, 1627, 1657, 1987, 2111, 2137, 2203, 2267, 2609, 2693];
-const STEPS = [43237, 16649, 51971, 50593, 17419, 15259, 38501, 51691, 54449, 41651, 49477, 30803, 40591];
-
-/** A number that depends on sizes is no further than this from a multiple of their sum. */
-const MOST_REST = 64;
+const FIRST = [1013, 2039, 4079, 8161, 16319, 32647, 65287, 130579];
+const STEPS = [1009, 2027, 4057, 8117, 16229, 31469, 62921, 125887];
 
 /** Two sets of sizes for `generalise`; none for a signature without names, or with more names than there are markers. */
 export function markerSizes(signature: Signature): readonly [Sizes, Sizes] | undefined {
@@ -152,13 +148,7 @@ class Pairs {
       const factor = (second - first) / sum.step;
       if (Number.isInteger(factor)) found.push({ factor, sizes: sum.names, offset: first - factor * sum.first });
     }
-    // A sum that fits by chance leaves a large rest.
-    const rest = ({ offset }: SizeTerm): number => Math.abs(offset);
-    const [extent, next] = found.sort((a, b) => rest(a) - rest(b));
-    if (extent !== undefined && next !== undefined && rest(next) <= MOST_REST) {
-      this.#extents.set(key, undefined);
-      return undefined;
-    }
+    const extent = found.length === 1 ? found[0] : undefined;
     this.#extents.set(key, extent);
     return extent;
   }

@@ -33,7 +33,7 @@ export function rowProgram(model: CausalLM, engine: Engine): Program {
     };
     const hidden = qwen2Hidden(config, weights, inputs as never, attend, {
       adapter,
-      wanted: [{ start: inputs["ids"]!.shape[0]! - 1, count: 1 }],
+      wanted: inputs["ids"]!.shape[0]! - 1,
     });
     outputs["logits"] = headLogits(config, weights, hidden);
     return outputs;

@@ -5,9 +5,7 @@
  * T tokens, D hidden, F feed-forward, H heads, K key/value heads, hd head size, V vocabulary.
  */
 import {
-  type BlockShape,
   type TensorMap,
-  type TokenRange,
   blockAttention,
   blockMasks,
   groupedQueryAttention,
@@ -31,7 +29,7 @@ export interface Sequence {
   readonly sin: tf.Tensor2D;
 }
 
-/** Attention of one layer: q [T, H·hd] and k, v [T, K·hd] after rotation → [T, H·hd]; in the last layer q may have the last rows only. */
+/** Attention of one layer: q [T, H·hd] and k, v [T, K·hd] after rotation → [T, H·hd]; in the last layer q may have fewer rows. */
 export interface Attend {
   /** @param again `kept`, when a layer is computed once more in the backward pass */
   (layer: number, q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D, again?: readonly tf.Tensor[]): tf.Tensor2D;
@@ -39,31 +37,40 @@ export interface Attend {
   readonly kept?: readonly tf.Tensor[];
 }
 
+type Wanted = number | tf.Tensor1D;
+
 export interface ForwardOptions {
   readonly adapter?: Adapter;
   /** Added to the embeddings, shape [T, D]: NEFTune's noise in training. */
   readonly noise?: tf.Tensor2D | undefined;
   /** Gradient checkpointing: names of the weights that want gradients. Each layer then keeps its input alone for the backward pass. */
   readonly recompute?: ReadonlySet<string> | undefined;
-  /** The tokens whose final states are wanted, default all: the others are not computed further than the last layer's keys and values. */
-  readonly wanted?: readonly TokenRange[] | undefined;
+  /**
+   * The tokens whose final states are wanted: those from this one on, or those at these indices, in rising order; default all. The others are not
+   * computed further than the last layer's keys and values.
+   */
+  readonly wanted?: Wanted | undefined;
   /** Called with the embeddings, then with every layer's output (the last one normalised), as transformers' `hidden_states`. */
   readonly onHidden?: (hidden: tf.Tensor2D) => void;
 }
 
-/** Plain attention under a mask [T, T], for training and prefill. */
-export function maskedAttention(config: Qwen2Config, mask: tf.Tensor2D): Attend {
+/** Attention under a mask [T, T]. @param wanted as in `ForwardOptions`, when it is indices */
+export function maskedAttention(config: Qwen2Config, mask: tf.Tensor2D, wanted?: tf.Tensor1D): Attend {
   const shape = { heads: config.num_attention_heads, kvHeads: config.num_key_value_heads };
-  const attend: Attend = (_layer, q, k, v, again) => groupedQueryAttention(q, k, v, (again?.[0] as tf.Tensor2D | undefined) ?? mask, shape);
-  return Object.assign(attend, { kept: [mask] });
+  const kept = wanted === undefined ? [mask] : [mask, tf.gather(mask, wanted) as tf.Tensor2D];
+  const attend: Attend = (_layer, q, k, v, again) => {
+    const masks = (again ?? kept) as tf.Tensor2D[];
+    return groupedQueryAttention(q, k, v, (q.shape[0] === k.shape[0] ? masks[0] : masks[1])!, shape);
+  };
+  return Object.assign(attend, { kept });
 }
 
 /**
- * Attention of sequences of blocks, `prompt | completion | completion`, that each continue the first.
- * @param sequences tokens of each block of each sequence, at least 1
+ * Attention of a sequence of blocks, `prompt | completion | completion`, that each continue the first.
+ * @param blocks tokens of each, at least 1
  */
-export function blockwiseAttention(config: Qwen2Config, sequences: BlockShape["sequences"]): Attend {
-  const shape = { sequences, heads: config.num_attention_heads, kvHeads: config.num_key_value_heads };
+export function blockwiseAttention(config: Qwen2Config, blocks: readonly number[]): Attend {
+  const shape = { blocks, heads: config.num_attention_heads, kvHeads: config.num_key_value_heads };
   const masks = blockMasks(shape);
   const attend: Attend = (_layer, q, k, v, again) => blockAttention(q, k, v, (again as tf.Tensor3D[] | undefined) ?? masks, shape);
   return Object.assign(attend, { kept: masks });
@@ -72,7 +79,7 @@ export function blockwiseAttention(config: Qwen2Config, sequences: BlockShape["s
 /**
  * The transformer without its head.
  * @param weights every parameter by its checkpoint name
- * @returns the normalised hidden states of the tokens that are wanted, in order, shape [T, D] for all
+ * @returns the normalised hidden states of the W tokens that are wanted, shape [W, D]
  */
 export function qwen2Hidden(
   config: Qwen2Config,
@@ -110,13 +117,7 @@ export function qwen2Hidden(
   return normalised;
 }
 
-/** Some rows of a tensor, [T, n] → [Σ count, n]. */
-function rowsAt(x: tf.Tensor2D, ranges: readonly TokenRange[]): tf.Tensor2D {
-  const parts = ranges.map(({ start, count }) => tf.slice(x, [start, 0], [count, x.shape[1]]));
-  return parts.length === 1 ? parts[0]! : tf.concat(parts);
-}
-
-/** One layer: attention and feed-forward, each added to its input. @param x shape [T, D] @returns the rows that are wanted */
+/** One layer: attention and feed-forward, each added to its input. @param x shape [T, D] @returns shape [W, D] */
 function decoderLayer(
   config: Qwen2Config,
   weights: TensorMap,
@@ -125,29 +126,31 @@ function decoderLayer(
   layer: number,
   x: tf.Tensor2D,
   adapter: Adapter | undefined,
-  ranges: readonly TokenRange[] | undefined,
+  wantedRows: Wanted = 0,
 ): tf.Tensor2D {
-  const wanted = (rows: tf.Tensor2D): tf.Tensor2D => (ranges === undefined ? rows : rowsAt(rows, ranges));
+  const all = wantedRows === 0;
+  const wanted = (rows: tf.Tensor2D): tf.Tensor2D => {
+    if (typeof wantedRows !== "number") return tf.gather(rows, wantedRows) as tf.Tensor2D;
+    return all ? rows : tf.slice(rows, [wantedRows, 0], [rows.shape[0] - wantedRows, rows.shape[1]]);
+  };
   const prefix = `model.layers.${layer}.`;
   const norm = (input: tf.Tensor2D, name: string): tf.Tensor2D =>
     rmsNorm(input, weights[`${prefix}${name}.weight`] as tf.Tensor1D, config.rms_norm_eps);
-  const ofWanted =
-    adapter?.masks === undefined ? adapter : { ...adapter, masks: mapped(adapter.masks, (mask) => wanted(mask as tf.Tensor2D)) };
-  const projectAll = (input: tf.Tensor2D, of: Adapter | undefined, ...names: ProjectionName[]): tf.Tensor2D[] =>
+  const projectAs = (of: Adapter | undefined, input: tf.Tensor2D, ...names: ProjectionName[]): tf.Tensor2D[] =>
     linears(
       weights,
       names.map((name) => `${prefix}${PROJECTIONS[name]}`),
       input,
       of,
     );
-  const project = (input: tf.Tensor2D, ...names: ProjectionName[]): tf.Tensor2D[] => projectAll(input, ofWanted, ...names);
+  const adapterOfWanted = all || adapter?.masks === undefined ? adapter : { ...adapter, masks: mapped(adapter.masks, wanted) };
+  const project = (input: tf.Tensor2D, ...names: ProjectionName[]): tf.Tensor2D[] => projectAs(adapterOfWanted, input, ...names);
 
   const attended = norm(x, "input_layernorm");
   const names = ["q_proj", "k_proj", "v_proj"] as const;
-  const [queries, keys, v] =
-    ranges === undefined
-      ? project(attended, ...names)
-      : [...project(wanted(attended), "q_proj"), ...projectAll(attended, adapter, "k_proj", "v_proj")];
+  const [queries, keys, v] = all
+    ? project(attended, ...names)
+    : [...project(wanted(attended), "q_proj"), ...projectAs(adapter, attended, "k_proj", "v_proj")];
   const q = rotary(queries!, wanted(sequence.cos), wanted(sequence.sin));
   const k = rotary(keys!, sequence.cos, sequence.sin);
   const between = tf.add<tf.Tensor2D>(wanted(x), project(attend(layer, q, k, v!), "o_proj")[0]!);
@@ -157,8 +160,8 @@ function decoderLayer(
   return tf.add(between, project(swiglu(gate!, up!), "down_proj")[0]!);
 }
 
-function mapped(tensors: TensorMap, change: (tensor: tf.Tensor) => tf.Tensor): TensorMap {
-  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, change(tensor)]));
+function mapped(tensors: TensorMap, change: (tensor: tf.Tensor2D) => tf.Tensor2D): TensorMap {
+  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, change(tensor as tf.Tensor2D)]));
 }
 
 /** `x Wᵀ + b` of several weights, with the adapter's low-rank parts where it has them. */

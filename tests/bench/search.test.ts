@@ -29,11 +29,11 @@ describe("what is tried", () => {
       (malloc === "kept" ? 2 : 1) * (attn_implementation === "eager" ? 1.5 : 1);
     expect(await search([5], rate)).toEqual([
       "batch 5, sdpa, checkpointing off, allocator default",
-      "batch 5, sdpa, checkpointing off, allocator kept",
-      "batch 5, sdpa, checkpointing off, allocator kept_huge",
-      "batch 1 × 5 accumulated, sdpa, checkpointing off, allocator kept",
+      "batch 1 × 5 accumulated, sdpa, checkpointing off, allocator default",
+      "batch 5, eager, checkpointing off, allocator default",
+      "batch 5, eager, checkpointing on, allocator default",
       "batch 5, eager, checkpointing off, allocator kept",
-      "batch 5, eager, checkpointing on, allocator kept",
+      "batch 5, eager, checkpointing off, allocator kept_huge",
     ]);
   });
 
@@ -43,7 +43,7 @@ describe("what is tried", () => {
       batch > (gradient_checkpointing ? 5 : 3) ? null : 0.1;
     const settings = await search([5, 4, 3, 2, 1], rate);
     expect(settings.map((setting) => setting.split(", ").slice(0, 1).join())).toEqual([
-      ...["batch 5", "batch 4", "batch 3", "batch 3", "batch 3", "batch 1 × 5 accumulated", "batch 3", "batch 5"],
+      ...["batch 5", "batch 4", "batch 3", "batch 1 × 5 accumulated", "batch 3", "batch 5", "batch 3", "batch 3"],
     ]);
   });
 });
@@ -65,11 +65,13 @@ describe("what is chosen", () => {
 
 describe("what is used", () => {
   test("the recorded one, with where it is from", () => {
-    const setting = { ...SETTING, malloc: "kept_huge" } as const;
-    const search = { setting, tried: [tried(setting, 0.1)], date: "2026-11-28", machine: "a machine", shape: "Qwen2-0.5B" };
+    const setting = { ...SETTING, gradient_checkpointing: true };
+    const tuned = { ...SETTING, malloc: "kept_huge" } as const;
+    const search = { setting, tuned, tried: [tried(tuned, 0.1)], date: "2026-11-28", machine: "a machine", shape: "Qwen2-0.5B" };
     const best = findBest("lora", { lora: search });
-    expect(best.setting).toBe(setting);
-    expect(best.note).toMatch(/allocator kept_huge \(the fastest of 1 tried on 2026-11-28, Qwen2-0\.5B, a machine\)/);
+    expect([best.setting, best.tuned]).toEqual([setting, tuned]);
+    expect(best.note).toMatch(/tuned allocator: .*kept_huge \(the fastest of 1 tried on 2026-11-28, Qwen2-0\.5B, a machine\)/);
+    expect(findBest("lora", { lora: { ...search, tuned: setting } }).tuned).toBeUndefined();
   });
 
   test("else an assumption, called so", () => {
@@ -110,9 +112,10 @@ describe("a search", () => {
     const { found, recorded } = await search(isFast);
     expect(found).toBe(true);
     expect(recorded!.lora!.setting).toMatchObject({ attn_implementation: "eager", malloc: "default" });
-    expect(recorded!.lora!.tried.at(-2)).toMatchObject({ step_seconds: 10, pairs_per_second: 0.5, plain_sgemm: 300, killed: null });
-    const huge = await search(({ malloc }) => malloc === "kept_huge");
-    expect(huge.recorded!.lora!.setting.malloc).toBe("kept_huge");
+    expect(recorded!.lora!.tuned).toEqual(recorded!.lora!.setting);
+    expect(recorded!.lora!.tried[2]).toMatchObject({ step_seconds: 10, pairs_per_second: 0.5, plain_sgemm: 300, killed: null });
+    const huge = (await search(({ malloc }) => malloc === "kept_huge")).recorded!.lora!;
+    expect([huge.setting.malloc, huge.tuned.malloc]).toEqual(["default", "kept_huge"]);
   });
 
   test("records nothing where TRL survives in no setting", async () => {

@@ -35,17 +35,21 @@ describe("rates", () => {
 
   const rate = (pairs_per_second: number, sgemm: number) => ({ pairs_per_second, sgemm });
   const rounds: Round[] = [
-    { trl: rate(0.1, 300), preflab: { lora: rate(0.4, 300) } },
+    { trl: { TRL: rate(0.1, 300) }, preflab: { lora: rate(0.4, 300) } },
     // The machine was half as fast while Preflab ran.
-    { trl: rate(0.1, 300), preflab: { lora: rate(0.2, 150) } },
-    { trl: undefined, preflab: { lora: rate(0.6, 300) } },
+    { trl: { TRL: rate(0.1, 300) }, preflab: { lora: rate(0.2, 150) } },
+    { trl: {}, preflab: { lora: rate(0.6, 300) } },
   ];
 
   test("ratios are within a round; a round without TRL has none", () => {
-    const { measured: times, atEqualSgemm } = ratios(rounds, "lora");
+    const { measured: times, atEqualSgemm } = ratios(rounds, "lora", "TRL");
     expect(times).toEqual([4, 2]);
     expect(atEqualSgemm).toEqual([4, 4]);
-    expect(ratios(rounds, "other")).toEqual({ measured: [], atEqualSgemm: [] });
+    for (const [variant, setting] of [
+      ["other", "TRL"],
+      ["lora", "other"],
+    ] as const)
+      expect(ratios(rounds, variant, setting)).toEqual({ measured: [], atEqualSgemm: [] });
     expect(medianRate(rounds, "lora")).toBe(0.4);
   });
 });

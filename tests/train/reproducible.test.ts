@@ -138,7 +138,7 @@ describe("dropout", () => {
     const widths = dropoutWidths(get_peft_model(base, smallLora({ lora_dropout: 0.25 })));
     expect(widths.size).toBe(14);
     expect(widths.get("model.layers.1.mlp.down_proj")).toBe(24);
-    const masks = dropoutMasks(widths, [{ tokens: 300, random: new Random(1) }], 0, 0.25);
+    const masks = dropoutMasks(widths, [{ tokens: 300, random: new Random(1) }], 0.25);
     const kept = Math.fround(1 / 0.75);
     for (const { data } of Object.values(masks)) {
       expect(data.every((value) => value === 0 || value === kept)).toBe(true);
@@ -148,7 +148,7 @@ describe("dropout", () => {
     }
     const [a, b] = ["mask/model.layers.0.self_attn.q_proj", "mask/model.layers.0.self_attn.k_proj"];
     expect(masks[a!]!.data).not.toEqual(masks[b!]!.data);
-    expect(dropoutMasks(widths, [{ tokens: 300, random: new Random(1) }], 0, 0.25)).toEqual(masks);
+    expect(dropoutMasks(widths, [{ tokens: 300, random: new Random(1) }], 0.25)).toEqual(masks);
   });
 
   /** Trains one adapter with B not zero, which is the same whatever the seed. */

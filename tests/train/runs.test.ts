@@ -5,7 +5,7 @@ import { CPOConfig, ORPOConfig } from "../../src/train/index.js";
 import { cpoPreference, orpoPreference } from "../../src/train/dpo/preference.js";
 import { NO_PARTS, layoutPair } from "../../src/train/sequence/pairLayout.js";
 import { planRuns } from "../../src/train/sequence/runs.js";
-import { tokensSize } from "../../src/train/sequence/sequenceInputs.js";
+import { neededTokens } from "../../src/train/sequence/blocks.js";
 import { layoutText } from "../../src/train/sequence/textLayout.js";
 import { ktoGradients, goldenRows, preparedRows, scoreRows } from "./kto/ktoModel.js";
 import { gradientsOf, preparedPairs, referenceLogps } from "./microBatches.js";
@@ -52,10 +52,10 @@ describe("which rows run together", () => {
   const rowsOf = (layouts: Parameters<typeof planRuns>[0], tokens: number): number[][] =>
     planRuns(layouts, tokens).map(({ rows }) => [...rows]);
 
-  it("those that keep within the tokens, four at most; a longer row runs alone", () => {
+  it("those that keep within the tokens; a longer row runs alone", () => {
     // The last token of a completion is not computed.
-    expect([10, 20, 30].map((tokens) => tokensSize(pair(tokens)))).toEqual([9, 19, 29]);
-    expect(rowsOf([10, 10, 10, 10, 10].map(pair), 100)).toEqual([[0, 1, 2, 3], [4]]);
+    expect([10, 20, 30].map((tokens) => neededTokens(pair(tokens)).length)).toEqual([9, 19, 29]);
+    expect(rowsOf([10, 10, 10, 10, 10].map(pair), 100)).toEqual([[0, 1, 2, 3, 4]]);
     expect(rowsOf([10, 10, 10, 10].map(pair), 18)).toEqual([
       [0, 1],
       [2, 3],
@@ -64,14 +64,16 @@ describe("which rows run together", () => {
     expect(rowsOf([10, 10].map(pair), 0)).toEqual([[0], [1]]);
   });
 
-  it("pairs with pairs, texts with texts; what stands under a mask alone", () => {
-    const runs = planRuns([pair(10), text, packed, pair(10), text, packed, pair(10)], 100);
-    expect(runs).toEqual([
-      { form: { blocks: 3, rows: 4 }, rows: [0, 3, 6] },
-      { form: { blocks: 2, rows: 2 }, rows: [1, 4] },
-      { form: { blocks: 0, rows: 1 }, rows: [2] },
-      { form: { blocks: 0, rows: 1 }, rows: [5] },
-    ]);
+  it("several stand under a mask; a row that is alone is blocks where it can be", () => {
+    expect(planRuns([pair(10), text, packed, pair(10)], 100)).toEqual([{ form: 0, rows: [0, 1, 2, 3] }]);
+    expect(planRuns([pair(10), text, packed], 5).map(({ form }) => form)).toEqual([3, 2, 0]);
+  });
+
+  it("what nothing is predicted from is not computed, but no segment is empty", () => {
+    expect(neededTokens(pair(10))).toHaveLength(9);
+    // The last token of each text.
+    expect(neededTokens(packed)).toEqual([0, 2]);
+    expect(neededTokens(layoutText([1, 2, 3], [-100, -100, -100], [3]))).toEqual([0]);
   });
 });
 
@@ -79,7 +81,7 @@ describe("gradients, losses and scores are those of rows that run alone", () => 
   const together = { tokens_per_run: 4096 };
   const alone = { tokens_per_run: 0 };
 
-  it.each(["lora", "full"] as const)("DPO, %s, three pairs in a run of four places", async (kind) => {
+  it.each(["lora", "full"] as const)("DPO, %s, three pairs in a run", async (kind) => {
     const { base, model } = await policy(kind);
     const pairs = await preparedPairs(await goldenPairs([0, 6, 13]), model);
     const references = await referenceLogps(base, pairs);
@@ -96,13 +98,13 @@ describe("gradients, losses and scores are those of rows that run alone", () => 
     const { base, model } = await policy("lora");
     const pairs = await preparedPairs(await goldenPairs([0, 6, 13]), model);
     const references = await referenceLogps(base, pairs);
-    const options = { loss_type: "bco_pair" as const };
+    const options = { loss_type: "aot" as const };
     const one = await gradientsOf(model, pairs, references, { ...options, ...alone });
     const all = await gradientsOf(model, pairs, references, { ...options, ...together });
     expectSameGradients(all, one);
   });
 
-  it("CPO with places that stay empty: SimPO and AlphaPO", async () => {
+  it("CPO: SimPO and AlphaPO", async () => {
     const { model } = await policy("lora");
     const pairs = await preparedPairs(await goldenPairs([0, 6, 13]), model);
     for (const loss_type of ["simpo", "alphapo"] as const) {
@@ -113,11 +115,10 @@ describe("gradients, losses and scores are those of rows that run alone", () => 
     }
   });
 
-  it("log odds, which are infinite at a log-prob of 0, with places that stay empty", async () => {
+  it("ORPO, whose prompts are scored too", async () => {
     const { model } = await policy("lora");
-    const pairs = await preparedPairs(await goldenPairs([0, 6, 13]), model);
-    // Without the prompt's own loss its pairs are blocks.
-    const preference = { ...orpoPreference(new ORPOConfig({ output_dir: "unused" })), parts: NO_PARTS };
+    const pairs = await preparedPairs(await goldenPairs([0, 6, 13]), model, {}, { ...NO_PARTS, prompt: true });
+    const preference = orpoPreference(new ORPOConfig({ output_dir: "unused" }));
     const one = await gradientsOf(model, pairs, [], alone, [3], preference);
     const all = await gradientsOf(model, pairs, [], together, [3], preference);
     expect(Number.isFinite(all.norm)).toBe(true);

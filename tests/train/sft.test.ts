@@ -109,7 +109,7 @@ describe("the gradient of a step", () => {
 
 describe("NEFTune", () => {
   it("is uniform in ±alpha/√(L·D)", () => {
-    const noise = embeddingNoise([{ tokens: 50, random: new Random(1) }], 0, 40, 100, 5)["noise"]!;
+    const noise = embeddingNoise([{ tokens: 50, random: new Random(1) }], 40, 100, 5)["noise"]!;
     const values = noise.data as Float32Array;
     const bound = 5 / Math.sqrt(100 * 40);
     expect(noise.shape).toEqual([50, 40]);
@@ -128,7 +128,7 @@ describe("NEFTune", () => {
     // The last token predicts nothing and is not computed.
     const computed = ids.length - 1;
     const random = new Random(3).fork("batch 0").fork("row 0").fork("noise");
-    const noise = embeddingNoise([{ tokens: computed, random }], 0, width, ids.length, 20)["noise"]!.data as Float32Array;
+    const noise = embeddingNoise([{ tokens: computed, random }], width, ids.length, 20)["noise"]!.data as Float32Array;
     const load = async (change?: (name: string, values: Float32Array) => void): Promise<CausalLM> => {
       models.push(await AutoModelForCausalLM.from_pretrained(await writeModel({ tie_word_embeddings: false }, change)));
       return models.at(-1)!;

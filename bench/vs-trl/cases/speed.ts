@@ -5,10 +5,12 @@ import { median } from "../../../scripts/compare/report.js";
 import { neededOperations } from "../../shared/arithmetic.js";
 import { gigabytes } from "../../shared/child.js";
 import { shapeConfig } from "../../shared/models.js";
+import type { TokenPair } from "../../shared/pairs.js";
 import { type Bench, LONG, PAIRS, type PreflabWork, SHORT, stepSeconds } from "../bench.js";
 import type { CaseName } from "../options.js";
+import type { SearchedCase } from "../recorded.js";
 import type { Measured, TrlSetting } from "../requests.js";
-import { medianRate, ratios, takeTurns, type Turns } from "../rounds.js";
+import { medianRate, ratios, takeTurns, type Turn, type Turns } from "../rounds.js";
 import { formatTimes, type TableRow } from "../table.js";
 
 const RANK = 16;
@@ -28,9 +30,17 @@ function refusal(config: BitsAndBytesConfigInput): string | undefined {
   }
 }
 
-/** One case's row against TRL. */
-function speedRow(target: string, factor: number, turns: Turns, variant: string, more = ""): TableRow {
-  const { measured, atEqualSgemm } = ratios(turns.rounds, variant);
+/** One case's rows: against TRL as its users have it and, where one is recorded, against TRL with a tuned allocator. */
+function speedRows(target: string, factor: number, turns: Turns, variant: string, more = ""): TableRow[] {
+  return Object.keys(turns.trl).map((setting) =>
+    setting === TRL
+      ? speedRow(target, factor, turns, variant, setting, more)
+      : speedRow(`${target}; ${setting}`, factor, turns, variant, setting, ""),
+  );
+}
+
+function speedRow(target: string, factor: number, turns: Turns, variant: string, setting: string, more: string): TableRow {
+  const { measured, atEqualSgemm } = ratios(turns.rounds, variant, setting);
   const own = turns.preflab[variant]!.map(({ result }) => result);
   const pairs = medianRate(turns.rounds, variant);
   const speed = `${pairs.toFixed(3)} pairs/s, ${median(own.map(stepSeconds)).toFixed(2)} s a step, peak ${peakOf(own)}`;
@@ -38,15 +48,15 @@ function speedRow(target: string, factor: number, turns: Turns, variant: string,
     target,
     goal: `pairs per second ≥ ${factor} ×`,
     measured: `${measured.length === 0 ? "" : `**${formatTimes(measured)}**, at equal sgemm ${median(atEqualSgemm).toFixed(2)} ×; `}${speed}${more}`,
-    other: otherTool(turns),
+    other: otherTool(turns.trl[setting]!),
     reached: measured.length === 0 ? null : median(measured) >= factor,
   };
 }
 
-function otherTool({ trl, killed }: Turns): string {
+function otherTool({ measured, killed }: Turns["trl"][string]): string {
   if (killed !== undefined) return `TRL was stopped: ${killed}`;
-  if (trl.length === 0) return "not measured";
-  return `TRL: ${median(trl.map(stepSeconds)).toFixed(1)} s a step, peak ${peakOf(trl)}`;
+  if (measured.length === 0) return "not measured";
+  return `TRL: ${median(measured.map(stepSeconds)).toFixed(1)} s a step, peak ${peakOf(measured)}`;
 }
 
 const peakOf = (runs: readonly Measured[]): string => gigabytes(Math.max(...runs.map(({ peak_bytes }) => peak_bytes)));
@@ -69,13 +79,11 @@ export async function measureLora(bench: Bench): Promise<TableRow[]> {
   }
   const needsTrl = ["lora", ...Object.keys(QUANTISED)].some((name) => bench.wants(name as CaseName));
   const sides = needsTrl ? bench : bench.alone();
-  const setting = sides.best("lora");
-  const work = { rows: rowsFor(rows, setting), lora_r: RANK, precompute_ref_log_probs: true };
-  const turns = await takeTurns(sides, { label: "lora", trl: { setting, work }, variants });
+  const turns = await takeTurns(sides, { label: "lora", trl: settingsOf(sides, "lora", rows, RANK), variants });
   const found: TableRow[] = [];
-  if (bench.wants("lora")) found.push(speedRow("LoRA DPO, 5 pairs a step, exact fp32", 4, turns, "lora", agreement(turns)));
+  if (bench.wants("lora")) found.push(...speedRows("LoRA DPO, 5 pairs a step, exact fp32", 4, turns, "lora", agreement(turns)));
   for (const name of Object.keys(QUANTISED)) {
-    if (variants[name] !== undefined) found.push(speedRow(targetOf(name), 6, turns, name, deviation(turns, name)));
+    if (variants[name] !== undefined) found.push(...speedRows(targetOf(name), 6, turns, name, deviation(turns, name)));
     else if (refused[name] !== undefined)
       found.push({
         target: targetOf(name),
@@ -92,14 +100,23 @@ export async function measureLora(bench: Bench): Promise<TableRow[]> {
 const targetOf = (name: string): string =>
   name === "lora-8bit" ? "the same on a frozen base in 8 bits (load_in_8bit)" : "the same on a frozen base in NF4 (load_in_4bit)";
 
-/** TRL's rows make whole steps. */
-function rowsFor<Row>(rows: readonly Row[], setting: TrlSetting): Row[] {
-  return rows.slice(0, setting.per_device_train_batch_size * setting.gradient_accumulation_steps);
+/** Names of TRL's settings. */
+const TRL = "TRL";
+const TUNED = "TRL's allocator tuned";
+
+/** TRL's best settings of a case, each with rows that make whole steps. */
+function settingsOf(bench: Bench, name: SearchedCase, rows: readonly TokenPair[], lora_r: number | null): Turn["trl"] {
+  const { setting, tuned } = bench.best(name);
+  const withWork = (one: TrlSetting) => {
+    const pairs = one.per_device_train_batch_size * one.gradient_accumulation_steps;
+    return { setting: one, work: { rows: rows.slice(0, pairs), lora_r, precompute_ref_log_probs: true } };
+  };
+  return { [TRL]: withWork(setting), ...(tuned !== undefined && bench.python !== undefined && { [TUNED]: withWork(tuned) }) };
 }
 
 /** That both sides compute the same: the first step's `logps/chosen`. */
 function agreement({ trl, preflab }: Turns): string {
-  const [theirs, ours] = [trl[0]?.first_logps, preflab["lora"]![0]!.result.first_logps];
+  const [theirs, ours] = [trl[TRL]!.measured[0]?.first_logps, preflab["lora"]![0]!.result.first_logps];
   if (theirs === undefined || theirs === null || ours === null) return "";
   return `; first step's logps/chosen ${ours.toFixed(3)}, TRL's ${theirs.toFixed(3)}`;
 }
@@ -145,26 +162,25 @@ export async function measureLong(bench: Bench): Promise<TableRow[]> {
   const plain: PreflabWork = { rows, pairs: PAIRS, lora_r: RANK };
   const { result } = await bench.preflab("long, does it fit", { ...plain, steps: 2 });
   const checkpointing = result.peak_bytes > limit;
-  const setting = bench.best("long");
-  const work = { rows: rowsFor(rows, setting), lora_r: RANK, precompute_ref_log_probs: true };
   const turns = await takeTurns(bench, {
     label: "long",
-    trl: { setting, work },
+    trl: settingsOf(bench, "long", rows, RANK),
     variants: { long: { ...plain, options: { gradient_checkpointing: checkpointing } } },
   });
   const how = checkpointing
     ? `; with gradient_checkpointing (without: ${stepSeconds(result).toFixed(2)} s, ${gigabytes(result.peak_bytes)})`
     : "; without checkpointing";
-  const row = speedRow("long prompts (prompt 400, completions 100), exact", 5.5, turns, "long", how);
+  const [row, ...tuned] = speedRows("long prompts (prompt 400, completions 100), exact", 5.5, turns, "long", how) as [
+    TableRow,
+    ...TableRow[],
+  ];
   const peak = Math.max(...turns.preflab["long"]!.map(({ result: { peak_bytes } }) => peak_bytes));
-  return [{ ...row, goal: `5 pairs a step in ≤ 4 GB, and ${row.goal} TRL's best`, reached: peak > limit ? false : row.reached }];
+  return [{ ...row, goal: `5 pairs a step in ≤ 4 GB, and ${row.goal} TRL's best`, reached: peak > limit ? false : row.reached }, ...tuned];
 }
 
 export async function measureFull(bench: Bench): Promise<TableRow[]> {
   const rows = bench.pairs(PAIRS, SHORT);
-  const setting = bench.best("full");
-  const work = { rows: rowsFor(rows, setting), lora_r: null, precompute_ref_log_probs: true };
   const variants = { full: { rows, pairs: PAIRS, lora_r: null } };
-  const turns = await takeTurns(bench, { label: "full", trl: { setting, work }, variants });
-  return [speedRow("full-weight DPO, 5 pairs a step, exact", 3.5, turns, "full")];
+  const turns = await takeTurns(bench, { label: "full", trl: settingsOf(bench, "full", rows, null), variants });
+  return speedRows("full-weight DPO, 5 pairs a step, exact", 3.5, turns, "full");
 }

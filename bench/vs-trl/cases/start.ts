@@ -66,7 +66,7 @@ export async function measureStartUp(bench: Bench): Promise<TableRow[]> {
       setUps.push(setUpSeconds(result));
       begins.push(result.begin_seconds);
     }
-    const setting = { ...bench.best("lora"), per_device_train_batch_size: 1, gradient_accumulation_steps: 1 };
+    const setting = { ...bench.best("lora").setting, per_device_train_batch_size: 1, gradient_accumulation_steps: 1 };
     const trl = await bench.trl("start-up", { rows, lora_r: RANK, precompute_ref_log_probs: false, steps: 2 }, setting);
     const seconds = median(setUps);
     return [

@@ -5,7 +5,7 @@ export { BlockCodec, type CodedBlocks } from "./blockCodec.js";
 export { type BlockWeight, blockMatMul, blocksAsFloat32, gatherBlocks, joinBlocks } from "./blockMatMul.js";
 export { type CachedAttention, cachedAttention } from "./cachedAttention.js";
 export { type AttentionShape, HIDDEN, blockMask, groupedQueryAttention } from "./attention.js";
-export { type BlockShape, type TokenRange, blockAttention, blockMasks, lastRanges } from "./blockAttention.js";
+export { type BlockShape, blockAttention, blockMasks } from "./blockAttention.js";
 export { gatherHalf, halfAsFloat32 } from "./half.js";
 export { type Int8Weight, int8AsFloat32, int8MatMul } from "./int8MatMul.js";
 export { type Nf4Weight, nf4AsFloat32, nf4MatMul } from "./nf4MatMul.js";

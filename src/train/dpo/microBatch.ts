@@ -8,8 +8,8 @@ import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
 import { type MicroBatchPlace, requireFiniteLoss } from "../sequence/microBatch.js";
 import { pairInputs } from "../sequence/pairLayout.js";
-import { FILLER_LOGP, type Run, fillerInput, planRuns, rowInput } from "../sequence/runs.js";
-import { fillerTokens, tokensSize } from "../sequence/sequenceInputs.js";
+import { type Run, planRuns, rowInput } from "../sequence/runs.js";
+import { computedTokens } from "../sequence/sequenceInputs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js";
 import { COUNTS, gradientProgram, scoringProgram } from "./pairProgram.js";
@@ -81,12 +81,12 @@ export class MicroBatchRunner {
     const counts = countColumns(pairs);
     const weight = 1 / (pairs.length * place.of);
     for (const [i, run] of runs.entries()) {
-      const columns = Object.fromEntries(COUNTS.map((name) => [name, rowInput(run, (row) => counts[name][row]!, 1)]));
+      const columns = Object.fromEntries(COUNTS.map((name) => [name, rowInput(run, (row) => counts[name][row]!)]));
       if (references.length > 0) {
-        columns["referenceChosen"] = rowInput(run, (row) => references[row]!.chosen, FILLER_LOGP);
-        columns["referenceRejected"] = rowInput(run, (row) => references[row]!.rejected, FILLER_LOGP);
+        columns["referenceChosen"] = rowInput(run, (row) => references[row]!.chosen);
+        columns["referenceRejected"] = rowInput(run, (row) => references[row]!.rejected);
       }
-      const given = { ...run.inputs, ...columns, ...fillerInput(run), weight: rowInput(run, () => weight) };
+      const given = { ...run.inputs, ...columns, weight: rowInput(run, () => weight) };
       const outputs = await this.#lossProgram.run(given, place.index === 0 && i === 0);
       for (const [at, row] of run.rows.entries()) {
         scores[row] = pairScores(outputs, at);
@@ -127,11 +127,13 @@ export class MicroBatchRunner {
     const layouts = pairs.map(({ layout }) => layout);
     return planRuns(layouts, this.#tokensPerRun).map((run) => {
       const own = run.rows.map((row) => layouts[row]!);
-      const drawn = run.rows.map((row) => ({ tokens: tokensSize(layouts[row]!), random: random.fork(`pair ${row}`) }));
       const inputs = pairInputs(own, run.form, this.#model.config, this.#preference.parts);
       if (this.#widths.size === 0) return { ...run, inputs };
-      const spare = fillerTokens(run.form, own.length);
-      return { ...run, inputs: { ...inputs, ...dropoutMasks(this.#widths, drawn, spare, this.#model.peft_config!.lora_dropout) } };
+      const drawn = run.rows.map((row) => ({
+        tokens: computedTokens(layouts[row]!, run.form).length,
+        random: random.fork(`pair ${row}`),
+      }));
+      return { ...run, inputs: { ...inputs, ...dropoutMasks(this.#widths, drawn, this.#model.peft_config!.lora_dropout) } };
     });
   }
 

@@ -1,5 +1,6 @@
 /** The tensor functions of preference training: a pair's log-probs, and their gradient. */
 import {
+  type Dimension,
   type Engine,
   type HeadGradient,
   type InputSpec,
@@ -14,8 +15,8 @@ import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
 import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
 import { type GradientProgram, GradientSums, headIsFrozen } from "../optimizer/gradientSums.js";
 import { NO_PARTS, type PairParts } from "../sequence/pairLayout.js";
-import { FILLER } from "../sequence/runs.js";
 import { type SequenceForm, sequenceSignature } from "../sequence/sequenceInputs.js";
+import { rowSums } from "../sequence/runs.js";
 import { type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
 
 function pairSignature(
@@ -24,8 +25,9 @@ function pairSignature(
   dropoutWidths: ReadonlyMap<string, number>,
   parts: PairParts,
   metrics: boolean,
+  rows: Dimension = "R",
 ): Record<string, InputSpec> {
-  const mask: InputSpec = { shape: [form.rows, "C"] };
+  const mask: InputSpec = { shape: [rows, "C"] };
   const signature: Record<string, InputSpec> = { ...sequenceSignature(model, form), chosen: mask, rejected: mask };
   if (parts.ldAlpha !== null) signature["tokenWeights"] = { shape: ["C"] };
   if (parts.prompt) signature["prompt"] = mask;
@@ -58,20 +60,19 @@ function pairForward(
   const { chosen, rejected } = inputs as Record<string, tf.Tensor2D>;
   const { scored, weights } = scoredStates(model, inputs, form, forward);
   const head = headLogProbs(scored, targets!, model.base.head(weights, headGradient), { aligned: parts.weights });
-  const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 1); // [C], [R, C] → [R]
   // WPO, arXiv:2406.11827: exp of the mean of log p − log Σ p².
-  const weight = (side: tf.Tensor): tf.Tensor => tf.exp(tf.div(total(head.aligned!, side), tf.maximum(tf.sum(side, 1), 1)));
+  const weight = (side: tf.Tensor): tf.Tensor => tf.exp(tf.div(rowSums(head.aligned!, side), tf.maximum(tf.sum(side, 1), 1)));
   const logps = parts.ldAlpha === null ? head.logps : tf.mul(head.logps, inputs["tokenWeights"]!);
   return {
-    chosenLogps: total(logps, chosen!),
-    rejectedLogps: total(logps, rejected!),
-    chosenNll: tf.neg(total(head.logps, parts.prompt ? tf.add(chosen!, inputs["prompt"]!) : chosen!)),
+    chosenLogps: rowSums(logps, chosen!),
+    rejectedLogps: rowSums(logps, rejected!),
+    chosenNll: tf.neg(rowSums(head.logps, parts.prompt ? tf.add(chosen!, inputs["prompt"]!) : chosen!)),
     weights: parts.weights ? { chosenWeights: weight(chosen!), rejectedWeights: weight(rejected!) } : {},
     sums: {
-      entropy: total(head.entropy, tf.add(chosen!, rejected!)),
-      correct: total(head.correct, chosen!),
-      chosenLogits: total(head.meanLogit, chosen!),
-      rejectedLogits: total(head.meanLogit, rejected!),
+      entropy: rowSums(head.entropy, tf.add(chosen!, rejected!)),
+      correct: rowSums(head.correct, chosen!),
+      chosenLogits: rowSums(head.meanLogit, chosen!),
+      rejectedLogits: rowSums(head.meanLogit, rejected!),
     },
   };
 }
@@ -141,12 +142,14 @@ export function gradientProgram(
   recompute: boolean,
 ): GradientProgram {
   const sums = new GradientSums(model);
+  // A user's function is traced with as many pairs as it gets: one.
+  const rows: Dimension = objective.kind === "loss" && objective.key === undefined ? 1 : "R";
   const references = objective.kind === "loss" && objective.reference ? ["referenceChosen", "referenceRejected"] : [];
-  const columns = objective.kind === "loss" ? [...references, ...COUNTS, FILLER] : ["chosenSlope", "rejectedSlope", "nllSlope"];
+  const columns = objective.kind === "loss" ? [...references, ...COUNTS] : ["chosenSlope", "rejectedSlope", "nllSlope"];
   const signature = (form: SequenceForm): Record<string, InputSpec> => ({
-    ...pairSignature(model, form, dropoutWidths, parts, true),
+    ...pairSignature(model, form, dropoutWidths, parts, true, rows),
     ...sums.signature(),
-    ...Object.fromEntries(["weight", ...columns].map((name) => [name, { shape: [form.rows] }])),
+    ...Object.fromEntries(["weight", ...columns].map((name) => [name, { shape: [rows] }])),
   });
 
   const step = (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient): TensorMap => {
@@ -187,10 +190,10 @@ function pairObjective(objective: PairObjective, pair: PairForward, inputs: Tens
     const { chosenSlope, rejectedSlope, nllSlope } = given;
     return tf.addN([tf.mul(pair.chosenLogps, chosenSlope!), tf.mul(pair.rejectedLogps, rejectedSlope!), tf.mul(pair.chosenNll, nllSlope!)]);
   }
-  const { referenceChosen, referenceRejected, [FILLER]: filler } = given;
+  const { referenceChosen, referenceRejected } = given;
   return objective.loss({
-    policyChosen: tf.add(pair.chosenLogps, filler!),
-    policyRejected: tf.add(pair.rejectedLogps, filler!),
+    policyChosen: pair.chosenLogps,
+    policyRejected: pair.rejectedLogps,
     chosenNll: pair.chosenNll,
     ...(pair.weights as { chosenWeights?: tf.Tensor1D; rejectedWeights?: tf.Tensor1D }),
     ...(Object.fromEntries(COUNTS.map((name) => [name, given[name]!])) as Record<(typeof COUNTS)[number], tf.Tensor1D>),

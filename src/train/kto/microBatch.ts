@@ -12,7 +12,7 @@ import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type MicroBatchPlace, requireFiniteLoss } from "../sequence/microBatch.js";
 import { type Run, planRuns, rowInput } from "../sequence/runs.js";
-import { fillerTokens, tokensSize } from "../sequence/sequenceInputs.js";
+import { computedTokens } from "../sequence/sequenceInputs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { type PreparedRow, type RowPart, rowInputs } from "./preparedRows.js";
 import { type ReferenceLogps, type RowScores, klEstimate, rowScores } from "./rowBatch.js";
@@ -72,7 +72,7 @@ export class MicroBatchRunner {
         ...run.inputs,
         weight: rowInput(run, (row) => rowWeight(rows[row]!, this.#args) / (rows.length * place.of)),
         reference: rowInput(run, (row) => references[row]!.own),
-        kl: rowInput(run, () => kl, kl),
+        kl: rowInput(run, () => kl),
         label: rowInput(run, (row) => (rows[row]!.label ? 1 : 0)),
       };
       const outputs = await this.#gradient.run(given, place.index === 0 && i === 0);
@@ -102,8 +102,11 @@ export class MicroBatchRunner {
       const own = run.rows.map((row) => rows[row]!);
       const inputs = rowInputs(own, part, run.form, this.#model.config);
       if (this.#widths.size === 0) return { ...run, inputs };
-      const drawn = run.rows.map((row) => ({ tokens: tokensSize(layouts[row]!), random: random.fork(`${stream} ${row}`) }));
-      const masks = dropoutMasks(this.#widths, drawn, fillerTokens(run.form, own.length), this.#model.peft_config!.lora_dropout);
+      const drawn = run.rows.map((row) => ({
+        tokens: computedTokens(layouts[row]!, run.form).length,
+        random: random.fork(`${stream} ${row}`),
+      }));
+      const masks = dropoutMasks(this.#widths, drawn, this.#model.peft_config!.lora_dropout);
       return { ...run, inputs: { ...inputs, ...masks } };
     });
   }

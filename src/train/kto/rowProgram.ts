@@ -1,5 +1,6 @@
 /** The tensor functions of KTO: a row's log-probs, and their gradient. */
 import {
+  type Dimension,
   type Engine,
   type HeadGradient,
   type InputSpec,
@@ -14,6 +15,7 @@ import type { KTOOptions } from "../options/ktoConfig.js";
 import { dropoutMasksOf, maskSignature } from "../sequence/dropout.js";
 import { type ForwardParts, scoredStates } from "../sequence/scoredStates.js";
 import { type SequenceForm, sequenceSignature } from "../sequence/sequenceInputs.js";
+import { rowSums } from "../sequence/runs.js";
 import { type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
 import { lossFunction } from "./losses.js";
 import { rowLoss } from "./rowLoss.js";
@@ -23,8 +25,9 @@ function rowSignature(
   form: SequenceForm,
   widths: ReadonlyMap<string, number>,
   metrics: boolean,
+  rows: Dimension = "R",
 ): Record<string, InputSpec> {
-  const signature: Record<string, InputSpec> = { ...sequenceSignature(model, form), completion: { shape: [form.rows, "C"] } };
+  const signature: Record<string, InputSpec> = { ...sequenceSignature(model, form), completion: { shape: [rows, "C"] } };
   // A frozen head's mean is computed once (`storeHeadMean`) instead of in every run.
   if (metrics && headIsFrozen(model)) signature[HEAD_MEAN] = { shape: [model.config.hidden_size], role: "state" };
   return { ...signature, ...maskSignature(widths, form) };
@@ -36,12 +39,11 @@ function rowForward(model: CausalLM, inputs: TensorMap, form: SequenceForm, part
   const { completion, mismatched } = inputs as Record<string, tf.Tensor2D>;
   const { scored, weights } = scoredStates(model, inputs, form, parts);
   const head = headLogProbs(scored, targets!, model.base.head(weights, headGradient));
-  const total = (values: tf.Tensor, weight: tf.Tensor): tf.Tensor1D => tf.sum(tf.mul(values, weight), 1); // [C], [R, C] → [R]
   return {
-    logps: total(head.logps, completion!),
+    logps: rowSums(head.logps, completion!),
     /** Of the mismatched completion, for programs that have it. */
-    mismatchedLogps: () => total(head.logps, mismatched!),
-    sums: { entropy: total(head.entropy, completion!), logits: total(head.meanLogit, completion!) },
+    mismatchedLogps: () => rowSums(head.logps, mismatched!),
+    sums: { entropy: rowSums(head.entropy, completion!), logits: rowSums(head.meanLogit, completion!) },
   };
 }
 
@@ -65,7 +67,7 @@ export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropo
   return sequenceProgram(engine, {
     name: "score a row",
     fn: score,
-    signature: (form) => ({ ...rowSignature(model, form, dropoutWidths, metrics), mismatched: { shape: [form.rows, "C"] } }),
+    signature: (form) => ({ ...rowSignature(model, form, dropoutWidths, metrics), mismatched: { shape: ["R", "C"] } }),
     key: [model.computation, metrics],
   });
 }
@@ -83,10 +85,12 @@ export function gradientProgram(
   recompute: boolean,
 ): GradientProgram {
   const gradients = new GradientSums(model);
+  // A user's function is written for one row.
+  const rows: Dimension = typeof loss_type === "function" ? 1 : "R";
   const signature = (form: SequenceForm): Record<string, InputSpec> => ({
-    ...rowSignature(model, form, dropoutWidths, true),
+    ...rowSignature(model, form, dropoutWidths, true, rows),
     ...gradients.signature(),
-    ...Object.fromEntries(["weight", "reference", "kl", "label"].map((name) => [name, { shape: [form.rows] }])),
+    ...Object.fromEntries(["weight", "reference", "kl", "label"].map((name) => [name, { shape: [rows] }])),
   });
   const step = (inputs: TensorMap, form: SequenceForm, headGradient: HeadGradient): TensorMap => {
     const masks = dropoutMasksOf(inputs, dropoutWidths);

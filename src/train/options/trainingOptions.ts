@@ -245,7 +245,7 @@ export const TRAINING_ENTRIES = entries({
     default: 256,
     min: 0,
     unit: "tokens",
-    help: "Rows of a micro-batch, up to four, are computed together while they have no more tokens than this (a pair's prompt counts once): faster, with more memory; 0 for one row at a time",
+    help: "Rows of a micro-batch are computed together while they have no more tokens than this (a pair's prompt counts once): faster, with more memory; 0 for one row at a time",
   },
   engine: {
     type: "string",

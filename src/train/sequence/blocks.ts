@@ -15,7 +15,7 @@ export interface Blocks {
 
 /**
  * undefined for what stands differently: packed texts, prompts that are not shared or empty, prompts that are scored too. The mask
- * of `blockMask` serves those.
+ * of `blockMask` serves those, and several sequences at once.
  */
 export function blocksOf(layout: SequenceLayout): Blocks | undefined {
   if (layout.sources.length === 0) return undefined;
@@ -53,4 +53,15 @@ function blockBounds({ segments, parents, sources }: SequenceLayout): Bounds[] |
 function computed({ sources }: SequenceLayout, begin: number, end: number): number {
   const last = sources.reduce((latest, source) => (source >= begin && source < end ? Math.max(latest, source) : latest), begin);
   return Math.min(end, last + 1) - begin;
+}
+
+/** The tokens of any layout that something is predicted from, by index: all of a segment that others continue, of the others those up to the last source, at least one. */
+export function neededTokens({ segments, parents, sources }: SequenceLayout): number[] {
+  const continued = new Set(parents);
+  const last = new Map<number, number>();
+  for (const source of sources) last.set(segments[source]!, Math.max(source, last.get(segments[source]!) ?? 0));
+  return [...segments.keys()].filter((i) => {
+    const isFirst = i === 0 || segments[i] !== segments[i - 1];
+    return isFirst || continued.has(segments[i]!) || i <= (last.get(segments[i]!) ?? -1);
+  });
 }

@@ -38,16 +38,11 @@ export function dropoutWidths(model: CausalLM): Map<string, number> {
 
 /**
  * A mask for every module: 1/(1−p) with probability 1−p, else 0.
- * @param rows that run together; each draws from its own stream, whatever it runs with @param spare tokens behind them, for fillers
+ * @param rows that run together; each draws from its own stream, whatever it runs with
  */
-export function dropoutMasks(
-  widths: ReadonlyMap<string, number>,
-  rows: readonly DrawnRow[],
-  spare: number,
-  probability: number,
-): HostTensors {
+export function dropoutMasks(widths: ReadonlyMap<string, number>, rows: readonly DrawnRow[], probability: number): HostTensors {
   const kept = 1 / (1 - probability);
-  const total = rows.reduce((sum, { tokens }) => sum + tokens, spare);
+  const total = rows.reduce((sum, { tokens }) => sum + tokens, 0);
   return Object.fromEntries(
     [...widths].map(([path, width]) => {
       const mask = new Float32Array(total * width);

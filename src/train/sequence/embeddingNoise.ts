@@ -13,12 +13,12 @@ export function noiseSignature(width: number, form: SequenceForm): Record<string
 
 /**
  * Uniform in ±alpha / √(length · D).
- * @param rows that run together; each draws from its own stream, whatever it runs with @param spare tokens behind them, for fillers
+ * @param rows that run together; each draws from its own stream, whatever it runs with
  * @param width D @param length L of the paper, in tokens: that of the whole batch of sequences
  */
-export function embeddingNoise(rows: readonly DrawnRow[], spare: number, width: number, length: number, alpha: number): HostTensors {
+export function embeddingNoise(rows: readonly DrawnRow[], width: number, length: number, alpha: number): HostTensors {
   const bound = alpha / Math.sqrt(length * width);
-  const total = rows.reduce((sum, { tokens }) => sum + tokens, spare);
+  const total = rows.reduce((sum, { tokens }) => sum + tokens, 0);
   const noise = new Float32Array(total * width);
   let at = 0;
   for (const { tokens, random } of rows) {

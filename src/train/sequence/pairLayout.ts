@@ -131,7 +131,7 @@ function tokenWeights(layout: PairLayout, alpha: number): number[] {
   });
 }
 
-/** The layouts as program inputs: the sequences, and which scored tokens belong to which side of which row, [rows, C] of 0 and 1. */
+/** The R layouts of a run as program inputs: the sequences, and which scored tokens belong to which side of which row, [R, C] of 0 and 1. */
 export function pairInputs(
   layouts: readonly PairLayout[],
   form: SequenceForm,
@@ -141,13 +141,13 @@ export function pairInputs(
   const scored = scoredSize(layouts);
   /** @param belongs of the i-th scored token of a layout */
   const mask = (belongs: (layout: PairLayout, i: number) => boolean): HostTensor => {
-    const array = new Float32Array(form.rows * scored);
+    const array = new Float32Array(layouts.length * scored);
     let begin = 0;
     for (const [row, layout] of layouts.entries()) {
       layout.sources.forEach((_, i) => void (array[row * scored + begin + i] = belongs(layout, i) ? 1 : 0));
       begin += layout.sources.length;
     }
-    return hostTensor(array, [form.rows, scored]);
+    return hostTensor(array, [layouts.length, scored]);
   };
   const inputs: Record<string, HostTensor> = {};
   if (ldAlpha !== null) {

@@ -1,58 +1,50 @@
-/** Which rows run together: products are faster with more rows in them, and take more memory. */
-import { type HostTensor, type HostTensors, hostTensor } from "../../compile/index.js";
-import { blocksOf } from "./blocks.js";
-import { MASKED, type SequenceForm, type SequenceLayout } from "./sequenceInputs.js";
+/** Which rows run together: one graph serves all of them side by side, and products of few rows do not use the machine well. */
+import { type HostTensor, hostTensor, tf } from "../../compile/index.js";
+import { blocksOf, neededTokens } from "./blocks.js";
+import type { SequenceForm, SequenceLayout } from "./sequenceInputs.js";
 
 /** Rows of one run of a program. */
 export interface Run {
-  /** Has places for at least as many rows. */
   readonly form: SequenceForm;
-  /** Their places among the rows that were asked for. */
+  /** Their places among the rows that were asked for; several stand under a mask. */
   readonly rows: readonly number[];
 }
 
-/** How many rows a program may have places for: few, since each is a program of its own. */
-const PLACES = [1, 2, 4] as const;
-const MOST_ROWS = PLACES.at(-1)!;
-
 /**
- * Each row joins the run before it while the run keeps within `tokens`; the sequences that stand under a mask run alone.
+ * Each row joins the run before it while that keeps within `tokens`. A row that is alone runs as blocks where it can.
  * @param tokens most tokens of a run of several rows; 0 for one row a run
  */
 export function planRuns(layouts: readonly SequenceLayout[], tokens: number): Run[] {
-  const runs: { blocks: 0 | 2 | 3; rows: number[]; tokens: number }[] = [];
-  const open = new Map<number, (typeof runs)[number]>();
-  for (const [i, layout] of layouts.entries()) {
-    const found = blocksOf(layout);
-    const size = found?.tokens.length ?? layout.ids.length;
-    const blocks = (found?.sizes.length ?? 0) as 0 | 2 | 3;
-    const joined = open.get(blocks);
-    if (joined !== undefined && joined.rows.length < MOST_ROWS && joined.tokens + size <= tokens) {
-      joined.rows.push(i);
-      joined.tokens += size;
-      continue;
+  const runs: number[][] = [];
+  let sum = 0;
+  for (const [row, layout] of layouts.entries()) {
+    const size = neededTokens(layout).length;
+    const last = runs.at(-1);
+    if (last !== undefined && sum + size <= tokens) {
+      last.push(row);
+      sum += size;
+    } else {
+      runs.push([row]);
+      sum = size;
     }
-    const begun = { blocks, rows: [i], tokens: size };
-    runs.push(begun);
-    if (blocks !== 0) open.set(blocks, begun);
   }
-  return runs.map(({ blocks, rows }) => ({
-    form: blocks === 0 ? MASKED : { blocks, rows: PLACES.find((places) => places >= rows.length)! },
-    rows,
-  }));
+  return runs.map((rows) => ({ form: rows.length > 1 ? 0 : formOfRow(layouts[rows[0]!]!), rows }));
 }
 
-/** One number a row, shape [rows of the form]. @param filler for places without a row */
-export function rowInput({ form, rows }: Run, of: (row: number) => number, filler = 0): HostTensor {
-  const values = new Float32Array(form.rows).fill(filler);
-  for (const [place, row] of rows.entries()) values[place] = of(row);
-  return hostTensor(values, [form.rows]);
+function formOfRow(layout: SequenceLayout): SequenceForm {
+  return (blocksOf(layout)?.sizes.length ?? 0) as SequenceForm;
 }
 
-/** What places without a row add to their log-probs, 0 elsewhere: a log-prob of 0 would make some losses infinite. */
-export const FILLER = "filler";
-export const FILLER_LOGP = -1;
+/** One number a row, shape [R]. */
+export function rowInput({ rows }: Run, of: (row: number) => number): HostTensor {
+  return hostTensor(Float32Array.from(rows, of), [rows.length]);
+}
 
-export function fillerInput(run: Run): HostTensors {
-  return { [FILLER]: rowInput(run, () => 0, FILLER_LOGP) };
+/**
+ * For every row the sum of its values. A product, since the gradient of TensorFlow.js' sum fills an array of the mask's size, also when it is traced.
+ * @param values shape [C] @param mask shape [R, C], weights of the values in each row's sum @returns shape [R]
+ */
+export function rowSums(values: tf.Tensor, mask: tf.Tensor): tf.Tensor1D {
+  const [rows, count] = mask.shape as [number, number];
+  return tf.reshape(tf.matMul(mask as tf.Tensor2D, tf.reshape(values, [count, 1])), [rows]);
 }

@@ -1,5 +1,5 @@
 /** The forward pass that every training program begins with. */
-import { type TensorMap, blockMask, lastRanges, tf } from "../../compile/index.js";
+import { type TensorMap, blockMask, tf } from "../../compile/index.js";
 import { type CausalLM, blockwiseAttention, maskedAttention, qwen2Hidden } from "../../model/index.js";
 import { type SequenceForm, idsName } from "./sequenceInputs.js";
 
@@ -19,7 +19,7 @@ export interface ScoredStates {
   readonly weights: TensorMap;
 }
 
-/** @param inputs the model's tensors and a sequence (`sequenceSignature`) in the given form */
+/** @param inputs the model's tensors and sequences (`sequenceSignature`) in the given form */
 export function scoredStates(
   model: CausalLM,
   inputs: TensorMap,
@@ -28,22 +28,19 @@ export function scoredStates(
 ): ScoredStates {
   const { config } = model;
   const { weights, adapter } = model.tensors(inputs, masks);
-  const { cos, sin, segments, parents, sources } = inputs as Record<string, tf.Tensor>;
-  const ids = Array.from({ length: form.rows }, (_, row) =>
-    Array.from({ length: form.blocks }, (_, block) => inputs[idsName(row, block)] as tf.Tensor1D),
-  );
-  const sequences = ids.map((blocks) => blocks.map(({ shape }) => shape[0]));
-  const masked = form.blocks === 0;
-  const all = masked ? (inputs["ids"] as tf.Tensor1D) : tf.concat(ids.flat());
-  const attend = masked
-    ? maskedAttention(config, blockMask(segments as tf.Tensor1D, parents as tf.Tensor1D))
-    : blockwiseAttention(config, sequences);
-  const hidden = qwen2Hidden(config, weights, { ids: all, cos: cos as tf.Tensor2D, sin: sin as tf.Tensor2D }, attend, {
+  const { cos, sin, sources } = inputs as Record<string, tf.Tensor>;
+  const { segments, parents, wanted } = inputs as Record<string, tf.Tensor1D>;
+  const blocks = Array.from({ length: form }, (_, i) => inputs[idsName(i)] as tf.Tensor1D);
+  const ids = form === 0 ? inputs["ids"]! : tf.concat(blocks);
+  const sequence = { ids: ids as tf.Tensor1D, cos: cos as tf.Tensor2D, sin: sin as tf.Tensor2D };
+  const sizes = blocks.map(({ shape }) => shape[0]);
+  const attend = form === 0 ? maskedAttention(config, blockMask(segments!, parents!), wanted) : blockwiseAttention(config, sizes);
+  const hidden = qwen2Hidden(config, weights, sequence, attend, {
     adapter,
     noise,
     recompute: recompute ? new Set(model.trainable().keys()) : undefined,
     // What predicts the first scored token is the last of the first block.
-    wanted: masked ? undefined : lastRanges(sequences),
+    wanted: form === 0 ? wanted : sizes[0]! - 1,
   });
   return { scored: tf.gather(hidden, sources as tf.Tensor1D) as tf.Tensor2D, weights };
 }

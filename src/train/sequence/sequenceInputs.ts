@@ -1,7 +1,7 @@
 /** Laid-out sequences as the tensors that programs take. */
 import { type HostTensors, type InputSpec, hostTensor } from "../../compile/index.js";
 import { type CausalLM, type Qwen2Config, positionAngles } from "../../model/index.js";
-import { type Blocks, blocksOf } from "./blocks.js";
+import { blocksOf, neededTokens } from "./blocks.js";
 
 /** Where tokens stand and which are scored. The first four have one entry per token, the others one per scored token. */
 export interface SequenceLayout {
@@ -15,37 +15,28 @@ export interface SequenceLayout {
   readonly targets: readonly number[];
 }
 
-/** How a program takes its sequences: several, each as this many blocks (blocks.ts); or one of any kind under a mask, with 0 blocks. */
-export interface SequenceForm {
-  readonly blocks: 0 | 2 | 3;
-  readonly rows: number;
-}
+/** How a program takes its sequences: one as this many blocks (blocks.ts); or 0, any of them side by side, under a mask. */
+export type SequenceForm = 0 | 2 | 3;
 
-export const MASKED: SequenceForm = { blocks: 0, rows: 1 };
-
-/** The name of the input that carries the token ids of a block of a row. */
-export function idsName(row: number, block: number): string {
-  return `ids.${row}.${block}`;
-}
-
-/** The names of the lengths of all blocks, row by row. */
-function lengthNames({ blocks, rows }: SequenceForm): string[][] {
-  return Array.from({ length: rows }, (_, row) => Array.from({ length: blocks }, (_, block) => `T${row}.${block}`));
+/** The name of the input that carries a block's token ids. */
+export function idsName(block: number): string {
+  return `ids.${block}`;
 }
 
 /** How many tokens a program computes, as a dimension of a signature. */
 export function tokensDimension(form: SequenceForm): string {
-  return form.blocks === 0 ? "T" : lengthNames(form).flat().join("+");
+  return form === 0 ? "T" : Array.from({ length: form }, (_, i) => `T${i}`).join("+");
 }
 
-/** The model's weights and the sequences with C scored tokens in all, bound by each run. */
+/** The model's weights and sequences with C scored tokens, bound by each run. */
 export function sequenceSignature(model: CausalLM, form: SequenceForm): Record<string, InputSpec> {
   const half = model.config.head_dim / 2;
   const tokens = tokensDimension(form);
   const ints = (shape: string): InputSpec => ({ shape: [shape], dtype: "int32" });
-  const ids = lengthNames(form).flatMap((names, row) => names.map((name, block): [string, InputSpec] => [idsName(row, block), ints(name)]));
   const places: Record<string, InputSpec> =
-    form.blocks === 0 ? { ids: ints("T"), segments: ints("T"), parents: ints("T") } : Object.fromEntries(ids);
+    form === 0
+      ? { ids: ints("T"), segments: ints("T"), parents: ints("T"), wanted: ints("W") }
+      : Object.fromEntries(Array.from({ length: form }, (_, i) => [idsName(i), ints(`T${i}`)]));
   return {
     ...model.signature(),
     ...places,
@@ -58,93 +49,86 @@ export function sequenceSignature(model: CausalLM, form: SequenceForm): Record<s
 
 /** The form of a program's inputs. */
 export function formOf(inputs: HostTensors): SequenceForm {
-  if (inputs["segments"] !== undefined) return MASKED;
-  let rows = 0;
-  while (inputs[idsName(rows, 0)] !== undefined) rows++;
-  return { blocks: inputs[idsName(0, 2)] === undefined ? 2 : 3, rows };
+  if (inputs["segments"] !== undefined) return 0;
+  return inputs[idsName(2)] === undefined ? 2 : 3;
 }
 
 /** All token ids of a program's inputs, shape [T]. */
 export function sequenceIds(inputs: HostTensors): HostTensors[string] {
   const form = formOf(inputs);
-  if (form.blocks === 0) return inputs["ids"]!;
-  const ids: number[] = [];
-  for (let row = 0; row < form.rows; row++)
-    for (let block = 0; block < form.blocks; block++) ids.push(...(inputs[idsName(row, block)]!.data as Int32Array));
+  if (form === 0) return inputs["ids"]!;
+  const ids = Array.from({ length: form }, (_, i) => [...(inputs[idsName(i)]!.data as Int32Array)]).flat();
   return hostTensor(Int32Array.from(ids), [ids.length]);
 }
 
 /** C: the scored tokens of layouts; 1 where there is none, since no operator takes empty tensors. */
 export function scoredSize(layouts: readonly SequenceLayout[]): number {
-  return Math.max(
-    1,
-    layouts.reduce((sum, { sources }) => sum + sources.length, 0),
-  );
+  return Math.max(1, scoredTokens(layouts));
 }
 
-/** How many tokens a program computes of a layout. */
-export function tokensSize(layout: SequenceLayout): number {
-  return blocksOf(layout)?.tokens.length ?? layout.ids.length;
+function scoredTokens(layouts: readonly SequenceLayout[]): number {
+  return layouts.reduce((sum, { sources }) => sum + sources.length, 0);
 }
 
-/** What stands in for a row where a run has fewer than its program: one token a block, none scored. */
-function filler(blocks: number): Pick<Blocks, "sizes"> & { readonly ids: number[]; readonly positions: number[] } {
-  const zeros = Array<number>(blocks).fill(0);
-  return { sizes: zeros.map(() => 1), ids: zeros, positions: zeros };
-}
-
-/** Tokens that are computed for a program of `rows` rows of `blocks` blocks beside those of the given ones. */
-export function fillerTokens({ blocks, rows }: SequenceForm, given: number): number {
-  return blocks * (rows - given);
+/** The tokens of a layout that a program computes, by index. */
+export function computedTokens(layout: SequenceLayout, form: SequenceForm): readonly number[] {
+  return form === 0 ? neededTokens(layout) : blocksOf(layout)!.tokens;
 }
 
 /**
  * The inputs of `sequenceSignature`.
- * @param layouts at most as many as the form has rows, all of its number of blocks; the rest is filled
+ * @param layouts one for a form of blocks, which it must have; any number under a mask
  */
 export function sequenceInputs(layouts: readonly SequenceLayout[], form: SequenceForm, config: Qwen2Config): HostTensors {
-  return form.blocks === 0 ? maskedInputs(layouts[0]!, config) : blockInputs(layouts, form, config);
+  return form === 0 ? maskedInputs(layouts, config) : blockInputs(layouts[0]!, config);
 }
 
-function maskedInputs(layout: SequenceLayout, config: Qwen2Config): HostTensors {
+function blockInputs(layout: SequenceLayout, config: Qwen2Config): HostTensors {
+  const { sizes, tokens, sources } = blocksOf(layout)!;
+  const ids = tokens.map((token) => layout.ids[token]!);
+  let begin = 0;
   return {
-    ids: ints(layout.ids),
-    segments: ints(layout.segments),
-    parents: ints(layout.parents),
-    ...positionAngles(config, layout.positions),
-    ...scores(layout.sources, layout.targets),
+    ...Object.fromEntries(sizes.map((size, i) => [idsName(i), ints(ids.slice(begin, (begin += size)))])),
+    ...positionAngles(
+      config,
+      tokens.map((token) => layout.positions[token]!),
+    ),
+    sources: ints(sources),
+    targets: ints(layout.targets),
   };
 }
 
-function blockInputs(layouts: readonly SequenceLayout[], form: SequenceForm, config: Qwen2Config): HostTensors {
-  const inputs: Record<string, HostTensors[string]> = {};
-  const positions: number[] = [];
-  const sources: number[] = [];
-  // States are counted from each sequence's last prompt token on, one sequence after the other.
-  let states = 0;
-  for (let row = 0; row < form.rows; row++) {
-    const layout = layouts[row];
-    const found = layout && blocksOf(layout)!;
-    const given =
-      found === undefined
-        ? filler(form.blocks)
-        : {
-            ...found,
-            ids: found.tokens.map((token) => layout!.ids[token]!),
-            positions: found.tokens.map((token) => layout!.positions[token]!),
-          };
-    let begin = 0;
-    for (const [block, size] of given.sizes.entries()) inputs[idsName(row, block)] = ints(given.ids.slice(begin, (begin += size)));
-    positions.push(...given.positions);
-    if (found !== undefined) sources.push(...found.sources.map((source) => states + source));
-    states += begin - given.sizes[0]! + 1;
+/** Side by side: segments are numbered on, so that no sequence sees another. */
+function maskedInputs(layouts: readonly SequenceLayout[], config: Qwen2Config): HostTensors {
+  const [ids, positions, segments, parents, wanted, sources]: number[][] = [[], [], [], [], [], []];
+  let firstSegment = 0;
+  for (const layout of layouts) {
+    const places = new Map<number, number>();
+    for (const token of neededTokens(layout)) {
+      places.set(token, ids!.length);
+      ids!.push(layout.ids[token]!);
+      positions!.push(layout.positions[token]!);
+      segments!.push(firstSegment + layout.segments[token]!);
+      parents!.push(layout.parents[token] === -1 ? -1 : firstSegment + layout.parents[token]!);
+    }
+    const states = new Map<number, number>();
+    for (const source of [...new Set(layout.sources)].sort((a, b) => a - b)) {
+      states.set(source, wanted!.length);
+      wanted!.push(places.get(source)!);
+    }
+    sources!.push(...layout.sources.map((source) => states.get(source)!));
+    firstSegment += layout.segments.reduce((most, segment) => Math.max(most, segment), 0) + 1;
   }
-  const targets = layouts.flatMap((layout) => layout.targets);
-  return { ...inputs, ...positionAngles(config, positions), ...scores(sources, targets) };
-}
-
-function scores(sources: readonly number[], targets: readonly number[]): HostTensors {
-  return sources.length === 0 ? { sources: ints([0]), targets: ints([0]) } : { sources: ints(sources), targets: ints(targets) };
+  const some = (values: readonly number[]): readonly number[] => (values.length === 0 ? [0] : values);
+  return {
+    ids: ints(ids!),
+    segments: ints(segments!),
+    parents: ints(parents!),
+    wanted: ints(some(wanted!)),
+    ...positionAngles(config, positions!),
+    sources: ints(some(sources!)),
+    targets: ints(some(layouts.flatMap(({ targets }) => targets))),
+  };
 }
 
 function ints(values: readonly number[]): HostTensors[string] {

@@ -22,7 +22,7 @@ export function sequenceProgram<Variant extends string>(
   return {
     run: (inputs: HostTensors, runOptions) => {
       const [form, variant] = [formOf(inputs), variantOf(inputs)];
-      const which = `${form.blocks} ${form.rows} ${variant}`;
+      const which = `${form} ${variant}`;
       let program = made.get(which);
       if (program === undefined) {
         program = engine.compile((given) => fn(given, form, variant), signature(form), {

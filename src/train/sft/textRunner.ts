@@ -9,7 +9,7 @@ import { type DrawnRow, dropoutMasks, dropoutWidths } from "../sequence/dropout.
 import { embeddingNoise } from "../sequence/embeddingNoise.js";
 import { requireFiniteLoss } from "../sequence/microBatch.js";
 import { planRuns } from "../sequence/runs.js";
-import { fillerTokens, tokensSize } from "../sequence/sequenceInputs.js";
+import { computedTokens } from "../sequence/sequenceInputs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { textInputs } from "../sequence/textLayout.js";
 import { type TokenLoss, textGradientProgram } from "../sequence/textProgram.js";
@@ -90,10 +90,10 @@ export class TextRunner {
     let total: TextScores = { loss: 0, entropy: 0, correct: 0 };
     for (const [i, { form, rows }] of planRuns(layouts, this.#args.tokens_per_run).entries()) {
       const together = rows.map((row) => layouts[row]!);
-      const drawn = rows.map((row) => ({ tokens: tokensSize(layouts[row]!), random: random.fork(`row ${row}`) }));
+      const drawn = rows.map((row) => ({ tokens: computedTokens(layouts[row]!, form).length, random: random.fork(`row ${row}`) }));
       const given = {
         ...textInputs(together, form, this.#model.config, weight),
-        ...this.#drawn(drawn, fillerTokens(form, rows.length), this.#noiseLength(texts)),
+        ...this.#drawn(drawn, this.#noiseLength(texts)),
       };
       total = plus(total, await this.#program.run(given, first && i === 0));
       const run = rows.map((row) => texts[row]!);
@@ -103,13 +103,13 @@ export class TextRunner {
   }
 
   /** Dropout masks and embedding noise. */
-  #drawn(rows: readonly DrawnRow[], spare: number, noiseLength: number): HostTensors {
+  #drawn(rows: readonly DrawnRow[], noiseLength: number): HostTensors {
     const { neftune_noise_alpha: alpha } = this.#args;
     const { peft_config, config } = this.#model;
-    const masks = this.#widths.size === 0 ? {} : dropoutMasks(this.#widths, rows, spare, peft_config!.lora_dropout);
+    const masks = this.#widths.size === 0 ? {} : dropoutMasks(this.#widths, rows, peft_config!.lora_dropout);
     if (alpha === null) return masks;
     const noisy = rows.map(({ tokens, random }) => ({ tokens, random: random.fork("noise") }));
-    return { ...masks, ...embeddingNoise(noisy, spare, config.hidden_size, noiseLength, alpha) };
+    return { ...masks, ...embeddingNoise(noisy, config.hidden_size, noiseLength, alpha) };
   }
 
   /** transformers takes the width of the padded batch; rows that are packed without crossing are one long sequence in TRL. */

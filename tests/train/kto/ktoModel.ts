@@ -54,7 +54,7 @@ export async function scoreRows(model: CausalLM, rows: readonly PreparedRow[]): 
   const program = scoringProgram(await model.load({ threads: 1 }), model, { metrics: false });
   const scores: ReferenceLogps[] = [];
   for (const row of rows) {
-    const { logps, mismatchedLogps } = await program.run(rowInputs([row], "both", { blocks: 3, rows: 1 }, model.config));
+    const { logps, mismatchedLogps } = await program.run(rowInputs([row], "both", 3, model.config));
     scores.push({ own: logps!.data[0]!, mismatched: mismatchedLogps!.data[0]! });
   }
   await program.dispose();
