@@ -43,10 +43,13 @@ describe("with a program in Python's place", () => {
   test("the ratio is of pairs a second, with the recorded setting", () => {
     const record = join(folder, "best.json");
     const setting = { ...PLAIN_SETTING, per_device_train_batch_size: 1, gradient_accumulation_steps: 5 };
-    writeFileSync(record, JSON.stringify({ lora: { setting, tuned: setting, tried: [], date: "2026-01-01", machine: "m", shape: "tiny" } }));
+    writeFileSync(
+      record,
+      JSON.stringify({ lora: { setting, tuned: setting, tried: [], date: "2026-01-01", machine: "m", shape: "tiny" } }),
+    );
     const python = standIn(`cp "$2" ${folder}/seen.json; echo '{"step":9000}'; echo '{"step":5000}'; echo '${DONE}'`);
     const { status, stdout, stderr } = bench(python, "--cases", "lora", "--record", record);
-    expect(stderr).toContain("lora, round 1: TRL: 5000.00 s a step (first 9000.0), peak 8.00 GB");
+    expect(stderr).toContain("lora, TRL, round 1: TRL: 5000.00 s a step (first 9000.0), peak 8.00 GB");
     const times = /LoRA DPO.*\*\*([\d.]+) ×\*\*.*?; ([\d.]+) pairs\/s/.exec(stdout)!;
     // TRL makes 0.001 pairs a second.
     expect(Number(times[1]) / (Number(times[2]) / 0.001)).toBeCloseTo(1, 1);

@@ -124,7 +124,7 @@ describe("rows", () => {
 });
 
 describe("a number that leaves the range", () => {
-  it("is named with step and row", async () => {
+  it("is named with step and the rows that ran together", async () => {
     const bad = await AutoModelForCausalLM.from_pretrained(
       await writeModel({}, (name, values) => void (name === "model.norm.weight" && values.fill(NaN))),
     );
@@ -133,7 +133,9 @@ describe("a number that leaves the range", () => {
     await expect(trainer.train()).rejects.toMatchObject({
       name: "EngineError",
       code: "loss_not_finite",
-      message: containing(/^SFTTrainer: step 1: the loss must be finite, got NaN at rows\.jsonl row 0; lower learning_rate/),
+      message: containing(
+        /^SFTTrainer: step 1: the loss must be finite, got NaN at rows\.jsonl row 0, rows\.jsonl row 1; lower learning_rate/,
+      ),
     });
   });
 

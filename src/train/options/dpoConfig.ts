@@ -4,7 +4,7 @@ import { ConfigError } from "../../errors.js";
 import { ABSENT_ENTRIES, ONE_BY_ONE, SFT_ONLY } from "./absentOptions.js";
 import { PAIR_ENTRIES } from "./pairEntries.js";
 import type { DPOLossFunction } from "./preferenceLoss.js";
-import { REFERENCE_ENTRIES, rejectReferenceContradictions } from "./referenceEntries.js";
+import { REFERENCE_ENTRIES, TOKENS_PER_RUN_WITH_REFERENCE, rejectReferenceContradictions } from "./referenceEntries.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
 
@@ -68,6 +68,7 @@ export const DPO_OPTIONS = defineOptions("Training options (DPOConfig)", {
   ...REFERENCE_ENTRIES,
   ...PAIR_ENTRIES,
   ...TRAINING_ENTRIES,
+  ...TOKENS_PER_RUN_WITH_REFERENCE,
   learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 1e-6 },
 
   precompute_ref_batch_size: { removed: ONE_BY_ONE },

@@ -4,7 +4,7 @@ import type { CheckOptions, OptionInput, OptionValues } from "../../config/index
 import { ConfigError } from "../../errors.js";
 import { ABSENT_ENTRIES, ONE_BY_ONE, SFT_ONLY } from "./absentOptions.js";
 import { PAIR_ENTRIES } from "./pairEntries.js";
-import { REFERENCE_ENTRIES, rejectReferenceContradictions } from "./referenceEntries.js";
+import { REFERENCE_ENTRIES, TOKENS_PER_RUN_WITH_REFERENCE, rejectReferenceContradictions } from "./referenceEntries.js";
 import { TrainingConfig, optionsFromJson } from "./trainingConfig.js";
 import { TRAINING_ENTRIES } from "./trainingOptions.js";
 
@@ -40,6 +40,7 @@ export const KTO_OPTIONS = defineOptions("Training options (KTOConfig)", {
   },
 
   ...TRAINING_ENTRIES,
+  ...TOKENS_PER_RUN_WITH_REFERENCE,
   learning_rate: { ...TRAINING_ENTRIES.learning_rate, default: 1e-6 },
   per_device_train_batch_size: {
     ...TRAINING_ENTRIES.per_device_train_batch_size,

@@ -1,7 +1,17 @@
 /** The options about the reference that DPO and KTO share. */
 import type { OptionEntries, OptionValues } from "../../config/index.js";
+import { TRAINING_ENTRIES } from "./trainingOptions.js";
 
 const entries = <const T extends OptionEntries>(table: T): T => table;
+
+/** Rows alone: then an untrained policy's log-probs are its reference's to the last bit, whatever the batches. To stand behind TRAINING_ENTRIES. */
+export const TOKENS_PER_RUN_WITH_REFERENCE = entries({
+  tokens_per_run: {
+    ...TRAINING_ENTRIES.tokens_per_run,
+    default: 0,
+    help: `${TRAINING_ENTRIES.tokens_per_run.help}, the default here: then the rewards of an untrained policy are exactly 0`,
+  },
+});
 
 export const REFERENCE_ENTRIES = entries({
   sync_ref_model: {

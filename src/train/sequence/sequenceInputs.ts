@@ -109,7 +109,7 @@ function maskedInputs(layouts: readonly SequenceLayout[], config: Qwen2Config): 
       ids!.push(layout.ids[token]!);
       positions!.push(layout.positions[token]!);
       segments!.push(firstSegment + layout.segments[token]!);
-      parents!.push(layout.parents[token] === -1 ? -1 : firstSegment + layout.parents[token]!);
+      parents!.push(layout.parents[token]! < 0 ? -1 : firstSegment + layout.parents[token]!);
     }
     const states = new Map<number, number>();
     for (const source of [...new Set(layout.sources)].sort((a, b) => a - b)) {
