@@ -1,6 +1,6 @@
 /** What a comparison prints and writes: tables as text, and a page with the curves. */
 import { Figure, type Panel } from "../../src/notebook/index.js";
-import { escapeHtml } from "../../src/notebook/escape.js";
+import { escapeHtml } from "../../src/text/escapeHtml.js";
 import { htmlDocument } from "../../src/notebook/htmlDocument.js";
 import type { LogEntry } from "../../src/train/index.js";
 import { compareLogs, difference, type LogComparison } from "./differences.js";

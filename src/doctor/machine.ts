@@ -1,4 +1,5 @@
 import os from "node:os";
+import { describeHardware } from "../train/manifest/machine.js";
 
 export interface Machine {
   platform: string;
@@ -17,17 +18,16 @@ export interface Machine {
 
 /** @param nodeNeeded the "engines.node" of package.json, of the form ">=20.19" */
 export function describeMachine(nodeNeeded: string): Machine {
-  const limit = process.constrainedMemory();
-  const memoryTotal = limit > 0 && limit < os.totalmem() ? limit : os.totalmem();
+  const { cpu, threads, memory_bytes, platform } = describeHardware();
   return {
-    platform: `${process.platform} ${process.arch}, ${os.release()}`,
+    platform: `${platform}, ${os.release()}`,
     node: process.versions.node,
     nodeNeeded,
     nodeIsSupported: isAtLeast(process.versions.node, nodeNeeded.replace(/^>=\s*/, "")),
-    processor: os.cpus()[0]?.model.trim() ?? "unknown",
-    threads: os.availableParallelism(),
-    memoryTotal,
-    memoryFree: Math.min(os.freemem(), memoryTotal),
+    processor: cpu,
+    threads,
+    memoryTotal: memory_bytes,
+    memoryFree: Math.min(os.freemem(), memory_bytes),
   };
 }
 

@@ -3,7 +3,8 @@
  * the notebook.
  */
 import { ConfigError } from "../errors.js";
-import { type Shown, displaySymbol, escapeHtml, numberText } from "./table.js";
+import { escapeHtml } from "../text/escapeHtml.js";
+import { type Shown, displaySymbol, numberText } from "./table.js";
 
 const PLOTLY_MIME = "application/vnd.plotly.v1+json";
 /** Plotly's own default colours. */

@@ -3,6 +3,8 @@
  * display protocol is that of src/notebook/mime.ts; neither needs the other.
  */
 import { type DataFrame, rowsToDataFrame } from "../data/dataframe.js";
+import { csvLine } from "../text/csvLine.js";
+import { escapeHtml } from "../text/escapeHtml.js";
 import { writingDirection } from "../text/writingDirection.js";
 import type { Estimate } from "./statistics.js";
 
@@ -96,19 +98,7 @@ export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-
-/** Text → HTML text or attribute value. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!);
-}
-
-/** Rows as CSV, RFC 4180, with a header line. Missing values are empty cells. */
+/** Rows as CSV with a header line. Missing values are empty cells. */
 export function csvText(rows: readonly TableRow[], columns = columnsOf(rows)): string {
-  const cell = (value: Cell): string => {
-    const text = value === null ? "" : String(value);
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  const lines = [columns, ...rows.map((row) => columns.map((name) => row[name] ?? null))];
-  return lines.map((line) => `${line.map(cell).join(",")}\r\n`).join("");
+  return [columns, ...rows.map((row) => columns.map((name) => String(row[name] ?? "")))].map(csvLine).join("");
 }

@@ -2,7 +2,7 @@
 import { type Engine, headLogProbs, type tf } from "../compile/index.js";
 import { EngineError } from "../errors.js";
 import type { CausalLM } from "../model/index.js";
-import { type Run, planRuns } from "../train/sequence/runs.js";
+import { formOfRow } from "../train/sequence/runs.js";
 import { scoredStates } from "../train/sequence/scoredStates.js";
 import { type SequenceLayout, sequenceInputs, sequenceSignature } from "../train/sequence/sequenceInputs.js";
 import { type SequenceProgram, sequenceProgram } from "../train/sequence/sequenceProgram.js";
@@ -32,8 +32,7 @@ export class TokenScorer {
 
   /** In nats, one a scored token, in the layout's order. @throws EngineError `logps_not_finite` naming the row */
   async logps({ layout, origin }: ScoredSequence): Promise<Float64Array> {
-    const [{ form }] = planRuns([layout], 0) as [Run];
-    const outputs = await this.#program.run(sequenceInputs([layout], form, this.#model.config));
+    const outputs = await this.#program.run(sequenceInputs([layout], formOfRow(layout), this.#model.config));
     const logps = Float64Array.from(outputs["logps"]!.data as Float32Array).subarray(0, layout.sources.length);
     const broken = logps.find((value) => !Number.isFinite(value));
     if (broken === undefined) return logps;

@@ -6,7 +6,7 @@ import hljs from "highlight.js/lib/core";
 import typescript from "highlight.js/lib/languages/typescript";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { escapeHtml } from "./escape.js";
+import { escapeHtml } from "../text/escapeHtml.js";
 import { PLOTLY_MIME } from "./figures.js";
 import { htmlDocument } from "./htmlDocument.js";
 import { renderMarkdown } from "./markdown.js";

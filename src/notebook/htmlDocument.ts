@@ -1,4 +1,4 @@
-import { escapeHtml } from "./escape.js";
+import { escapeHtml } from "../text/escapeHtml.js";
 import { PAGE_STYLE } from "./pageStyle.js";
 
 /** A whole page that needs no other file and no network. @param main HTML of its content @param after HTML behind it, e.g. scripts */

@@ -2,7 +2,7 @@
  * Line charts as static SVG text: the form of a figure that every front end can show without a script.
  * Deliberately small: linear axes, lines with points, a legend. Plotly draws the rich form from the same panels.
  */
-import { escapeHtml } from "./escape.js";
+import { escapeHtml } from "../text/escapeHtml.js";
 import { isolated } from "../text/writingDirection.js";
 
 export interface LineSeries {

@@ -3,7 +3,7 @@ import { Marked, type Tokens } from "marked";
 import { readFileSync } from "node:fs";
 import { extname, resolve } from "node:path";
 import temml from "temml";
-import { escapeHtml } from "./escape.js";
+import { escapeHtml } from "../text/escapeHtml.js";
 
 export interface MarkdownOptions {
   baseDirectory?: string;

@@ -1,7 +1,7 @@
 /** HTML tables that read well in both writing directions, with a plain-text twin for terminals. */
 import { inspect } from "node:util";
 import { ConfigError, nearestName } from "../errors.js";
-import { escapeHtml } from "./escape.js";
+import { escapeHtml } from "../text/escapeHtml.js";
 import { displaySymbol, type Displayable, type MimeBundle } from "./mime.js";
 import { isolated, writingDirection } from "../text/writingDirection.js";
 

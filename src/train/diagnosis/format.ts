@@ -1,3 +1,4 @@
+import { escapeHtml } from "../../text/escapeHtml.js";
 import { type Finding, type Severity, brief } from "./finding.js";
 
 const LABEL: Readonly<Record<Severity, string>> = { problem: "PROBLEM", warning: "WARNING", note: "note", ok: "ok" };
@@ -43,10 +44,4 @@ export function findingsHtml(findings: readonly Finding[]): string {
     );
   });
   return `<ul class="preflab-diagnosis" style="list-style:none;padding:0">${items.join("")}</ul>`;
-}
-
-const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!);
 }

@@ -8,8 +8,7 @@ import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
 import { type MicroBatchPlace, requireFiniteLoss } from "../sequence/microBatch.js";
 import { pairInputs } from "../sequence/pairLayout.js";
-import { type Run, planRuns, rowInput } from "../sequence/runs.js";
-import { computedTokens } from "../sequence/sequenceInputs.js";
+import { type Run, drawnRows, planRuns, rowInput } from "../sequence/runs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js";
 import { COUNTS, gradientProgram, scoringProgram } from "./pairProgram.js";
@@ -28,7 +27,8 @@ export interface MicroBatchResult {
 
 /** Pairs that run together, as program inputs. */
 interface PairRun extends Run {
-  readonly inputs: HostTensors;
+  /** Made when they are asked for: dropout masks of all runs at once would fill the memory. */
+  readonly inputs: () => HostTensors;
 }
 
 export class MicroBatchRunner {
@@ -86,7 +86,7 @@ export class MicroBatchRunner {
         columns["referenceChosen"] = rowInput(run, (row) => references[row]!.chosen);
         columns["referenceRejected"] = rowInput(run, (row) => references[row]!.rejected);
       }
-      const given = { ...run.inputs, ...columns, weight: rowInput(run, () => weight) };
+      const given = { ...run.inputs(), ...columns, weight: rowInput(run, () => weight) };
       const outputs = await this.#lossProgram.run(given, place.index === 0 && i === 0);
       for (const [at, row] of run.rows.entries()) {
         scores[row] = pairScores(outputs, at);
@@ -104,7 +104,7 @@ export class MicroBatchRunner {
   ): Promise<MicroBatchResult> {
     const scores: PairScores[] = [];
     for (const { inputs, rows } of runs) {
-      const outputs = await this.#scoring.run(inputs);
+      const outputs = await this.#scoring.run(inputs());
       for (const [at, row] of rows.entries()) scores[row] = pairScores(outputs, at);
     }
     const { loss, slopes } = await batchLoss(this.#preference, pairs, scores, references);
@@ -112,7 +112,7 @@ export class MicroBatchRunner {
     for (const [i, run] of runs.entries()) {
       const slope = (of: ArrayLike<number>): HostTensor => rowInput(run, (row) => of[row]!);
       const given = {
-        ...run.inputs,
+        ...run.inputs(),
         weight: rowInput(run, () => 1 / place.of),
         chosenSlope: slope(slopes.policyChosen),
         rejectedSlope: slope(slopes.policyRejected),
@@ -125,16 +125,14 @@ export class MicroBatchRunner {
 
   #plan(pairs: readonly PreparedPair[], random: Random): PairRun[] {
     const layouts = pairs.map(({ layout }) => layout);
-    return planRuns(layouts, this.#tokensPerRun).map((run) => {
+    const inputsOf = (run: Run): HostTensors => {
       const own = run.rows.map((row) => layouts[row]!);
       const inputs = pairInputs(own, run.form, this.#model.config, this.#preference.parts);
-      if (this.#widths.size === 0) return { ...run, inputs };
-      const drawn = run.rows.map((row) => ({
-        tokens: computedTokens(layouts[row]!, run.form).length,
-        random: random.fork(`pair ${row}`),
-      }));
-      return { ...run, inputs: { ...inputs, ...dropoutMasks(this.#widths, drawn, this.#model.peft_config!.lora_dropout) } };
-    });
+      if (this.#widths.size === 0) return inputs;
+      const drawn = drawnRows(run, layouts, random, "pair");
+      return { ...inputs, ...dropoutMasks(this.#widths, drawn, this.#model.peft_config!.lora_dropout) };
+    };
+    return planRuns(layouts, this.#tokensPerRun).map((run) => ({ ...run, inputs: () => inputsOf(run) }));
   }
 
   async dispose(): Promise<void> {

@@ -11,8 +11,7 @@ import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type MicroBatchPlace, requireFiniteLoss } from "../sequence/microBatch.js";
-import { type Run, planRuns, rowInput } from "../sequence/runs.js";
-import { computedTokens } from "../sequence/sequenceInputs.js";
+import { type Run, drawnRows, planRuns, rowInput } from "../sequence/runs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { type PreparedRow, type RowPart, rowInputs } from "./preparedRows.js";
 import { type ReferenceLogps, type RowScores, klEstimate, rowScores } from "./rowBatch.js";
@@ -38,7 +37,8 @@ function tokensPerRun({ loss_type, tokens_per_run }: KTOConfig): number {
 
 /** Rows that run together, as program inputs. */
 interface RowRun extends Run {
-  readonly inputs: HostTensors;
+  /** Made when they are asked for: dropout masks of all runs at once would fill the memory. */
+  readonly inputs: () => HostTensors;
 }
 
 export class MicroBatchRunner {
@@ -69,7 +69,7 @@ export class MicroBatchRunner {
     const losses: number[] = [];
     for (const [i, run] of this.#plan(rows, "own", place.random, "row").entries()) {
       const given = {
-        ...run.inputs,
+        ...run.inputs(),
         weight: rowInput(run, (row) => rowWeight(rows[row]!, this.#args) / (rows.length * place.of)),
         reference: rowInput(run, (row) => references[row]!.own),
         kl: rowInput(run, () => kl),
@@ -89,7 +89,7 @@ export class MicroBatchRunner {
   async #kl(rows: readonly PreparedRow[], references: readonly ReferenceLogps[], random: Random): Promise<number> {
     const policy: number[] = [];
     for (const { inputs, rows: places } of this.#plan(rows, "mismatched", random, "mismatched")) {
-      const { mismatchedLogps } = await this.#mismatched.run(inputs);
+      const { mismatchedLogps } = await this.#mismatched.run(inputs());
       for (const [at, row] of places.entries()) policy[row] = mismatchedLogps!.data[at]!;
     }
     return klEstimate(policy, references);
@@ -98,17 +98,14 @@ export class MicroBatchRunner {
   /** With the rows' dropout masks, which TRL draws for the mismatched completions too. */
   #plan(rows: readonly PreparedRow[], part: RowPart, random: Random, stream: string): RowRun[] {
     const layouts = rows.map((row) => row.layout(part));
-    return planRuns(layouts, tokensPerRun(this.#args)).map((run) => {
+    const inputsOf = (run: Run): HostTensors => {
       const own = run.rows.map((row) => rows[row]!);
       const inputs = rowInputs(own, part, run.form, this.#model.config);
-      if (this.#widths.size === 0) return { ...run, inputs };
-      const drawn = run.rows.map((row) => ({
-        tokens: computedTokens(layouts[row]!, run.form).length,
-        random: random.fork(`${stream} ${row}`),
-      }));
-      const masks = dropoutMasks(this.#widths, drawn, this.#model.peft_config!.lora_dropout);
-      return { ...run, inputs: { ...inputs, ...masks } };
-    });
+      if (this.#widths.size === 0) return inputs;
+      const drawn = drawnRows(run, layouts, random, stream);
+      return { ...inputs, ...dropoutMasks(this.#widths, drawn, this.#model.peft_config!.lora_dropout) };
+    };
+    return planRuns(layouts, tokensPerRun(this.#args)).map((run) => ({ ...run, inputs: () => inputsOf(run) }));
   }
 
   async dispose(): Promise<void> {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { CsvError, parse } from "csv-parse/sync";
 import { ConfigError } from "../../errors.js";
 import { writeFileAtomic } from "../../text/atomicFile.js";
+import { csvLine } from "../../text/csvLine.js";
 import type { LogEntry, TrainerState } from "../loop/trainerState.js";
 import { FileReporter } from "./fileReporter.js";
 
@@ -73,10 +74,6 @@ export class CsvReporter extends FileReporter {
 
 function columnsOf(rows: readonly CsvRow[]): string[] {
   return [...new Set(rows.flatMap((row) => [...row.keys()]))];
-}
-
-function csvLine(cells: readonly string[]): string {
-  return `${cells.map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(",")}\r\n`;
 }
 
 /** The rows of an earlier process; its last line may be cut. @throws ConfigError `logging_dir` if the file is another's */

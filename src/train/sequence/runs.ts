@@ -1,7 +1,9 @@
 /** Which rows run together: one graph serves all of them side by side, and products of few rows do not use the machine well. */
 import { type HostTensor, hostTensor, tf } from "../../compile/index.js";
+import type { Random } from "../../random.js";
 import { blocksOf, neededTokens } from "./blocks.js";
-import type { SequenceForm, SequenceLayout } from "./sequenceInputs.js";
+import type { DrawnRow } from "./dropout.js";
+import { type SequenceForm, type SequenceLayout, computedTokens } from "./sequenceInputs.js";
 
 /** Rows of one run of a program. */
 export interface Run {
@@ -31,8 +33,14 @@ export function planRuns(layouts: readonly SequenceLayout[], tokens: number): Ru
   return runs.map((rows) => ({ form: rows.length > 1 ? 0 : formOfRow(layouts[rows[0]!]!), rows }));
 }
 
-function formOfRow(layout: SequenceLayout): SequenceForm {
+/** How a row runs that is alone. */
+export function formOfRow(layout: SequenceLayout): SequenceForm {
   return (blocksOf(layout)?.sizes.length ?? 0) as SequenceForm;
+}
+
+/** What random numbers are drawn for: each row has a stream of its own, whatever it runs with. @param layouts of all rows @param name of the streams */
+export function drawnRows({ form, rows }: Run, layouts: readonly SequenceLayout[], random: Random, name: string): DrawnRow[] {
+  return rows.map((row) => ({ tokens: computedTokens(layouts[row]!, form).length, random: random.fork(`${name} ${row}`) }));
 }
 
 /** One number a row, shape [R]. */

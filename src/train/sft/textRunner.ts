@@ -8,8 +8,7 @@ import type { GradientProgram } from "../optimizer/gradientSums.js";
 import { type DrawnRow, dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { embeddingNoise } from "../sequence/embeddingNoise.js";
 import { requireFiniteLoss } from "../sequence/microBatch.js";
-import { planRuns } from "../sequence/runs.js";
-import { computedTokens } from "../sequence/sequenceInputs.js";
+import { drawnRows, planRuns } from "../sequence/runs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { textInputs } from "../sequence/textLayout.js";
 import { type TokenLoss, textGradientProgram } from "../sequence/textProgram.js";
@@ -88,16 +87,15 @@ export class TextRunner {
   async run(texts: readonly PreparedText[], { weight, first, random }: TextPlace): Promise<TextScores> {
     const layouts = texts.map(({ layout }) => layout);
     let total: TextScores = { loss: 0, entropy: 0, correct: 0 };
-    for (const [i, { form, rows }] of planRuns(layouts, this.#args.tokens_per_run).entries()) {
-      const together = rows.map((row) => layouts[row]!);
-      const drawn = rows.map((row) => ({ tokens: computedTokens(layouts[row]!, form).length, random: random.fork(`row ${row}`) }));
+    for (const [i, run] of planRuns(layouts, this.#args.tokens_per_run).entries()) {
+      const together = run.rows.map((row) => layouts[row]!);
       const given = {
-        ...textInputs(together, form, this.#model.config, weight),
-        ...this.#drawn(drawn, this.#noiseLength(texts)),
+        ...textInputs(together, run.form, this.#model.config, weight),
+        ...this.#drawn(drawnRows(run, layouts, random, "row"), this.#noiseLength(texts)),
       };
       total = plus(total, await this.#program.run(given, first && i === 0));
-      const run = rows.map((row) => texts[row]!);
-      requireFiniteLoss(total.loss, run, "SFTTrainer");
+      const rows = run.rows.map((row) => texts[row]!);
+      requireFiniteLoss(total.loss, rows, "SFTTrainer");
     }
     return total;
   }
