@@ -177,6 +177,7 @@ export class KernelClient {
     msg_type: string,
     content: Record<string, unknown>,
     parent: Message["parent_header"] = {},
+    buffers: Buffer[] = [],
   ): string {
     const header = newHeader(msg_type, this.#session, "preflab");
     const frames = encodeMessage(this.connection.key, {
@@ -185,7 +186,7 @@ export class KernelClient {
       parent_header: parent,
       metadata: {},
       content,
-      buffers: [],
+      buffers,
     });
     const dealer = this.#dealers[channel];
     this.#sends[channel] = (this.#sends[channel] ?? Promise.resolve()).then(() => (dealer.closed ? undefined : dealer.send(frames)));
