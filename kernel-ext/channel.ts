@@ -80,6 +80,12 @@ export type UserEvent =
   | { type: "reply"; request: string; content: Record<string, unknown> }
   | { type: "input_request"; cell: string; request: string; prompt: string; password: boolean };
 
+/** What the watchdog thread says on the pipe of the requests. */
+export type WatchdogEvent =
+  | { type: "reply"; request: string; content: Record<string, unknown> }
+  /** The main thread was to be cut off, but the type checker is at work in it. Said again until it is done. */
+  | { type: "compiling" };
+
 /** Written to file descriptors 1 and 2 at the end of a cell, so that the kernel knows it has read all native output of the cell. */
 export function flushMark(cell: string): string {
   return `\u0000preflab-flush ${cell}\u0000`;

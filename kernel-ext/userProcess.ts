@@ -2,13 +2,25 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import type { Duplex, Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { EVENT_FD, flushMark, LineReader, REQUEST_FD, type CellEnd, type CommRequest, type Request, type UserEvent } from "./channel.js";
+import {
+  EVENT_FD,
+  flushMark,
+  LineReader,
+  REQUEST_FD,
+  type CellEnd,
+  type CommRequest,
+  type Request,
+  type UserEvent,
+  type WatchdogEvent,
+} from "./channel.js";
 import { withHugePages } from "./hugePages.js";
 
 /** Patience with a process that does not answer, in milliseconds. */
 export interface Patience {
   /** From the interrupt to the sign that the main thread heard it. */
   hearMs: number;
+  /** From the first interrupt until a second one kills. */
+  secondMs: number;
   /** From cutting off the blocking JavaScript to the end of the cell; then the process is killed. */
   cutMs: number;
   /** From the end of a cell to the last of its native output. */
@@ -17,12 +29,14 @@ export interface Patience {
   shutdownMs: number;
 }
 
-export const DEFAULT_PATIENCE: Patience = { hearMs: 400, cutMs: 3_000, flushMs: 500, shutdownMs: 2_000 };
+export const DEFAULT_PATIENCE: Patience = { hearMs: 400, secondMs: 1_000, cutMs: 3_000, flushMs: 500, shutdownMs: 2_000 };
 
 export type OutputEvent = Extract<
   UserEvent,
   { type: "stream" | "display" | "clear_output" | "result" | "input_request" | "comm" | "comm_target" }
 >;
+
+type Assist = Extract<Request, { type: "complete" | "inspect" | "is_complete" }>;
 
 interface RunningCell {
   id: string;
@@ -52,8 +66,13 @@ export class UserProcess {
   #marks = new Map<string, { left: number; resolve: () => void }>();
   #heard: (() => void) | undefined;
   #interrupting = false;
+  #interruptedAt = 0;
+  /** When the user process last said that it cannot be cut off now. */
+  #compilingAt = 0;
   #closing = false;
   #lost: string | undefined;
+  /** The answer to the last question. */
+  #assisted: Promise<unknown> = Promise.resolve();
   /** Messages of comms whose listeners have not returned. */
   #delivering = 0;
 
@@ -79,7 +98,7 @@ export class UserProcess {
     });
     const requests = child.stdio[REQUEST_FD] as Duplex;
     requests.on("error", () => undefined); // "exit" tells
-    const answers = new LineReader<Extract<UserEvent, { type: "reply" }>>((event) => this.#receive(event));
+    const answers = new LineReader<WatchdogEvent>((event) => this.#receive(event));
     requests.on("data", (chunk: Buffer) => answers.push(chunk));
     let markReady: () => void = () => undefined;
     const life: Life = { child, requests, ready: new Promise((resolve) => (markReady = resolve)), isReady: false, complaint: "" };
@@ -139,8 +158,11 @@ export class UserProcess {
     if (text !== "") this.#onOutput({ type: "stream", cell: this.#running?.id ?? "", name, text });
   }
 
-  #receive(event: Exclude<UserEvent, { type: "ready" }>): void {
+  #receive(event: Exclude<UserEvent, { type: "ready" }> | WatchdogEvent): void {
     switch (event.type) {
+      case "compiling":
+        this.#compilingAt = Date.now();
+        break;
       case "done":
         void this.#finish(event);
         break;
@@ -217,8 +239,17 @@ export class UserProcess {
     });
   }
 
-  /** Completion, inspection, completeness; undefined when the process dies meanwhile. Also while a cell runs or blocks. */
-  async assist(request: Extract<Request, { type: "complete" | "inspect" | "is_complete" }>): Promise<Record<string, unknown> | undefined> {
+  /**
+   * Completion, inspection, completeness; undefined when the process dies meanwhile. Also while a cell runs or blocks. One at a time: an
+   * interrupt must not stand behind a queue of questions.
+   */
+  assist(request: Assist): Promise<Record<string, unknown> | undefined> {
+    const answer = this.#assisted.then(() => this.#ask(request));
+    this.#assisted = answer;
+    return answer;
+  }
+
+  async #ask(request: Assist): Promise<Record<string, unknown> | undefined> {
     this.start();
     const life = this.#life!;
     await life.ready;
@@ -245,7 +276,8 @@ export class UserProcess {
 
   /**
    * Stops the running cell by the gentlest means that works: its own promise is abandoned; else the JavaScript that blocks the
-   * thread is cut off (variables survive both); else, for native code, the process is killed. A second call kills at once.
+   * thread is cut off (variables survive both); else, for native code, the process is killed. A second call, not a double click, kills
+   * at once. The type checker is waited for: cut off in its work, it would fail every later cell.
    */
   async interrupt(): Promise<void> {
     const running = this.#running;
@@ -260,10 +292,11 @@ export class UserProcess {
       return;
     }
     if (this.#interrupting) {
-      this.#kill(life);
+      if (running !== undefined && Date.now() - this.#interruptedAt > this.#patience.secondMs) this.#kill(life);
       return;
     }
     this.#interrupting = true;
+    this.#interruptedAt = Date.now();
     const goesOn = (): boolean =>
       this.#life === life && (running === undefined ? this.#running === undefined && this.#delivering > 0 : this.#running === running);
     try {
@@ -272,8 +305,8 @@ export class UserProcess {
       if ((await Promise.race([heard, delay(this.#patience.hearMs)])) === true) return;
       if (!goesOn()) return;
       this.#send(life, { type: "terminate" });
-      const deadline = Date.now() + this.#patience.cutMs;
-      while (goesOn() && Date.now() < deadline) await delay(20);
+      const asked = Date.now();
+      while (goesOn() && Date.now() < Math.max(asked, this.#compilingAt) + this.#patience.cutMs) await delay(20);
       if (goesOn()) this.#kill(life);
     } finally {
       this.#interrupting = false;

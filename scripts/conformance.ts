@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { denoKernel, preflabKernel, tslabKernel } from "./conformance/kernels.js";
-import { examine, type Findings } from "./conformance/suite.js";
+import { examine } from "./conformance/suite.js";
 import { conformanceTable } from "./conformance/table.js";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -17,14 +17,17 @@ async function main(): Promise<void> {
   const kernels = [preflabKernel(), tslabKernel(), ...(deno === undefined ? [] : [deno])].filter(
     ({ name }) => values.only === undefined || name.toLowerCase() === values.only.toLowerCase(),
   );
-  const results: { kernel: (typeof kernels)[number]; findings: Findings }[] = [];
-  for (const kernel of kernels) {
-    console.log(`${kernel.name} ${kernel.version}`);
-    const findings = await examine(kernel, (probe, found) =>
-      console.log(`  ${found === undefined ? "yes" : "NO "}  ${probe.name}${found === undefined ? "" : `: ${found.slice(0, 300)}`}`),
-    );
-    results.push({ kernel, findings });
-  }
+  // Side by side: a kernel that hangs on a probe would hold up the others.
+  const results = await Promise.all(
+    kernels.map(async (kernel) => {
+      const findings = await examine(kernel, (probe, found) =>
+        console.log(
+          `${kernel.name}  ${found === undefined ? "yes" : "NO "}  ${probe.name}${found === undefined ? "" : `: ${found.slice(0, 300)}`}`,
+        ),
+      );
+      return { kernel, findings };
+    }),
+  );
   if (values.only === undefined) {
     const file = join(ROOT, "docs", "conformance.md");
     await writeFile(file, conformanceTable(results, deno === undefined ? ["Deno"] : [], new Date().toISOString().slice(0, 10)));

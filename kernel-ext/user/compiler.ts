@@ -127,10 +127,11 @@ export class CellCompiler {
       esModuleToCommonJSModule: (source: string, target: unknown) => string;
     };
     this.#files.transpile = (source) => esModuleToCommonJSModule(source, this.#ts.ScriptTarget.ES2022);
-    this.#converter = this.#guard(() => createConverter({ isJS: false, isBrowser: false }));
+    this.#converter = this.guard(() => createConverter({ isJS: false, isBrowser: false }));
   }
 
-  #guard<T>(work: () => T): T {
+  /** Runs work of the type checker, during which it must not be cut off. */
+  guard<T>(work: () => T): T {
     this.#busy(true);
     try {
       return work();
@@ -187,7 +188,7 @@ export class CellCompiler {
 
   /** @throws CellCompileError with every diagnostic */
   compile(prevDecl: string, source: string): CompiledCell {
-    const result = this.#guard(() => {
+    const result = this.guard(() => {
       this.#files.refresh();
       return this.#files.complete(this.#converter.convert(prevDecl, source));
     });

@@ -27,13 +27,33 @@ interface AsyncIteratorObject<T, TReturn = unknown, TNext = unknown> extends Asy
 }
 `;
 
+const COPYING = (element: string, list: string): string => `
+  toReversed(): ${list};
+  toSorted(compareFn?: (a: ${element}, b: ${element}) => number): ${list};
+  with(index: number, value: ${element}): ${list};`;
+const SPLICING = `
+  toSpliced(start: number, deleteCount: number, ...items: T[]): T[];
+  toSpliced(start: number, deleteCount?: number): T[];`;
+/** Methods of arrays that return a changed copy, which TypeScript knows from 5.2 on and Node.js from 20. */
+const ADDED_ARRAYS = [
+  ...["Array", "ReadonlyArray"].map((name) => `interface ${name}<T> {${COPYING("T", "T[]")}${SPLICING}\n}`),
+  ...["Int8", "Uint8", "Uint8Clamped", "Int16", "Uint16", "Int32", "Uint32", "Float32", "Float64", "BigInt64", "BigUint64"].map(
+    (kind) =>
+      `interface ${kind}Array${BUFFER_PARAMETER} {${COPYING(kind.startsWith("Big") ? "bigint" : "number", `${kind}Array<ArrayBuffer>`)}\n}`,
+  ),
+].join("\n");
+const ADDITIONS: Readonly<Record<string, string>> = {
+  "es2015.iterable": ADDED,
+  "es2018.asynciterable": ADDED_ASYNC,
+  "es2023.array": ADDED_ARRAYS,
+};
+
 /** The text of a declaration file as the checker shall see it. */
 export function modernLibrary(path: string, text: string | undefined): string | undefined {
   if (text === undefined) return text;
   const library = /[\\/]lib\.(es[^\\/]*)\.d\.ts$/.exec(path)?.[1];
   if (library !== undefined) {
-    const modern = text.replace(TYPED_ARRAYS, `interface $1${BUFFER_PARAMETER} {`);
-    return library === "es2015.iterable" ? modern + ADDED : library === "es2018.asynciterable" ? modern + ADDED_ASYNC : modern;
+    return `${text.replace(TYPED_ARRAYS, `interface $1${BUFFER_PARAMETER} {`)}\n${ADDITIONS[library] ?? ""}`;
   }
   if (/[\\/]@types[\\/]node[\\/]/.test(path))
     return text.replace(/^(\s*)interface Buffer (extends Uint8Array )?\{/gm, `$1interface Buffer${BUFFER_PARAMETER} $2{`);

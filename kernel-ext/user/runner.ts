@@ -217,7 +217,7 @@ export class CellRunner {
   }
 
   assist(request: Assist): Record<string, unknown> {
-    return this.#assistance.answer(request, this.#declarations);
+    return this.#compiler.guard(() => this.#assistance.answer(request, this.#declarations));
   }
 
   answer(reply: Extract<Request, { type: "input_reply" }>): void {

@@ -8,7 +8,7 @@ import { Socket } from "node:net";
 import { parentPort, Worker, workerData } from "node:worker_threads";
 import type { Assist } from "./assistance.js";
 import type { AssistantQuestion } from "./assistant.js";
-import { LineReader, REQUEST_FD, type Request } from "../channel.js";
+import { LineReader, REQUEST_FD, type Request, type WatchdogEvent } from "../channel.js";
 
 /** What the watchdog tells the main thread. */
 export type WatchdogMessage = Request | { type: "terminated" };
@@ -34,6 +34,7 @@ const main = parentPort!;
 
 function terminate(): void {
   if (Atomics.load(compiling, 0) !== 0) {
+    answer({ type: "compiling" });
     setTimeout(terminate, COMPILE_POLL_MS);
     return;
   }
@@ -46,6 +47,10 @@ function terminate(): void {
   });
 }
 
+function answer(event: WatchdogEvent): void {
+  requests.write(`${JSON.stringify(event)}\n`);
+}
+
 let declarations = "";
 const unanswered = new Map<string, NodeJS.Timeout>();
 let assistant: Worker | undefined;
@@ -54,9 +59,9 @@ let idle: NodeJS.Timeout | undefined;
 function askAssistant(request: Assist): void {
   if (assistant === undefined) {
     const started = new Worker(new URL("./assistant.js", import.meta.url));
-    started.on("message", (reply: { request: string }) => {
+    started.on("message", (reply: Extract<WatchdogEvent, { type: "reply" }>) => {
       unanswered.delete(reply.request);
-      requests.write(`${JSON.stringify(reply)}\n`);
+      answer(reply);
     });
     started.on("error", (error) => console.error(`preflab kernel: completion failed: ${error.message}`));
     started.on("exit", () => (assistant = undefined));

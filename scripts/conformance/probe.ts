@@ -29,11 +29,11 @@ export class ProbeContext {
   }
 
   run(code: string, content: Record<string, unknown> = {}, options: RequestOptions = {}): Promise<CellRun> {
-    return runCell(this.client, code, content, { timeoutMs: 15_000, ...options });
+    return runCell(this.client, code, content, { timeoutMs: 25_000, ...options });
   }
 
   /** One shell request and its reply's content. */
-  async ask(msg_type: string, content: Record<string, unknown> = {}, timeoutMs = 8_000): Promise<Record<string, unknown>> {
+  async ask(msg_type: string, content: Record<string, unknown> = {}, timeoutMs = 25_000): Promise<Record<string, unknown>> {
     return (await this.client.request("shell", msg_type, content, { timeoutMs })).content;
   }
 }

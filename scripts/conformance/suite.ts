@@ -13,7 +13,7 @@ import { PROTOCOL } from "./probes/protocol.js";
 export const PROBES: readonly Probe[] = [...CELLS, ...PROTOCOL, ...INTERRUPTS, ...IMPORTS];
 
 /** Longest time for one probe. */
-const LIMIT_MS = 90_000;
+const LIMIT_MS = 150_000;
 
 /** Probe → undefined when it passed, else what the kernel did instead. */
 export type Findings = Map<Probe, string | undefined>;

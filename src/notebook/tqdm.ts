@@ -198,6 +198,11 @@ export class ProgressBar {
   }
 }
 
+/** A text is iterable too, and no object. */
+function isIterable<T>(items: Iterable<T> | AsyncIterable<T>): items is Iterable<T> {
+  return typeof (items as Partial<Iterable<T>>)[Symbol.iterator] === "function";
+}
+
 /** A loop's items, with a bar that moves along. Works in `for` and in `for await`; leaving the loop early ends the bar. */
 export class Progress<T> implements Iterable<T>, AsyncIterable<T> {
   readonly #items: Iterable<T> | AsyncIterable<T>;
@@ -210,7 +215,7 @@ export class Progress<T> implements Iterable<T>, AsyncIterable<T> {
 
   *[Symbol.iterator](): Iterator<T> {
     const items = this.#items;
-    if (!(Symbol.iterator in items))
+    if (!isIterable(items))
       throw new ConfigError(
         "progress_async",
         "tqdm: an asynchronous iterable must be read with `for await`, got `for`; write `for await (const item of tqdm(…))`",

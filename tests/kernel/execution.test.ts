@@ -372,5 +372,5 @@ describe("rich display", () => {
 
 test("the session is still the same process at the end", async () => {
   await pause(0);
-  expect(plain(await session.run("first"))).toBe("20");
+  expect(plain(await session.run("twice(4) + pair.chosen"))).toBe("'8yes'"); // of the first describe
 });

@@ -19,9 +19,12 @@ async function bySignal(k: ProbeContext): Promise<void> {
 /** @throws Error unless the cell ends with an error soon, and its variables are still there */
 async function stops(k: ProbeContext, code: string, interrupt: (k: ProbeContext) => Promise<void>): Promise<void> {
   await k.run("let counter = 0; const keep = 'kept';");
-  const running = k.run(code, {}, { timeoutMs: 8_000 });
+  let heard = false;
+  const running = k.run(code, {}, { timeoutMs: 12_000, onMessage: ({ header }) => void (header.msg_type === "stream" && (heard = true)) });
   running.catch(() => undefined);
-  await pause(1_500); // not every kernel is heard while it blocks
+  // Not every kernel is heard while it blocks.
+  await until("the cell begins", () => heard, 2_000).catch(() => undefined);
+  await pause(200);
   await interrupt(k);
   equal((await running).reply.content.status, "error", "status");
   equal(streamText(await k.run("console.log(keep)")), "kept\n", "a variable of an earlier cell");
