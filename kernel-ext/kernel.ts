@@ -4,16 +4,29 @@
  */
 import { randomUUID } from "node:crypto";
 import { codePointOffset, utf16Offset } from "./cursor.js";
-import type { ErrorContent } from "./channel.js";
+import { KernelComms } from "./comms.js";
+import { History } from "./history.js";
 import { KERNEL_INFO } from "./kernelInfo.js";
-import { KernelSockets } from "./sockets.js";
+import { KernelSockets, type Outgoing } from "./sockets.js";
 import { UserProcess, type OutputEvent, type Patience } from "./userProcess.js";
 import type { ConnectionInfo, Message, MessageHeader } from "../src/notebook/wire.js";
 
 /** Text that arrives within this time becomes one message: a flood becomes a few messages, and a slow cell still looks live. */
 const STREAM_MERGE_MS = 100;
 const STREAM_MERGE_LENGTH = 1_000_000;
-const HISTORY_LENGTH = 1_000;
+
+/** Answered at once, also while a cell runs. The others wait for their turn. */
+const AT_ONCE = new Set([
+  "kernel_info_request",
+  "complete_request",
+  "inspect_request",
+  "is_complete_request",
+  "history_request",
+  "comm_info_request",
+  "interrupt_request",
+  "shutdown_request",
+]);
+const COMM_TYPES = new Set(["comm_open", "comm_msg", "comm_close"]);
 
 type RequestChannel = "shell" | "control";
 
@@ -21,14 +34,16 @@ export class Kernel {
   readonly #sockets: KernelSockets;
   readonly #user: UserProcess;
   readonly #session = randomUUID();
-  /** Headers of execute requests by msg_id: outputs name them, even long after the cell has ended. */
+  readonly #comms = new KernelComms();
+  /** Execute requests by the kernel's own number: outputs name them, even long after the cell has ended. A msg_id could come twice. */
   readonly #cells = new Map<string, Message>();
   readonly #inputs = new Map<string, string>();
-  readonly #history: [number, number, string][] = [];
+  readonly #history = new History();
   #queue: Message[] = [];
   #working = false;
   #latest: Message | undefined;
   #executionCount = 0;
+  #cellNumber = 0;
   #stream: { cell: string; name: "stdout" | "stderr"; text: string } | undefined;
   #streamTimer: NodeJS.Timeout | undefined;
   #closed: () => void = () => undefined;
@@ -38,7 +53,11 @@ export class Kernel {
 
   constructor(info: ConnectionInfo, patience: Partial<Patience> = {}) {
     this.#sockets = new KernelSockets(info, this.#session);
-    this.#user = new UserProcess((event) => this.#publishOutput(event), patience);
+    this.#user = new UserProcess(
+      (event) => this.#publishOutput(event),
+      () => this.#closeComms(),
+      patience,
+    );
   }
 
   async start(): Promise<void> {
@@ -70,6 +89,11 @@ export class Kernel {
   }
 
   #enqueue(message: Message): void {
+    const { msg_type } = message.header;
+    if (AT_ONCE.has(msg_type) || (COMM_TYPES.has(msg_type) && this.#comms.isKnown(message))) {
+      void this.#handle("shell", message);
+      return;
+    }
     this.#queue.push(message);
     if (!this.#working) void this.#work();
   }
@@ -81,8 +105,13 @@ export class Kernel {
     this.#working = false;
   }
 
-  #publish(msg_type: string, content: Record<string, unknown>, parent?: MessageHeader): void {
-    this.#sockets.send("iopub", { msg_type, content, ...(parent === undefined ? {} : { parent }) });
+  #publish(
+    msg_type: string,
+    content: Record<string, unknown>,
+    parent?: MessageHeader,
+    rest: Pick<Outgoing, "metadata" | "buffers"> = {},
+  ): void {
+    this.#sockets.send("iopub", { msg_type, content, ...(parent === undefined ? {} : { parent }), ...rest });
   }
 
   #reply(channel: RequestChannel, request: Message, content: Record<string, unknown>, metadata: Record<string, unknown> = {}): void {
@@ -97,7 +126,9 @@ export class Kernel {
     } catch (error) {
       const { name, message } = error as Error;
       console.error(`preflab kernel: ${request.header.msg_type} failed:`, error);
-      this.#reply(channel, request, { status: "error", ename: name, evalue: message, traceback: [`${name}: ${message}`] });
+      // Comm messages have no reply.
+      if (request.header.msg_type.endsWith("_request"))
+        this.#reply(channel, request, { status: "error", ename: name, evalue: message, traceback: [`${name}: ${message}`] });
     }
     this.#flushStream();
     this.#publish("status", { execution_state: "idle" }, request.header);
@@ -117,7 +148,7 @@ export class Kernel {
         const code = String(content.code ?? "");
         const found = await this.#user.assist({
           type: "inspect",
-          request: request.header.msg_id,
+          request: randomUUID(),
           code,
           position: utf16Offset(code, Number(content.cursor_pos ?? 0)),
         });
@@ -125,22 +156,17 @@ export class Kernel {
         return this.#reply(channel, request, { status: "ok", found: found?.found === true, data, metadata: {} });
       }
       case "is_complete_request": {
-        const found = await this.#user.assist({ type: "is_complete", request: request.header.msg_id, code: String(content.code ?? "") });
+        const found = await this.#user.assist({ type: "is_complete", request: randomUUID(), code: String(content.code ?? "") });
         return this.#reply(channel, request, found ?? { status: "unknown" });
       }
-      case "history_request": {
-        const wanted = typeof content.n === "number" ? content.n : HISTORY_LENGTH;
-        return this.#reply(channel, request, { status: "ok", history: this.#history.slice(-wanted) });
-      }
+      case "history_request":
+        return this.#reply(channel, request, { status: "ok", history: this.#history.answer(content) });
       case "comm_info_request":
-        // No comm target is registered, so no comm can be open.
-        return this.#reply(channel, request, { status: "ok", comms: {} });
+        return this.#reply(channel, request, this.#comms.info(content.target_name));
       case "comm_open":
-        // The protocol's answer to an unknown target.
-        return this.#publish("comm_close", { comm_id: content.comm_id, data: {} }, request.header);
       case "comm_msg":
       case "comm_close":
-        return;
+        return this.#deliverComm(request);
       case "interrupt_request":
         await this.#user.interrupt();
         return this.#reply(channel, request, { status: "ok" });
@@ -157,20 +183,16 @@ export class Kernel {
     const code = String(content.code ?? "");
     const silent = content.silent === true;
     const keep = !silent && content.store_history !== false;
-    this.#cells.set(header.msg_id, request);
+    const cell = String(++this.#cellNumber);
+    this.#cells.set(cell, request);
     this.#latest = request;
-    if (keep) {
-      this.#executionCount++;
-      this.#history.push([0, this.#executionCount, code]);
-      if (this.#history.length > HISTORY_LENGTH) this.#history.shift();
-    }
+    if (keep) this.#history.add(++this.#executionCount, code);
     const execution_count = this.#executionCount;
     if (!silent) this.#publish("execute_input", { code, execution_count }, header);
-    const error = code.trim() === "" ? undefined : await this.#user.execute(header.msg_id, execution_count, code);
+    const asked = readExpressions(content.user_expressions);
+    const nothing = code.trim() === "" && Object.keys(asked).length === 0;
+    const { error, user_expressions = {} } = nothing ? {} : await this.#user.execute(cell, execution_count, code, asked);
     this.#flushStream();
-    const user_expressions = Object.fromEntries(
-      Object.keys((content.user_expressions as object | undefined) ?? {}).map((name) => [name, UNSUPPORTED_EXPRESSION]),
-    );
     if (error === undefined) {
       this.#reply(channel, request, { status: "ok", execution_count, user_expressions, payload: [] });
       return;
@@ -196,7 +218,7 @@ export class Kernel {
   async #complete(channel: RequestChannel, request: Message): Promise<void> {
     const code = String(request.content.code ?? "");
     const cursor = Number(request.content.cursor_pos ?? Array.from(code).length);
-    const found = await this.#user.assist({ type: "complete", request: request.header.msg_id, code, position: utf16Offset(code, cursor) });
+    const found = await this.#user.assist({ type: "complete", request: randomUUID(), code, position: utf16Offset(code, cursor) });
     const at = (offset: unknown): number => (typeof offset === "number" ? codePointOffset(code, offset) : cursor);
     this.#reply(channel, request, {
       status: "ok",
@@ -207,11 +229,31 @@ export class Kernel {
     });
   }
 
+  async #deliverComm(request: Message): Promise<void> {
+    const { header, content } = request;
+    const delivery = this.#comms.receive(request, randomUUID());
+    if (delivery === "unknown") {
+      // The protocol's answer to an unknown target.
+      this.#publish("comm_close", { comm_id: content.comm_id, data: {} }, header);
+    } else if (delivery === undefined) {
+      console.error(`preflab kernel: dropped ${header.msg_type} for the comm ${JSON.stringify(content.comm_id)?.slice(0, 80)}`);
+    } else {
+      await this.#user.deliver(delivery);
+    }
+  }
+
+  /** The process that held them is gone. */
+  #closeComms(): void {
+    if (this.#shuttingDown) return;
+    for (const comm_id of this.#comms.lost()) this.#publish("comm_close", { comm_id, data: {} });
+  }
+
   #publishOutput(event: OutputEvent): void {
+    if (event.type === "comm_target") return this.#comms.registered(event.name, event.registered);
     const cell = this.#cells.get(event.cell) ?? this.#latest;
     const parent = cell?.header;
     if (event.type === "stream") {
-      this.#mergeStream({ cell: cell?.header.msg_id ?? "", name: event.name, text: event.text });
+      this.#mergeStream({ cell: this.#cells.has(event.cell) ? event.cell : String(this.#cellNumber), name: event.name, text: event.text });
       return;
     }
     this.#flushStream();
@@ -225,7 +267,15 @@ export class Kernel {
         );
         break;
       }
+      case "comm": {
+        this.#comms.sent(event);
+        const { comm_id, target_name, data, metadata, buffers } = event;
+        const content = { comm_id, data, ...(target_name === undefined ? {} : { target_name }) };
+        this.#publish(event.msg_type, content, parent, { metadata, buffers: buffers.map((text) => Buffer.from(text, "base64")) });
+        break;
+      }
       case "result":
+        this.#history.setOutput(this.#executionCount, event.data["text/plain"]);
         if (cell?.content.silent !== true)
           this.#publish("execute_result", { data: event.data, metadata: event.metadata, execution_count: this.#executionCount }, parent);
         break;
@@ -286,9 +336,8 @@ export class Kernel {
   }
 }
 
-const UNSUPPORTED_EXPRESSION: { status: "error" } & ErrorContent = {
-  status: "error",
-  ename: "NotSupported",
-  evalue: "user_expressions are not evaluated by this kernel",
-  traceback: ["NotSupported: user_expressions are not evaluated by this kernel"],
-};
+/** Name → expression, of what a front end sent. */
+function readExpressions(sent: unknown): Record<string, string> {
+  if (typeof sent !== "object" || sent === null || Array.isArray(sent)) return {};
+  return Object.fromEntries(Object.entries(sent).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
+}

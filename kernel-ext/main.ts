@@ -10,6 +10,9 @@ async function main(): Promise<void> {
   const kernel = new Kernel(readConnectionFile(file));
   process.on("SIGINT", () => void kernel.interrupt());
   process.on("SIGTERM", () => void kernel.shutdown());
+  // The last resort: whatever one message broke, the others must be answered.
+  process.on("uncaughtException", (error) => console.error("preflab kernel:", error));
+  process.on("unhandledRejection", (error) => console.error("preflab kernel:", error));
   process.on("exit", () => kernel.killUserProcess());
   // Set by Jupyter's launcher: when that process is gone nobody can reach this kernel any more.
   if (Number(process.env.JPY_PARENT_PID ?? 0) > 1) {

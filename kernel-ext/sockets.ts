@@ -16,7 +16,8 @@ export interface Outgoing {
   content: Record<string, unknown>;
   parent?: MessageHeader;
   identities?: Buffer[];
-  metadata?: Record<string, unknown>;
+  metadata?: Readonly<Record<string, unknown>>;
+  buffers?: Buffer[];
 }
 
 /** zeromq.js refuses a second send while one is pending, and completes few of many synchronous ones: so one at a time. */
@@ -102,14 +103,11 @@ export class KernelSockets {
     const socket = this.#routers[channel];
     try {
       for await (const frames of socket) {
-        let message: Message;
         try {
-          message = decodeMessage(this.#info.key, frames);
+          onMessage(decodeMessage(this.#info.key, frames));
         } catch (error) {
           onRefused(`${channel}: ${(error as Error).message}`);
-          continue;
         }
-        onMessage(message);
       }
     } catch (error) {
       if (!socket.closed) throw error;
@@ -126,7 +124,7 @@ export class KernelSockets {
       parent_header: out.parent ?? {},
       metadata: out.metadata ?? {},
       content: out.content,
-      buffers: [],
+      buffers: out.buffers ?? [],
     };
     this.#outboxes[channel].push(encodeMessage(this.#info.key, message));
     return header;

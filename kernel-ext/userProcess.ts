@@ -1,14 +1,26 @@
 /** The kernel's side of the user process: start it, hand it cells, interrupt it, replace it when it dies. */
 import { spawn, type ChildProcess } from "node:child_process";
-import type { Readable, Writable } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { EVENT_FD, flushMark, LineReader, REQUEST_FD, type ErrorContent, type Request, type UserEvent } from "./channel.js";
+import {
+  EVENT_FD,
+  flushMark,
+  LineReader,
+  REQUEST_FD,
+  type CellEnd,
+  type CommRequest,
+  type Request,
+  type UserEvent,
+  type WatchdogEvent,
+} from "./channel.js";
 import { withHugePages } from "./hugePages.js";
 
 /** Patience with a process that does not answer, in milliseconds. */
 export interface Patience {
   /** From the interrupt to the sign that the main thread heard it. */
   hearMs: number;
+  /** From the first interrupt until a second one kills. */
+  secondMs: number;
   /** From cutting off the blocking JavaScript to the end of the cell; then the process is killed. */
   cutMs: number;
   /** From the end of a cell to the last of its native output. */
@@ -17,13 +29,18 @@ export interface Patience {
   shutdownMs: number;
 }
 
-export const DEFAULT_PATIENCE: Patience = { hearMs: 400, cutMs: 3_000, flushMs: 500, shutdownMs: 2_000 };
+export const DEFAULT_PATIENCE: Patience = { hearMs: 400, secondMs: 1_000, cutMs: 3_000, flushMs: 500, shutdownMs: 2_000 };
 
-export type OutputEvent = Extract<UserEvent, { type: "stream" | "display" | "clear_output" | "result" | "input_request" }>;
+export type OutputEvent = Extract<
+  UserEvent,
+  { type: "stream" | "display" | "clear_output" | "result" | "input_request" | "comm" | "comm_target" }
+>;
+
+type Assist = Extract<Request, { type: "complete" | "inspect" | "is_complete" }>;
 
 interface RunningCell {
   id: string;
-  resolve: (error: ErrorContent | undefined) => void;
+  resolve: (end: CellEnd) => void;
   interrupted: boolean;
 }
 
@@ -41,6 +58,7 @@ interface Life {
 
 export class UserProcess {
   readonly #onOutput: (event: OutputEvent) => void;
+  readonly #onLost: () => void;
   readonly #patience: Patience;
   #life: Life | undefined;
   #running: RunningCell | undefined;
@@ -48,11 +66,20 @@ export class UserProcess {
   #marks = new Map<string, { left: number; resolve: () => void }>();
   #heard: (() => void) | undefined;
   #interrupting = false;
+  #interruptedAt = 0;
+  /** When the user process last said that it cannot be cut off now. */
+  #compilingAt = 0;
   #closing = false;
   #lost: string | undefined;
+  /** The answer to the last question. */
+  #assisted: Promise<unknown> = Promise.resolve();
+  /** Messages of comms whose listeners have not returned. */
+  #delivering = 0;
 
-  constructor(onOutput: (event: OutputEvent) => void, patience: Partial<Patience> = {}) {
+  /** @param onLost called when a process has ended, with all that it held */
+  constructor(onOutput: (event: OutputEvent) => void, onLost: () => void, patience: Partial<Patience> = {}) {
     this.#onOutput = onOutput;
+    this.#onLost = onLost;
     this.#patience = { ...DEFAULT_PATIENCE, ...patience };
   }
 
@@ -69,8 +96,10 @@ export class UserProcess {
       detached: true,
       env: withHugePages(process.env),
     });
-    const requests = child.stdio[REQUEST_FD] as Writable;
+    const requests = child.stdio[REQUEST_FD] as Duplex;
     requests.on("error", () => undefined); // "exit" tells
+    const answers = new LineReader<WatchdogEvent>((event) => this.#receive(event));
+    requests.on("data", (chunk: Buffer) => answers.push(chunk));
     let markReady: () => void = () => undefined;
     const life: Life = { child, requests, ready: new Promise((resolve) => (markReady = resolve)), isReady: false, complaint: "" };
 
@@ -129,10 +158,13 @@ export class UserProcess {
     if (text !== "") this.#onOutput({ type: "stream", cell: this.#running?.id ?? "", name, text });
   }
 
-  #receive(event: Exclude<UserEvent, { type: "ready" }>): void {
+  #receive(event: Exclude<UserEvent, { type: "ready" }> | WatchdogEvent): void {
     switch (event.type) {
+      case "compiling":
+        this.#compilingAt = Date.now();
+        break;
       case "done":
-        void this.#finish(event.cell, event.error);
+        void this.#finish(event);
         break;
       case "interrupting":
         this.#heard?.();
@@ -146,7 +178,7 @@ export class UserProcess {
     }
   }
 
-  async #finish(cell: string, error: ErrorContent | undefined): Promise<void> {
+  async #finish({ cell, ...end }: Extract<UserEvent, { type: "done" }>): Promise<void> {
     const running = this.#running;
     if (running === undefined || running.id !== cell) return;
     const mark = this.#marks.get(cell);
@@ -157,7 +189,7 @@ export class UserProcess {
       ]);
     this.#marks.delete(cell);
     this.#running = undefined;
-    running.resolve(error);
+    running.resolve(end);
   }
 
   #end(life: Life, how: string): void {
@@ -168,6 +200,7 @@ export class UserProcess {
     this.#replies.clear();
     const running = this.#running;
     this.#running = undefined;
+    this.#onLost();
     if (this.#closing) return;
     const restarted = "all variables are lost; run the notebook again from the top";
     if (running !== undefined) {
@@ -175,7 +208,7 @@ export class UserProcess {
         ? `the cell could not be stopped gently, so its process was ended: ${restarted}`
         : `the process that runs the cells ${how}: ${restarted}`;
       const ename = running.interrupted ? "InterruptedStateLost" : "ProcessDied";
-      running.resolve({ ename, evalue, traceback: [`${ename}: ${evalue}`] });
+      running.resolve({ error: { ename, evalue, traceback: [`${ename}: ${evalue}`] } });
     } else {
       this.#lost = `the process that runs the cells ${how} between two cells: ${restarted}`;
     }
@@ -186,13 +219,13 @@ export class UserProcess {
     life.requests.write(`${JSON.stringify(request)}\n`);
   }
 
-  /** Runs one cell; resolves with its error, or undefined. Cells must not overlap. */
-  async execute(cell: string, execution_count: number, code: string): Promise<ErrorContent | undefined> {
+  /** Runs one cell. Cells must not overlap. @param user_expressions evaluated after the cell, if it does not fail */
+  async execute(cell: string, execution_count: number, code: string, user_expressions: Record<string, string>): Promise<CellEnd> {
     if (this.#lost !== undefined) {
       // The loss must be seen: a later cell would otherwise run on an empty state, or fail for a reason nobody understands.
       const evalue = this.#lost;
       this.#lost = undefined;
-      return { ename: "ProcessDied", evalue, traceback: [`ProcessDied: ${evalue}`] };
+      return { error: { ename: "ProcessDied", evalue, traceback: [`ProcessDied: ${evalue}`] } };
     }
     this.start();
     const life = this.#life!;
@@ -200,13 +233,23 @@ export class UserProcess {
       this.#running = { id: cell, resolve, interrupted: false };
       this.#marks.set(cell, { left: 2, resolve: () => undefined });
       void life.ready.then(() => {
-        if (life.ended === undefined && this.#running?.id === cell) this.#send(life, { type: "execute", cell, execution_count, code });
+        if (life.ended === undefined && this.#running?.id === cell)
+          this.#send(life, { type: "execute", cell, execution_count, code, user_expressions });
       });
     });
   }
 
-  /** Completion, inspection, completeness; undefined when the process dies meanwhile. Not while a cell runs. */
-  async assist(request: Extract<Request, { type: "complete" | "inspect" | "is_complete" }>): Promise<Record<string, unknown> | undefined> {
+  /**
+   * Completion, inspection, completeness; undefined when the process dies meanwhile. Also while a cell runs or blocks. One at a time: an
+   * interrupt must not stand behind a queue of questions.
+   */
+  assist(request: Assist): Promise<Record<string, unknown> | undefined> {
+    const answer = this.#assisted.then(() => this.#ask(request));
+    this.#assisted = answer;
+    return answer;
+  }
+
+  async #ask(request: Assist): Promise<Record<string, unknown> | undefined> {
     this.start();
     const life = this.#life!;
     await life.ready;
@@ -217,40 +260,54 @@ export class UserProcess {
     });
   }
 
+  /** Hands a message to a comm; resolves when its listeners have returned, or the process has died. */
+  async deliver(request: CommRequest): Promise<void> {
+    const life = this.#life;
+    if (life === undefined) return;
+    this.#send(life, request);
+    this.#delivering++;
+    await new Promise<unknown>((resolve) => this.#replies.set(request.request, resolve));
+    this.#delivering--;
+  }
+
   answerInput(reply: Extract<Request, { type: "input_reply" }>): void {
     if (this.#life !== undefined) this.#send(this.#life, reply);
   }
 
   /**
    * Stops the running cell by the gentlest means that works: its own promise is abandoned; else the JavaScript that blocks the
-   * thread is cut off (variables survive both); else, for native code, the process is killed. A second call kills at once.
+   * thread is cut off (variables survive both); else, for native code, the process is killed. A second call, not a double click, kills
+   * at once. The type checker is waited for: cut off in its work, it would fail every later cell.
    */
   async interrupt(): Promise<void> {
     const running = this.#running;
     const life = this.#life;
-    if (running === undefined || life === undefined) return;
-    running.interrupted = true;
-    if (!life.isReady) {
+    if (life === undefined || (running === undefined && this.#delivering === 0)) return;
+    if (running !== undefined) running.interrupted = true;
+    if (running !== undefined && !life.isReady) {
       // The cell still waits for its process to come up, so nothing of it has run.
       this.#running = undefined;
       const evalue = "the cell was stopped before it began";
-      running.resolve({ ename: "Interrupted", evalue, traceback: [`Interrupted: ${evalue}`] });
+      running.resolve({ error: { ename: "Interrupted", evalue, traceback: [`Interrupted: ${evalue}`] } });
       return;
     }
     if (this.#interrupting) {
-      this.#kill(life);
+      if (running !== undefined && Date.now() - this.#interruptedAt > this.#patience.secondMs) this.#kill(life);
       return;
     }
     this.#interrupting = true;
+    this.#interruptedAt = Date.now();
+    const goesOn = (): boolean =>
+      this.#life === life && (running === undefined ? this.#running === undefined && this.#delivering > 0 : this.#running === running);
     try {
       const heard = new Promise<true>((resolve) => (this.#heard = () => resolve(true)));
       this.#send(life, { type: "interrupt" });
       if ((await Promise.race([heard, delay(this.#patience.hearMs)])) === true) return;
-      if (this.#running !== running) return;
+      if (!goesOn()) return;
       this.#send(life, { type: "terminate" });
-      const deadline = Date.now() + this.#patience.cutMs;
-      while (this.#running === running && Date.now() < deadline) await delay(20);
-      if (this.#running === running && this.#life === life) this.#kill(life);
+      const asked = Date.now();
+      while (goesOn() && Date.now() < Math.max(asked, this.#compilingAt) + this.#patience.cutMs) await delay(20);
+      if (goesOn()) this.#kill(life);
     } finally {
       this.#interrupting = false;
       this.#heard = undefined;

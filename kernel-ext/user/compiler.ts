@@ -5,11 +5,14 @@
  *   - top-level await as TypeScript itself parses it (`await (x)`, `for await`), where tslab guesses from an error message;
  *   - source maps through both of its transpilations, so that a stack frame names the line of the cell;
  *   - packages found by `CellResolution`, typed arrays declared with the type parameter that newer declarations use;
- *   - no file watchers below node_modules (tslab polls every declaration file four times a second).
+ *   - files outside the notebook's folder, and the extension `.ts` in imports;
+ *   - no file watchers (tslab polls every declaration file four times a second): the user's files are looked at before each cell.
  */
 import { createRequire, SourceMap, type SourceMapPayload } from "node:module";
 import { dirname } from "node:path";
 import type { Converter, ConvertResult, Diagnostic } from "tslab/dist/converter.js";
+import { type FileListener, ModuleFiles } from "./moduleFiles.js";
+import { modernLibrary } from "./modernTypes.js";
 import type { CellResolution } from "./resolution.js";
 
 const require = createRequire(import.meta.url);
@@ -17,6 +20,7 @@ const require = createRequire(import.meta.url);
 /** What we use of TypeScript's API; the fork that tslab ships has no types of its own in this project. */
 interface TsNode {
   kind: number;
+  keywordToken?: number;
   awaitModifier?: unknown;
 }
 interface TsShorthand extends TsNode {
@@ -33,10 +37,11 @@ interface TsBinding extends TsNode {
 interface TsChecker {
   getShorthandAssignmentValueSymbol(node: TsNode): { declarations?: (TsNode & { getSourceFile(): { fileName: string } })[] } | undefined;
 }
+type EmitWriter = (fileName: string, data: string, ...rest: unknown[]) => void;
 type Transformer = (context: unknown) => (file: TsNode) => TsNode;
 interface TsBuilder {
   getProgram(): { getTypeChecker(): TsChecker };
-  emit: (file: unknown, write: unknown, token: unknown, onlyDeclarations: unknown, transformers?: { before?: Transformer[] }) => unknown;
+  emit: (file: unknown, write: EmitWriter, token: unknown, onlyDeclarations: unknown, transformers?: { before?: Transformer[] }) => unknown;
 }
 interface TsWatchHost {
   afterProgramCreate?: (builder: TsBuilder) => void;
@@ -67,14 +72,16 @@ interface TsSystem {
 interface TsModule {
   sys: TsSystem;
   ModuleResolutionKind: { Bundler: number };
-  ScriptTarget: { Latest: number };
+  ScriptTarget: { Latest: number; ES2022: number };
   createWatchCompilerHost(files: string[], options: Record<string, unknown>, ...rest: unknown[]): TsWatchHost;
+  SyntaxKind: { ImportKeyword: number };
   factory: TsFactory;
   visitEachChild(node: TsNode, visit: (node: TsNode) => TsNode, context: unknown): TsNode;
   setTextRange(node: TsNode, range: TsNode): TsNode;
   isShorthandPropertyAssignment(node: TsNode): boolean;
   isBindingElement(node: TsNode): boolean;
   isIdentifier(node: TsNode): boolean;
+  isMetaProperty(node: TsNode): boolean;
   transpileModule(source: string, options: { compilerOptions: Record<string, unknown> }): { outputText: string; sourceMapText?: string };
   createSourceFile(name: string, text: string, target: number): TsNode;
   forEachChild<T>(node: TsNode, visit: (node: TsNode) => T | undefined): T | undefined;
@@ -98,20 +105,15 @@ export interface CompiledCell extends ConvertResult {
   position: PositionMap;
 }
 
-const INLINE_MAP = /\n?\/\/# sourceMappingURL=data:application\/json;base64,([A-Za-z0-9+/=]+)\s*$/;
+/** Of a module the file; a cell, which is not a module of Node.js, counts as a file in the notebook's folder. */
+const IMPORT_META = `((file) => ({ url: require("node:url").pathToFileURL(file).href, filename: file, dirname: require("node:path").dirname(file), resolve: (name) => require("node:url").pathToFileURL(require.resolve(name)).href }))(typeof __filename === "string" ? __filename : require("node:path").join(process.cwd(), "cell.ts"))`;
 
-/** TypeScript 5.0 knows `Uint8Array` without a type parameter; declarations written by 5.7 or later say `Uint8Array<ArrayBuffer>`. */
-function modernLibrary(path: string, text: string | undefined): string | undefined {
-  if (text === undefined || !/[\\/]lib\.es[^\\/]*\.d\.ts$/.test(path)) return text;
-  return text.replace(
-    /^interface ((?:Int8|Uint8|Uint8Clamped|Int16|Uint16|Int32|Uint32|Float32|Float64|BigInt64|BigUint64)Array) \{/gm,
-    "interface $1<TArrayBuffer extends ArrayBufferLike = ArrayBufferLike> {",
-  );
-}
+const INLINE_MAP = /\n?\/\/# sourceMappingURL=data:application\/json;base64,([A-Za-z0-9+/=]+)\s*$/;
 
 export class CellCompiler {
   readonly #ts: TsModule;
   readonly #converter: Converter;
+  readonly #files: ModuleFiles;
   /** Maps of the last cell: TypeScript → ES module, then ES module → CommonJS. */
   #maps: SourceMap[] = [];
   /** Called around compilation: a half-done program would make every later cell fail, so it must not be terminated. */
@@ -119,12 +121,17 @@ export class CellCompiler {
 
   constructor(resolution: CellResolution, busy: (busy: boolean) => void) {
     this.#busy = busy;
+    this.#files = new ModuleFiles(resolution.cwd);
     this.#ts = this.#wrapTypeScript(resolution);
-    const { createConverter } = require("tslab/dist/converter.js") as typeof import("tslab/dist/converter.js");
-    this.#converter = this.#guard(() => createConverter({ isJS: false, isBrowser: false }));
+    const { createConverter, esModuleToCommonJSModule } = require("tslab/dist/converter.js") as typeof import("tslab/dist/converter.js") & {
+      esModuleToCommonJSModule: (source: string, target: unknown) => string;
+    };
+    this.#files.transpile = (source) => esModuleToCommonJSModule(source, this.#ts.ScriptTarget.ES2022);
+    this.#converter = this.guard(() => createConverter({ isJS: false, isBrowser: false }));
   }
 
-  #guard<T>(work: () => T): T {
+  /** Runs work of the type checker, during which it must not be cut off. */
+  guard<T>(work: () => T): T {
     this.#busy(true);
     try {
       return work();
@@ -137,18 +144,21 @@ export class CellCompiler {
     const fromTslab = createRequire(require.resolve("tslab/package.json"));
     const path = fromTslab.resolve("@tslab/typescript-for-tslab");
     const original = fromTslab(path) as TsModule;
-    wrapFileSystem(original.sys, resolution);
+    wrapFileSystem(original.sys, resolution, this.#files);
     const wrapped = Object.defineProperties({}, Object.getOwnPropertyDescriptors(original)) as TsModule;
     const replacements: Partial<TsModule> = {
       createWatchCompilerHost: (files, options, ...rest) => {
         const settings = {
           ...options,
+          rootDir: this.#files.root,
+          lib: [...(options.lib as string[]), "lib.es2023.array.d.ts"],
+          allowImportingTsExtensions: true,
           moduleResolution: original.ModuleResolutionKind.Bundler,
           disableTopLevelAwait: false,
           inlineSourceMap: true,
         };
-        return withTransformer(original.createWatchCompilerHost(files, settings, ...rest), (builder) =>
-          writeOutShorthands(original, builder.getProgram().getTypeChecker()),
+        return wrapEmit(original.createWatchCompilerHost(files, settings, ...rest), this.#files, (builder) =>
+          rewriteCell(original, builder.getProgram().getTypeChecker()),
         );
       },
       transpileModule: (source, options) => {
@@ -178,7 +188,10 @@ export class CellCompiler {
 
   /** @throws CellCompileError with every diagnostic */
   compile(prevDecl: string, source: string): CompiledCell {
-    const result = this.#guard(() => this.#converter.convert(prevDecl, source));
+    const result = this.guard(() => {
+      this.#files.refresh();
+      return this.#files.complete(this.#converter.convert(prevDecl, source));
+    });
     if (result.diagnostics.length > 0) throw new CellCompileError(result.diagnostics);
     const [toModule, toCommonJs] = this.#maps;
     const position: PositionMap = (line, column) => {
@@ -217,15 +230,20 @@ function findEntry(map: SourceMap | undefined, line: number, column: number): { 
   return entry?.originalLine === undefined ? undefined : { line: entry.originalLine, column: entry.originalColumn ?? 0 };
 }
 
-/** Adds a transformer to every emit; tslab takes the builder from `afterProgramCreate`, which it sets later. */
-function withTransformer(host: TsWatchHost, makeTransformer: (builder: TsBuilder) => Transformer): TsWatchHost {
+/** Adds a transformer to every emit, and puts its files where tslab expects them; tslab takes the builder from `afterProgramCreate`, which it sets later. */
+function wrapEmit(host: TsWatchHost, files: ModuleFiles, makeTransformer: (builder: TsBuilder) => Transformer): TsWatchHost {
   let receive: TsWatchHost["afterProgramCreate"];
   return Object.defineProperty(host, "afterProgramCreate", {
     set: (receiver: TsWatchHost["afterProgramCreate"]) => (receive = receiver),
     get: () => (builder: TsBuilder) => {
       const { emit } = builder;
-      builder.emit = (file, write, token, onlyDeclarations, transformers) =>
-        emit(file, write, token, onlyDeclarations, { ...transformers, before: [makeTransformer(builder)] });
+      builder.emit = (file, write, token, onlyDeclarations, transformers) => {
+        const place: EmitWriter = (fileName, data, ...rest) => {
+          const known = files.place(fileName, data);
+          if (known !== undefined) write(known, data, ...rest);
+        };
+        return emit(file, place, token, onlyDeclarations, { ...transformers, before: [makeTransformer(builder)] });
+      };
       receive?.(builder);
     },
   });
@@ -234,11 +252,13 @@ function withTransformer(host: TsWatchHost, makeTransformer: (builder: TsBuilder
 /**
  * Variables of earlier cells live in `exports`. tslab rewrites `seed` to `exports.seed`, but overlooks the shorthand in `{ seed }`, and takes the
  * property in a pattern, `({ seed: { value } }) => …`, for such a variable when the pattern's type was declared by an earlier cell. A new identifier has no symbol that it
- * could look up.
+ * could look up. `import.meta` does not exist in CommonJS, which cells and their modules become.
  */
-function writeOutShorthands(ts: TsModule, checker: TsChecker): Transformer {
+function rewriteCell(ts: TsModule, checker: TsChecker): Transformer {
   return (context) => {
     const visit = (node: TsNode): TsNode => {
+      if (ts.isMetaProperty(node) && node.keywordToken === ts.SyntaxKind.ImportKeyword)
+        return ts.setTextRange(ts.factory.createIdentifier(IMPORT_META), node);
       if (ts.isBindingElement(node)) return withNewPropertyName(node as TsBinding);
       if (!ts.isShorthandPropertyAssignment(node)) return ts.visitEachChild(node, visit, context);
       const { name, objectAssignmentInitializer } = node as TsShorthand;
@@ -263,7 +283,7 @@ function writeOutShorthands(ts: TsModule, checker: TsChecker): Transformer {
   };
 }
 
-function wrapFileSystem(sys: TsSystem, resolution: CellResolution): void {
+function wrapFileSystem(sys: TsSystem, resolution: CellResolution, files: ModuleFiles): void {
   const original: TsSystem = { ...sys };
   const nothing = { close: (): void => undefined };
   const watched = (path: string): boolean => !path.includes("/node_modules") && path.startsWith(resolution.cwd);
@@ -274,7 +294,7 @@ function wrapFileSystem(sys: TsSystem, resolution: CellResolution): void {
     realpath: (path) => (resolution.isVirtual(path) ? path : original.realpath(path)),
     getDirectories: (path) => [...original.getDirectories(resolution.realPath(path)), ...resolution.virtualEntries(path)],
     readDirectory: (path, ...rest) => original.readDirectory(resolution.realPath(path), ...rest),
-    watchFile: (path, ...rest) => (watched(path) ? original.watchFile(path, ...rest) : nothing),
+    watchFile: (path, callback) => (path.includes("/node_modules/") ? nothing : files.watch(path, callback as FileListener)),
     watchDirectory: (path, ...rest) => (watched(path) && path !== dirname(path) ? original.watchDirectory(path, ...rest) : nothing),
   } satisfies TsSystem);
 }

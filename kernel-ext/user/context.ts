@@ -20,6 +20,11 @@ export function runInCell<T>(cell: string, work: () => T): T {
   return inContext(cell, work);
 }
 
+/** Runs work that an earlier cell has asked for, as the listener of a comm. */
+export function runForCell<T>(cell: string, work: () => T): T {
+  return inContext(cell, work);
+}
+
 function inContext<T>(cell: string | undefined, work: () => T): T {
   const before = current;
   current = cell;

@@ -8,14 +8,18 @@ import { setNotebookHost } from "../../src/notebook/display.js";
 import { trackContext } from "./context.js";
 import { markNativeOutput, sendEvent, captureStreams } from "./events.js";
 import { CellRunner } from "./runner.js";
-import type { WatchdogData, WatchdogMessage } from "./watchdog.js";
+import type { MainMessage, WatchdogData, WatchdogMessage } from "./watchdog.js";
 
 captureStreams();
 trackContext();
 const compiling = new SharedArrayBuffer(4);
 const watchdog = new Worker(new URL("./watchdog.js", import.meta.url), { workerData: { compiling } satisfies WatchdogData });
 const flag = new Int32Array(compiling);
-const runner = new CellRunner((busy) => Atomics.store(flag, 0, busy ? 1 : 0));
+const tellWatchdog = (message: MainMessage): void => watchdog.postMessage(message);
+const runner = new CellRunner(
+  (busy) => Atomics.store(flag, 0, busy ? 1 : 0),
+  (text) => tellWatchdog({ type: "declarations", text }),
+);
 setNotebookHost(runner.host);
 
 // tslab's display API writes through this variable of its Jupyter module.
@@ -37,12 +41,19 @@ process.on("unhandledRejection", (reason, promise) => runner.rejected(reason, pr
 process.on("rejectionHandled", (promise) => runner.handled(promise));
 process.on("uncaughtException", (error) => runner.failed(error));
 
+/** The message of a comm whose listeners are running. */
+let delivering: string | undefined;
+function endDelivery(): void {
+  if (delivering !== undefined) sendEvent({ type: "reply", request: delivering, content: {} });
+  delivering = undefined;
+}
+
 watchdog.on("message", (message: WatchdogMessage) => {
   switch (message.type) {
     case "execute":
-      void runner.execute(message).then((error) => {
+      void runner.execute(message).then((end) => {
         markNativeOutput(message.cell);
-        sendEvent({ type: "done", cell: message.cell, ...(error === undefined ? {} : { error }) });
+        sendEvent({ type: "done", cell: message.cell, ...end });
       });
       break;
     case "interrupt":
@@ -50,12 +61,19 @@ watchdog.on("message", (message: WatchdogMessage) => {
       runner.interrupt();
       break;
     case "terminated":
-      runner.abandon();
+      runner.abandon(delivering !== undefined);
+      endDelivery();
+      break;
+    case "comm":
+      delivering = message.request;
+      runner.comms.deliver(message);
+      endDelivery();
       break;
     case "complete":
     case "inspect":
     case "is_complete":
       sendEvent({ type: "reply", request: message.request, content: runner.assist(message) });
+      tellWatchdog({ type: "assisted", request: message.request });
       break;
     case "input_reply":
       runner.answer(message);

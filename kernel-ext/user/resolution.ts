@@ -5,14 +5,14 @@
  *   3. what only Preflab can resolve (TensorFlow.js, danfojs, …) comes from Preflab's dependencies.
  * So a notebook in any folder can `import { DPOTrainer } from "preflab"`, with types, without installing anything beside it.
  *
- * tslab's type checker looks for packages under `<cwd>/node_modules`. For 1 and 3 those paths are made to exist: a *virtual*
+ * The type checker looks for packages under `node_modules` of the project's folder. For 1 and 3 those paths are made to exist: a *virtual*
  * path reads the real file but keeps its own name, because TypeScript must be able to write the type's import path into
  * the declarations that later cells see (a real path outside the project would be error TS2742).
  */
 import { existsSync, readFileSync } from "node:fs";
 import Module, { createRequire } from "node:module";
 import { dirname, join, relative, sep } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const SELF = "preflab";
 
@@ -33,6 +33,14 @@ function splitPackage(path: string): { name: string; rest: string } | undefined 
   return { name: parts.slice(0, length).join("/"), rest: parts.slice(length).join("/") };
 }
 
+/** The nearest folder with a package.json, from which modules beside the notebook's folder look for packages too; else the folder itself. */
+function projectFolder(cwd: string): string {
+  for (let folder = cwd; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, "package.json"))) return folder;
+    if (folder === dirname(folder)) return cwd;
+  }
+}
+
 function installedFolder(name: string, from: string): string | undefined {
   for (let folder = from; ; folder = dirname(folder)) {
     const candidate = join(folder, "node_modules", name);
@@ -41,7 +49,20 @@ function installedFolder(name: string, from: string): string | undefined {
   }
 }
 
+/** A cell imports a module whose top level awaits, which `require` cannot load. The runner loads it and starts the cell again. */
+export class AsyncModuleNeeded extends Error {
+  constructor(
+    readonly file: string,
+    options: ErrorOptions,
+  ) {
+    super(`${file} awaits at its top level; import it at the top of a cell`, options);
+    this.name = "AsyncModuleNeeded";
+  }
+}
+
 export class CellResolution {
+  /** File → namespace of the modules that had to be loaded by `import()`. */
+  readonly asyncModules = new Map<string, unknown>();
   readonly cwd: string;
   readonly root: string;
   readonly #prefix: string;
@@ -52,7 +73,7 @@ export class CellResolution {
   constructor(cwd: string, root = packageRoot()) {
     this.cwd = cwd;
     this.root = root;
-    this.#prefix = `${cwd.split(sep).join("/").replace(/\/$/, "")}/node_modules/`;
+    this.#prefix = `${projectFolder(cwd).split(sep).join("/").replace(/\/$/, "")}/node_modules/`;
     // tslab brings its own @types/node; npm may have put it below tslab or beside it.
     const tslab = installedFolder("tslab", root);
     this.#ownTypes = tslab === undefined ? undefined : installedFolder("@types/node", tslab);
@@ -70,6 +91,13 @@ export class CellResolution {
     if (name.startsWith("@types/")) return undefined;
     if (installedFolder(name, this.cwd) !== undefined) return undefined;
     return installedFolder(name, this.root);
+  }
+
+  /** Loads a module whose top level awaits; from then on `require` finds it. */
+  async loadAsync(file: string): Promise<unknown> {
+    const loaded: unknown = await import(pathToFileURL(file).href);
+    this.asyncModules.set(file, loaded);
+    return loaded;
   }
 
   /** The real file behind a path that the type checker asks for. */
@@ -108,15 +136,39 @@ export class CellResolution {
       isMain: boolean,
       options?: unknown,
     ) => string;
-    const loader = Module as unknown as { _resolveFilename: Resolve };
+    type Load = (this: unknown, request: string, parent: { filename?: string } | undefined, isMain: boolean) => unknown;
+    const loader = Module as unknown as { _resolveFilename: Resolve; _load: Load };
+    const load = loader._load;
+    const { asyncModules } = this;
+    loader._load = function (request, parent, isMain): unknown {
+      if (!isUserModule(parent)) return load.call(this, request, parent, isMain);
+      const file = asyncModules.size === 0 ? "" : loader._resolveFilename(request, parent, isMain);
+      if (asyncModules.has(file)) return asyncModules.get(file);
+      try {
+        return load.call(this, request, parent, isMain);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ERR_REQUIRE_ASYNC_MODULE") throw error;
+        throw new AsyncModuleNeeded(loader._resolveFilename(request, parent, isMain), { cause: error });
+      }
+    };
+    const cellRequire = createRequire(join(this.cwd, "src.js"));
+    // See DYNAMIC_IMPORT in moduleFiles.ts. What is marked `__esModule` is handed through, also a promise.
+    const importPackage = (name: string): unknown => {
+      try {
+        return cellRequire(name);
+      } catch (error) {
+        if (!(error instanceof AsyncModuleNeeded)) throw error;
+        return Object.assign(this.loadAsync(error.file), { __esModule: true });
+      }
+    };
+    Object.defineProperty(globalThis, "$import", { value: importPackage, enumerable: false });
     const original = loader._resolveFilename;
     const ownRequire = createRequire(join(this.root, "package.json"));
     const entry = join(this.root, "dist", "src", "index.js");
     const isUserModule = (parent: { filename?: string } | undefined): boolean => {
       const file = parent?.filename;
-      if (file === undefined || file === null) return false;
-      const below = relative(this.cwd, file);
-      return !below.startsWith("..") && !below.split(sep).includes("node_modules");
+      if (file === undefined || file === null || relative(this.cwd, file).split(sep).includes("node_modules")) return false;
+      return relative(join(this.root, "dist"), file).startsWith("..");
     };
     loader._resolveFilename = function (request, parent, isMain, options): string {
       if (request === SELF && isUserModule(parent)) return entry;

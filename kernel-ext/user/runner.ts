@@ -4,16 +4,16 @@ import type { Executor } from "tslab/dist/executor.js";
 import type { Converter } from "tslab/dist/converter.js";
 import { ConfigError } from "../../src/errors.js";
 import { toMimeBundle, type NotebookHost } from "../../src/notebook/display.js";
-import type { ErrorContent, Request } from "../channel.js";
+import type { CellEnd, Request } from "../channel.js";
+import { CellAssistance, type Assist } from "./assistance.js";
+import { Comms } from "./comms.js";
 import { CellCompiler } from "./compiler.js";
 import { currentCell, forgetContext, runInCell } from "./context.js";
 import { sendEvent } from "./events.js";
-import { CellResolution } from "./resolution.js";
+import { AsyncModuleNeeded, CellResolution } from "./resolution.js";
 import { CellInterrupted, cellFileName, Tracebacks } from "./traceback.js";
 
 const require = createRequire(import.meta.url);
-
-type Assist = Extract<Request, { type: "complete" | "inspect" | "is_complete" }>;
 
 /** How long a cell that listens to the interrupt signal may take to stop by itself: a training step of a large model is long. */
 const INTERRUPT_GRACE_MS = 60_000;
@@ -34,6 +34,7 @@ interface RunningCell {
 }
 
 export class CellRunner {
+  readonly #resolution: CellResolution;
   readonly #compiler: CellCompiler;
   readonly #executor: Executor;
   readonly #tracebacks = new Tracebacks();
@@ -41,12 +42,23 @@ export class CellRunner {
   #running: RunningCell | undefined;
   #file = cellFileName(0);
   #nextInput = 0;
+  readonly #assistance: CellAssistance;
+  readonly #declared: (declarations: string) => void;
+  /** Declarations that the cells so far have left, and those of the last compilation. */
+  #declarations = "";
+  #compiledDeclarations = "";
 
-  constructor(compiling: (busy: boolean) => void) {
+  /**
+   * @param compiling told when compilation begins and ends
+   * @param declared told what later cells will see, after each cell
+   */
+  constructor(compiling: (busy: boolean) => void, declared: (declarations: string) => void) {
+    this.#declared = declared;
     const cwd = process.cwd();
-    const resolution = new CellResolution(cwd);
-    resolution.installRuntimeHook();
-    this.#compiler = new CellCompiler(resolution, compiling);
+    this.#resolution = new CellResolution(cwd);
+    this.#resolution.installRuntimeHook();
+    this.#compiler = new CellCompiler(this.#resolution, compiling);
+    this.#assistance = new CellAssistance(this.#compiler.converter);
     const { createExecutor } = require("tslab/dist/executor.js") as typeof import("tslab/dist/executor.js");
     const node = Object.assign(Object.create(this.#compiler.converter) as Converter, {
       convert: (prevDecl: string, source: string) => this.#compile(prevDecl, source),
@@ -72,6 +84,7 @@ export class CellRunner {
 
   #compile(prevDecl: string, source: string): ReturnType<Converter["convert"]> {
     const compiled = this.#compiler.compile(prevDecl, source);
+    this.#compiledDeclarations = compiled.declOutput ?? "";
     if (compiled.output !== undefined) {
       this.#tracebacks.add(this.#file, source, compiled);
       compiled.output = `${compiled.output}\n//# sourceURL=${this.#file}`;
@@ -79,8 +92,8 @@ export class CellRunner {
     return compiled;
   }
 
-  /** Runs a cell. Its outputs are sent as they come; returned is what made it fail, if it failed. */
-  async execute(request: Extract<Request, { type: "execute" }>): Promise<ErrorContent | undefined> {
+  /** Runs a cell. Its outputs are sent as they come; returned is what made it fail, or the values of the user expressions. */
+  async execute(request: Extract<Request, { type: "execute" }>): Promise<CellEnd> {
     this.#file = cellFileName(request.execution_count);
     let end: (error: unknown) => void = () => undefined;
     const ended = new Promise<never>((_, reject) => {
@@ -105,10 +118,10 @@ export class CellRunner {
       return await runInCell(request.cell, async () => {
         try {
           await Promise.race([this.#run(request.code, cell), ended]);
-          return undefined;
         } catch (error) {
-          return this.#tracebacks.describe(error, this.#file, request.code);
+          return { error: this.#tracebacks.describe(error, this.#file, request.code) };
         }
+        return { user_expressions: await this.#evaluate(request.user_expressions, cell, ended) };
       });
     } finally {
       this.#running = undefined;
@@ -118,8 +131,9 @@ export class CellRunner {
   async #run(code: string, cell: RunningCell): Promise<void> {
     // A turn of its own: when the watchdog cuts off a loop, every frame of the turn dies without a word, and that must not include our caller's.
     await new Promise((resolve) => setImmediate(resolve));
-    await this.#executor.execute(code);
-    if (cell.thrown !== undefined) throw cell.thrown.error;
+    await this.#execute(code, cell);
+    this.#declarations = this.#compiledDeclarations;
+    this.#declared(this.#declarations);
     while (cell.pending.size > 0) await Promise.all(cell.pending);
     // Node reports a rejection that nobody handles after the microtasks of this turn.
     await new Promise((resolve) => setImmediate(resolve));
@@ -128,6 +142,37 @@ export class CellRunner {
       const data = await toMimeBundle(cell.value);
       sendEvent({ type: "result", cell: cell.id, data, metadata: {} });
     }
+  }
+
+  /** Runs the code; again from its start when a module must be loaded first: imports come before everything else in a cell. */
+  async #execute(code: string, cell: RunningCell): Promise<void> {
+    for (;;) {
+      await this.#executor.execute(code);
+      if (cell.thrown === undefined) return;
+      const { error } = cell.thrown;
+      const { asyncModules } = this.#resolution;
+      if (!(error instanceof AsyncModuleNeeded) || asyncModules.has(error.file)) throw error;
+      await this.#resolution.loadAsync(error.file);
+      cell.thrown = undefined;
+    }
+  }
+
+  /** Each expression is a cell of its own, whose failure is only its own. */
+  async #evaluate(expressions: Record<string, string>, cell: RunningCell, ended: Promise<never>): Promise<Record<string, unknown>> {
+    const values: Record<string, unknown> = {};
+    for (const [name, expression] of Object.entries(expressions)) {
+      this.#file = `user_expression[${name.replace(/[^\w.-]/g, "_")}].ts`;
+      cell.value = undefined;
+      cell.thrown = undefined;
+      try {
+        await Promise.race([this.#executor.execute(`(${expression}\n)`), ended]);
+        if (cell.thrown !== undefined) throw (cell.thrown as { error: unknown }).error;
+        values[name] = { status: "ok", data: await toMimeBundle(cell.value), metadata: {} };
+      } catch (error) {
+        values[name] = { status: "error", ...this.#tracebacks.describe(error, this.#file, `(${expression}\n)`) };
+      }
+    }
+    return values;
   }
 
   /** The user pressed stop, and the main thread is free to hear it. Pressed again: end the cell at once. */
@@ -144,8 +189,9 @@ export class CellRunner {
   }
 
   /** The watchdog has cut off the JavaScript that blocked the main thread: its promises will never settle. */
-  abandon(): void {
+  abandon(inListener: boolean): void {
     forgetContext();
+    if (inListener) this.#reportLate("The listener of a comm was stopped", new CellInterrupted());
     this.#running?.abort.abort(new CellInterrupted());
     this.#running?.end(new CellInterrupted());
   }
@@ -153,7 +199,7 @@ export class CellRunner {
   rejected(reason: unknown, promise: Promise<unknown>): void {
     if (reason instanceof CellInterrupted) return;
     if (this.#running !== undefined) this.#running.unheard.set(promise, reason);
-    else this.#reportLate("Unhandled rejection", reason);
+    else this.#reportLate("Unhandled rejection after the cell had ended", reason);
   }
 
   handled(promise: Promise<unknown>): void {
@@ -162,32 +208,16 @@ export class CellRunner {
 
   failed(error: unknown): void {
     if (this.#running !== undefined && currentCell() === this.#running.id) this.#running.end(error);
-    else this.#reportLate("Uncaught error", error);
+    else this.#reportLate("Uncaught error after the cell had ended", error);
   }
 
   #reportLate(what: string, error: unknown): void {
     const { traceback } = this.#tracebacks.describe(error, this.#file, "");
-    sendEvent({
-      type: "stream",
-      cell: currentCell(),
-      name: "stderr",
-      text: `${what} after the cell had ended:\n${traceback.join("\n")}\n`,
-    });
+    sendEvent({ type: "stream", cell: currentCell(), name: "stderr", text: `${what}:\n${traceback.join("\n")}\n` });
   }
 
   assist(request: Assist): Record<string, unknown> {
-    if (request.type === "is_complete") {
-      const { isCompleteCode } = require("tslab/dist/converter.js") as typeof import("tslab/dist/converter.js");
-      const { completed, indent } = isCompleteCode(request.code);
-      return completed ? { status: "complete" } : { status: "incomplete", indent: indent ?? "" };
-    }
-    if (request.type === "complete") {
-      const found = this.#executor.complete(request.code, request.position);
-      return { matches: found.candidates, start: found.start, end: found.end };
-    }
-    const { printQuickInfo } = require("tslab/dist/inspect.js") as { printQuickInfo: (info: unknown) => string };
-    const info: unknown = this.#executor.inspect(request.code, request.position);
-    return info === undefined || info === null ? { found: false, text: "" } : { found: true, text: printQuickInfo(info) };
+    return this.#compiler.guard(() => this.#assistance.answer(request, this.#declarations));
   }
 
   answer(reply: Extract<Request, { type: "input_reply" }>): void {
@@ -197,7 +227,10 @@ export class CellRunner {
     else asked?.reject(new ConfigError("input_unavailable", reply.error));
   }
 
+  readonly comms = new Comms((what, error) => this.#reportLate(what, error));
+
   readonly host: NotebookHost = {
+    comms: this.comms,
     display: (data, { display_id, update }) =>
       sendEvent({ type: "display", cell: currentCell(), data, metadata: {}, update, ...(display_id === undefined ? {} : { display_id }) }),
     clearOutput: (wait) => sendEvent({ type: "clear_output", cell: currentCell(), wait }),

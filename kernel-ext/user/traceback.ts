@@ -1,5 +1,6 @@
 /** Errors as Jupyter shows them: name, value, and a traceback that points at lines of the cell, not of compiled code. */
 import { inspect } from "node:util";
+import { PreflabError } from "../../src/errors.js";
 import type { ErrorContent } from "../channel.js";
 import { CellCompileError, type CompiledCell, type PositionMap } from "./compiler.js";
 
@@ -11,6 +12,9 @@ export class CellInterrupted extends Error {
     this.stack = `${this.name}: ${this.message}`; // the frames would be ours, not the cell's
   }
 }
+
+/** Messages of this package read `where: rule, got value; what to do`. */
+const ADVICE = /; ([^;]+)$/s;
 
 interface KnownCell {
   source: string;
@@ -76,6 +80,8 @@ export class Tracebacks {
       traceback.push(`Caused by: ${cause instanceof Error ? `${cause.name}: ${cause.message}` : inspect(cause, { depth: 2 })}`);
       if (cause instanceof Error) traceback.push(...this.#frames(cause));
     }
+    const advice = typeof code === "string" ? ADVICE.exec(error.message)?.[1] : undefined;
+    if (error instanceof PreflabError && advice !== undefined) traceback.push("", `What to do: ${advice}`);
     return { ename, evalue: error.message, traceback };
   }
 

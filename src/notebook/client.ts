@@ -163,7 +163,14 @@ export class KernelClient {
   async #receive(socket: Dealer | Subscriber, channel: Channel): Promise<void> {
     try {
       for await (const frames of socket) {
-        const message = decodeMessage(this.connection.key, frames);
+        let message: Message;
+        try {
+          message = decodeMessage(this.connection.key, frames);
+        } catch (error) {
+          // A kernel that answers nonsense must not end the program that asked; what is waited for runs into its time limit.
+          this.#stderr = `${this.#stderr}dropped from ${channel}: ${(error as Error).message}\n`.slice(-STDERR_KEPT);
+          continue;
+        }
         for (const listener of [...this.#listeners]) listener(message, channel);
       }
     } catch (error) {
@@ -177,6 +184,7 @@ export class KernelClient {
     msg_type: string,
     content: Record<string, unknown>,
     parent: Message["parent_header"] = {},
+    buffers: Buffer[] = [],
   ): string {
     const header = newHeader(msg_type, this.#session, "preflab");
     const frames = encodeMessage(this.connection.key, {
@@ -185,7 +193,7 @@ export class KernelClient {
       parent_header: parent,
       metadata: {},
       content,
-      buffers: [],
+      buffers,
     });
     const dealer = this.#dealers[channel];
     this.#sends[channel] = (this.#sends[channel] ?? Promise.resolve()).then(() => (dealer.closed ? undefined : dealer.send(frames)));

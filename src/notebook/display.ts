@@ -4,9 +4,11 @@
  *   - `Symbol.for("preflab.notebookHost")` on globalThis: what the running kernel offers to the library, absent in a plain program.
  */
 import { inspect } from "node:util";
+import type { CommHost } from "../app/comms.js";
 import { ConfigError } from "../errors.js";
+import { type FrameLike, frameKind, showFrame } from "./frames.js";
 import { checkBundle, displaySymbol, type Displayable, type MimeBundle } from "./mime.js";
-import { htmlTable, type TableCell } from "./tables.js";
+import { describeTensor, isTensor } from "./tensors.js";
 
 const hostSymbol = Symbol.for("preflab.notebookHost");
 
@@ -20,6 +22,8 @@ export interface NotebookHost {
   waitFor(work: Promise<unknown>): void;
   /** Aborted when the user interrupts the running cell. Long work should stop at its next safe point and reject. */
   interruptSignal(): AbortSignal;
+  /** Channels to the front end. */
+  comms: CommHost;
 }
 
 /** The kernel that runs this code, or undefined in a plain program. */
@@ -31,59 +35,8 @@ export function setNotebookHost(host: NotebookHost | undefined): void {
   (globalThis as { [hostSymbol]?: NotebookHost | undefined })[hostSymbol] = host;
 }
 
-interface FrameLike {
-  columns: string[];
-  index: (string | number)[];
-  shape: number[];
-  values: unknown[];
-}
-interface TensorLike {
-  shape: number[];
-  dtype: string;
-  isDisposed: boolean;
-  data(): Promise<ArrayLike<unknown>>;
-}
-
-/** danfojs and TensorFlow.js may be loaded twice in one process, so their values are told by shape and not by class. */
-function frameKind(value: object): "DataFrame" | "Series" | undefined {
-  const frame = value as Partial<FrameLike> & { $isSeries?: unknown };
-  if (typeof frame.$isSeries !== "boolean" || !Array.isArray(frame.columns) || !Array.isArray(frame.shape)) return undefined;
-  return frame.$isSeries ? "Series" : "DataFrame";
-}
-
-function isTensor(value: object): boolean {
-  const tensor = value as Partial<TensorLike>;
-  return "dataId" in value && "rankType" in value && Array.isArray(tensor.shape) && typeof tensor.data === "function";
-}
-
-const TENSOR_VALUES = 10;
-
-async function describeTensor(tensor: TensorLike): Promise<MimeBundle> {
-  const head = `Tensor [${tensor.shape.join(", ")}] ${tensor.dtype}`;
-  if (tensor.isDisposed) return { "text/plain": `${head} (disposed)` };
-  const values = Array.from(await tensor.data());
-  const shown = values
-    .slice(0, TENSOR_VALUES)
-    .map((value) => (typeof value === "number" && !Number.isInteger(value) ? value.toPrecision(5) : String(value)));
-  return {
-    "text/plain": `${head}\n[${shown.join(", ")}${values.length > TENSOR_VALUES ? `, … ${values.length - TENSOR_VALUES} more` : ""}]`,
-  };
-}
-
-function describeFrame(frame: FrameLike, kind: "DataFrame" | "Series"): MimeBundle {
-  const columns = kind === "Series" ? [frame.columns[0] ?? "0"] : frame.columns;
-  const rows = kind === "Series" ? frame.values.map((value) => [value]) : (frame.values as unknown[][]);
-  const cells = rows.map((row) => row.map((value) => value as TableCell));
-  return htmlTable({
-    columns: columns.map(String),
-    rows: cells,
-    index: frame.index,
-    caption: `${kind}: ${frame.shape[0] ?? 0} rows${kind === "DataFrame" ? ` × ${frame.shape[1] ?? 0} columns` : ""}`,
-  });
-}
-
 /**
- * The MIME bundle of any value: its own `Jupyter.display`, a table for danfojs frames and series, shape and first values for
+ * The MIME bundle of any value: its own `Jupyter.display`, a table for danfojs frames and series, shape, summary and first values for
  * TensorFlow.js tensors, and `util.inspect` for the rest. Returns a promise only where the value itself needs one.
  * @throws ConfigError when `Jupyter.display` returns no MIME bundle
  */
@@ -95,8 +48,8 @@ export function toMimeBundle(value: unknown): MimeBundle | Promise<MimeBundle> {
       return bundle instanceof Promise ? bundle.then(checkBundle) : checkBundle(bundle);
     }
     const kind = frameKind(value);
-    if (kind !== undefined) return describeFrame(value as FrameLike, kind);
-    if (isTensor(value)) return describeTensor(value as TensorLike);
+    if (kind !== undefined) return showFrame(value as FrameLike, kind);
+    if (isTensor(value)) return describeTensor(value);
   }
   return { "text/plain": inspect(value, { depth: 4, maxArrayLength: 100, maxStringLength: 10_000, breakLength: 100 }) };
 }

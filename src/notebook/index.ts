@@ -1,4 +1,14 @@
 /** What notebooks need: showing values in a cell, figures of training runs, and running and rendering whole notebooks. */
+export {
+  hasComms,
+  openComm,
+  registerCommTarget,
+  type Comm,
+  type CommData,
+  type CommExtras,
+  type CommMessage,
+  type CommTarget,
+} from "../app/comms.js";
 export { clear_output, display, input, type DisplayHandle } from "./display.js";
 export {
   compareRuns,
@@ -31,5 +41,8 @@ export {
   type RunProgress,
   type RunNotebookResult,
 } from "./runner.js";
-export { rankedTable, type RankedTable } from "./tables.js";
+export { describe_frame, type ColumnSummary, type DataSummary } from "./frames.js";
+export { plotlyFigure, type PlotlyFigure, type PlotlySpec } from "./plotlyFigure.js";
+export { metricsTable, type MetricsTable, rankedTable, type RankedTable } from "./tables.js";
+export { ProgressBar, tqdm, type Progress, type ProgressOptions } from "./tqdm.js";
 import "./interrupts.js";

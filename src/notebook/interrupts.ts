@@ -8,12 +8,14 @@ import { CausalLM } from "../model/index.js";
 import { type TrainOptions, type TrainOutput, Trainer } from "../train/index.js";
 import "../generate/index.js";
 import { notebookHost } from "./display.js";
+import { showLive } from "./liveTraining.js";
 
 const { train } = Trainer.prototype as { train: (this: Trainer, options?: TrainOptions) => Promise<TrainOutput> };
 
 Trainer.prototype.train = async function trainUntilInterrupted(this: Trainer, options?: TrainOptions): Promise<TrainOutput> {
   const signal = notebookHost()?.interruptSignal();
   if (signal === undefined) return train.call(this, options);
+  showLive(this);
   const stop = (): void => this.stop();
   signal.addEventListener("abort", stop);
   try {

@@ -155,3 +155,32 @@ export function rankedTable<Row extends object>(
     by,
   );
 }
+
+/** Metrics by name, one column for each of the given sets of them. */
+export class MetricsTable implements Displayable {
+  readonly columns: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+  constructor(columns: Readonly<Record<string, Readonly<Record<string, unknown>>>>) {
+    this.columns = columns;
+  }
+
+  [displaySymbol](): MimeBundle {
+    const sets = Object.keys(this.columns);
+    const names = [...new Set(Object.values(this.columns).flatMap(Object.keys))];
+    const rows = names.map((name) => sets.map((set): TableCell => this.columns[set]![name] ?? ""));
+    return htmlTable({ columns: sets, rows, index: names, maxRows: 200 });
+  }
+}
+
+/**
+ * Metrics as a table, one row each: of one evaluation, or of several side by side.
+ * @param metrics as `trainer.evaluate()` or `output.metrics` give them; or several such objects by a name for each
+ * @throws ConfigError `metrics_table` when there is none
+ */
+export function metricsTable(metrics: Readonly<Record<string, unknown>>): MetricsTable {
+  const entries = Object.entries(metrics);
+  if (entries.length === 0)
+    throw new ConfigError("metrics_table", "metricsTable: must be given metrics, got none; pass what trainer.evaluate() returns");
+  const several = entries.every(([, value]) => typeof value === "object" && value !== null);
+  return new MetricsTable(several ? (metrics as Record<string, Record<string, unknown>>) : { value: metrics });
+}

@@ -129,6 +129,9 @@ export function decodeMessage(key: string, frames: readonly Buffer[]): Message {
   }
   if (typeof (header as MessageHeader).msg_type !== "string" || typeof (header as MessageHeader).msg_id !== "string")
     throw new Error("message header lacks msg_type or msg_id");
+  // Headers are sent back with every answer: nothing may hide in them that cannot be written again.
+  if (Object.values(header as object).some((field) => typeof field === "object" && field !== null))
+    throw new Error("message header holds more than texts");
   return {
     identities: frames.slice(0, at),
     header: header as MessageHeader,

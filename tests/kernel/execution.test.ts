@@ -142,6 +142,10 @@ describe("errors", () => {
       "import { ConfigError } from 'preflab';\nthrow new ConfigError('bad_beta', 'beta: must be > 0', { cause: new Error('inner') });",
     );
     expect(errorOf(run).traceback).toMatch(/^ConfigError \[bad_beta\]: beta: must be > 0\n[\s\S]*Caused by: Error: inner/);
+    expect(errorOf(run).traceback).not.toContain("What to do");
+    const own = await session.run("import { DPOConfig } from 'preflab';\nnew DPOConfig({ output_dir: 'x', beta: -1 });");
+    const { evalue, traceback } = errorOf(own);
+    expect(traceback.split("\n").at(-1)).toBe(`What to do: ${evalue.split("; ").at(-1)}`);
     expect(errorOf(await session.run("throw 'just text'"))).toMatchObject({ ename: "UncaughtValue", evalue: "just text" });
   });
 
@@ -359,7 +363,7 @@ describe("rich display", () => {
       "import * as tf from '@tensorflow/tfjs';\nconst tensor = tf.range(0, 12).reshape([3, 4]).div(8);\nconsole.error('kept');\ntensor",
     );
     expect(plain(run)).toBe(
-      "Tensor [3, 4] float32\n[0, 0.12500, 0.25000, 0.37500, 0.50000, 0.62500, 0.75000, 0.87500, 1, 1.1250, … 2 more]",
+      "Tensor [3, 4] float32\nmin 0, max 1.3750, mean 0.68750, std 0.43151\n[0, 0.12500, 0.25000, 0.37500, 0.50000, 0.62500, 0.75000, 0.87500, 1, 1.1250, … 2 more]",
     );
     expect(streamText(run, "stderr")).toBe("kept\n");
     expect(plain(await session.run("tensor.dispose(); tensor"))).toBe("Tensor [3, 4] float32 (disposed)");

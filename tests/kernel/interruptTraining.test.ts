@@ -51,3 +51,15 @@ test("it ends a long generation too", async () => {
   expect(streamText(run)).toBe("go\n");
   expect(plain(await session.run("(await model.generate([1, 2, 3], { max_new_tokens: 2, eos_token_id: null })).length"))).toBe("5");
 });
+
+test("training is shown live in one place, with curves and the time left; what it shows last is its end", async () => {
+  const run = await session.run("const shown = newTrainer(6); await shown.train(); undefined", {}, { timeoutMs: 100_000 });
+  const places = run.outputs.filter(({ header }) => header.msg_type.endsWith("display_data"));
+  expect(places[0]!.header.msg_type).toBe("display_data");
+  expect(places.slice(1).every(({ header }) => header.msg_type === "update_display_data")).toBe(true);
+  expect(new Set(places.map(({ content }) => (content.transient as { display_id: string }).display_id)).size).toBe(1);
+  const last = places.at(-1)!.content.data as Record<string, string>;
+  expect(last["text/plain"]).toMatch(/^DPOTrainer {2}\[#{24}\] step 6 of 6, finished in 00:\d\d\nFigure\nLoss: train, 6 points/);
+  expect(last["text/html"]).toMatch(/aria-valuenow="100.0"[^]*<svg/);
+  expect(plain(await session.run("shown"))).toMatch(/^DPOTrainer {2}\[#{24}\] step 6 of 6, finished\nFigure\n/);
+});

@@ -2,19 +2,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { type CellRun, runCell } from "../../scripts/conformance/session.js";
 import { KernelClient, type RequestOptions } from "../../src/notebook/client.js";
 import { defaultKernelCommand } from "../../src/notebook/runner.js";
-import type { Channel, Message } from "../../src/notebook/wire.js";
+
+export { errorOf, pause, plain, result, streamText, types, until, type CellRun } from "../../scripts/conformance/session.js";
 
 export const REPOSITORY = resolve(import.meta.dirname, "../..");
-
-export interface CellRun {
-  reply: Message;
-  /** iopub messages of the cell in order, without status and execute_input. */
-  outputs: Message[];
-  /** Every message of the request, with its channel. */
-  all: { message: Message; channel: Channel }[];
-}
 
 export class Session {
   private constructor(
@@ -34,62 +28,7 @@ export class Session {
     if (this.temporary) await rm(this.cwd, { recursive: true, force: true });
   }
 
-  async run(code: string, content: Record<string, unknown> = {}, options: RequestOptions = {}): Promise<CellRun> {
-    const all: CellRun["all"] = [];
-    const request = { code, silent: false, store_history: true, user_expressions: {}, allow_stdin: false, stop_on_error: true, ...content };
-    const reply = await this.client.request("shell", "execute_request", request, {
-      timeoutMs: 60_000,
-      ...options,
-      onMessage: (message, channel) => {
-        all.push({ message, channel });
-        options.onMessage?.(message, channel);
-      },
-    });
-    const outputs = all
-      .filter(({ message, channel }) => channel === "iopub" && !["status", "execute_input"].includes(message.header.msg_type))
-      .map(({ message }) => message);
-    return { reply, outputs, all };
-  }
-}
-
-export function types(run: CellRun): string[] {
-  return run.outputs.map((message) => message.header.msg_type);
-}
-
-export function streamText(run: CellRun, name = "stdout"): string {
-  return run.outputs
-    .filter((message) => message.header.msg_type === "stream" && message.content.name === name)
-    .map((message) => String(message.content.text))
-    .join("");
-}
-
-/** The bundle of the only execute_result. */
-export function result(run: CellRun): Record<string, unknown> | undefined {
-  const results = run.outputs.filter((message) => message.header.msg_type === "execute_result");
-  if (results.length > 1) throw new Error("more than one execute_result");
-  return results[0]?.content.data as Record<string, unknown> | undefined;
-}
-
-export function plain(run: CellRun): unknown {
-  return result(run)?.["text/plain"];
-}
-
-export function errorOf(run: CellRun): { ename: string; evalue: string; traceback: string } {
-  const errors = run.outputs.filter((message) => message.header.msg_type === "error");
-  if (errors.length !== 1) throw new Error(`${errors.length} error messages instead of 1; reply ${JSON.stringify(run.reply.content)}`);
-  const { ename, evalue, traceback } = errors[0]!.content as { ename: string; evalue: string; traceback: string[] };
-  return { ename, evalue, traceback: traceback.join("\n") };
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Waits until the condition holds. */
-export async function until(what: string, condition: () => boolean, timeoutMs = 10_000): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await pause(20);
+  run(code: string, content: Record<string, unknown> = {}, options: RequestOptions = {}): Promise<CellRun> {
+    return runCell(this.client, code, content, options);
   }
 }

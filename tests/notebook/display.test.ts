@@ -22,7 +22,9 @@ describe("toMimeBundle", () => {
       [1, 2.5],
       [NaN, -4],
     ]);
-    expect(await toMimeBundle(tensor)).toEqual({ "text/plain": "Tensor [2, 2] float32\n[1, 2.5000, NaN, -4]" });
+    expect(await toMimeBundle(tensor)).toEqual({
+      "text/plain": "Tensor [2, 2] float32\nmin -4, max 2.5000, mean -0.16667, std 2.7789, 1 not finite\n[1, 2.5000, NaN, -4]",
+    });
     tensor.dispose();
     expect(await toMimeBundle(tensor)).toEqual({ "text/plain": "Tensor [2, 2] float32 (disposed)" });
     expect(await toMimeBundle(tf.scalar(3, "int32"))).toEqual({ "text/plain": "Tensor [] int32\n[3]" });
@@ -51,6 +53,7 @@ describe("display", () => {
       input: () => Promise.resolve("typed"),
       waitFor: (work) => awaited.push(work),
       interruptSignal: () => new AbortController().signal,
+      comms: undefined as never,
     });
     const handle = await display({ [displaySymbol]: async () => ({ "text/html": "1" }) }, { display_id: "place" });
     await handle.update(2);
