@@ -32,6 +32,8 @@ export class AppServer {
   readonly #rate: RateLimit;
   readonly #site: Site;
   readonly #running = new Set<Promise<void>>();
+  /** Stays known when the server has ended. */
+  #address: AddressInfo = { address: "", family: "IPv4", port: 0 };
   #seed = FIRST_SEED;
 
   private constructor(app: App, options: ServerOptions, host: string) {
@@ -84,13 +86,10 @@ export class AppServer {
       this.#server.once("error", reject);
       this.#server.listen(port, host, () => {
         this.#server.off("error", reject);
+        this.#address = this.#server.address() as AddressInfo;
         resolve();
       });
     });
-  }
-
-  get #address(): AddressInfo {
-    return this.#server.address() as AddressInfo;
   }
 
   /** `http://127.0.0.1:7860`, for this machine. */
