@@ -5,4 +5,3 @@ export type { Component, ComponentSpec, UploadedFile } from "./component.js";
 export type { Answer, CallContext } from "./endpoint.js";
 export { Interface, type InterfaceOptions } from "./interface.js";
 export type { AppServer } from "./server/server.js";
-export type { Comm, CommHost } from "./cell/comm.js";

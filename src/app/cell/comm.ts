@@ -11,18 +11,14 @@ export interface Comm {
   readonly comm_id: string;
   /** Publishes `comm_msg` with this data. */
   send(data: Readonly<Record<string, unknown>>): void;
-  /** The data of each `comm_msg` that the front end sends. One listener. */
-  onMessage(listener: (data: unknown) => void): void;
-  /** The front end has closed it. */
-  onClose(listener: () => void): void;
-  /** Publishes `comm_close`. */
-  close(): void;
+  /** Called with each `comm_msg` that the front end sends. */
+  onMessage(listener: (message: { readonly data: unknown }) => void): unknown;
 }
 
 /** What a kernel offers, as `comms` of its host. */
 export interface CommHost {
-  /** Publishes `comm_open`. @param metadata of the message */
-  open(target_name: string, data: Readonly<Record<string, unknown>>, metadata?: Readonly<Record<string, unknown>>): Comm;
+  /** Publishes `comm_open`. */
+  open(target_name: string, data: Readonly<Record<string, unknown>>, extras: { metadata: Readonly<Record<string, unknown>> }): Comm;
 }
 
 const hostSymbol = Symbol.for("preflab.notebookHost");

@@ -30,8 +30,8 @@ export class Widget {
 
   private constructor(host: CommHost, state: WidgetState) {
     this.#state = { ...state };
-    this.#comm = host.open("jupyter.widget", { state, buffer_paths: [] }, { version: PROTOCOL_VERSION });
-    this.#comm.onMessage((data) => this.#receive(data));
+    this.#comm = host.open("jupyter.widget", { state, buffer_paths: [] }, { metadata: { version: PROTOCOL_VERSION } });
+    this.#comm.onMessage(({ data }) => this.#receive(data));
   }
 
   /** @param name of the widget in ipywidgets, for example "Button" @param style name of its style's model, where it has one */

@@ -26,7 +26,8 @@ export interface Site {
 const PAGE_HEADERS = {
   "content-security-policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
-  "referrer-policy": "no-referrer",
+  // Without any, a browser would send the login form's Origin as null.
+  "referrer-policy": "same-origin",
   "x-content-type-options": "nosniff",
 };
 const HTML = "text/html; charset=utf-8";
