@@ -111,7 +111,7 @@ describe.skipIf(chromium === undefined)("the page in Chromium, keyboard only", (
 
   test.each(["light", "dark"] as const)("the %s theme, at a desk and on a phone, right to left", async (theme) => {
     await browser.open(chat.url, DESK, theme);
-    await browser.type("Did you sleep well last night, and what did you dream about?");
+    await browser.type("Did you sleep well?");
     await browser.press("Enter");
     await browser.until(`${status} === "Done"`);
     await browser.tabTo("Good answer (tuned)", true);
