@@ -2,6 +2,9 @@
 import { afterAll } from "vitest";
 import { type App, Interface, type AppServer, type LaunchOptions } from "../../src/app/index.js";
 
+/** What JSON holds; tests look into it freely. */
+export type Json = ReturnType<typeof JSON.parse>;
+
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Two inputs, one output, at once. */
@@ -20,7 +23,10 @@ export function greeter(): Interface {
 }
 
 /** Counts up to a number, a step at a time, until it is stopped; `heard` gets what became of it. */
-export function counter(heard: string[], options: { concurrency_limit?: number; max_size?: number; time_limit?: number; step?: number } = {}): Interface {
+export function counter(
+  heard: string[],
+  options: { concurrency_limit?: number; max_size?: number; time_limit?: number; step?: number } = {},
+): Interface {
   const { step = 5, ...queue } = options;
   return new Interface({
     async *fn(to: number, { signal }: { signal: AbortSignal }) {
@@ -49,15 +55,19 @@ export async function serve(app: App, options: LaunchOptions = {}): Promise<AppS
   return server;
 }
 
-export async function postJson(url: string, body: unknown, headers: Record<string, string> = {}): Promise<{ status: number; body: any }> {
-  const response = await fetch(url, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: typeof body === "string" ? body : JSON.stringify(body) });
+export async function postJson(url: string, body: unknown, headers: Record<string, string> = {}): Promise<{ status: number; body: Json }> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+  });
   const text = await response.text();
   return { status: response.status, body: text === "" ? undefined : JSON.parse(text) };
 }
 
 export interface SentEvent {
   event: string;
-  data: any;
+  data: Json;
 }
 
 /** The events of a stream, as they come. */

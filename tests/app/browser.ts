@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
+import type { Json } from "./apps.js";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
@@ -35,7 +36,7 @@ const KEYS: Readonly<Record<string, { code: number; text?: string }>> = {
 export class Browser {
   readonly #child: ChildProcess;
   readonly #folder: string;
-  readonly #pending = new Map<number, { resolve: (result: any) => void; reject: (error: Error) => void }>();
+  readonly #pending = new Map<number, { resolve: (result: Json) => void; reject: (error: Error) => void }>();
   #id = 0;
   #session = "";
   /** Errors of the page and of its console, and addresses that it asked for. */
@@ -44,7 +45,15 @@ export class Browser {
 
   private constructor(path: string) {
     this.#folder = mkdtempSync(join(tmpdir(), "preflab-chromium-"));
-    const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe", `--user-data-dir=${this.#folder}`];
+    const flags = [
+      "--headless=new",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-dev-shm-usage",
+      "--hide-scrollbars",
+      "--remote-debugging-pipe",
+      `--user-data-dir=${this.#folder}`,
+    ];
     this.#child = spawn(path, flags, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
     let text = "";
     (this.#child.stdio[4] as Readable).setEncoding("utf8").on("data", (part: string) => {
@@ -65,8 +74,9 @@ export class Browser {
     return browser;
   }
 
-  #receive({ id, result, error, method, params }: any): void {
-    if (method === "Runtime.exceptionThrown") this.problems.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
+  #receive({ id, result, error, method, params }: Json): void {
+    if (method === "Runtime.exceptionThrown")
+      this.problems.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
     if (method === "Log.entryAdded" && params.entry.level === "error") this.problems.push(`${params.entry.text} ${params.entry.url ?? ""}`);
     if (method === "Network.requestWillBeSent") this.requests.push(params.request.url);
     const waiting = this.#pending.get(id);
@@ -75,7 +85,7 @@ export class Browser {
     else waiting?.reject(new Error(error.message));
   }
 
-  #send(method: string, params: object = {}): Promise<any> {
+  #send(method: string, params: object = {}): Promise<Json> {
     const id = ++this.#id;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
@@ -92,7 +102,7 @@ export class Browser {
   }
 
   /** The value of an expression in the page. */
-  async evaluate(expression: string): Promise<any> {
+  async evaluate(expression: string): Promise<Json> {
     const { result, exceptionDetails } = await this.#send("Runtime.evaluate", { expression, returnByValue: true, awaitPromise: true });
     if (exceptionDetails !== undefined) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     return result.value;
@@ -111,7 +121,11 @@ export class Browser {
     const { code, text } = KEYS[key]!;
     const name = key === "Space" ? " " : key;
     const about = { key: name, code: key, windowsVirtualKeyCode: code, modifiers };
-    await this.#send("Input.dispatchKeyEvent", { type: text === undefined ? "rawKeyDown" : "keyDown", ...about, ...(text === undefined ? {} : { text }) });
+    await this.#send("Input.dispatchKeyEvent", {
+      type: text === undefined ? "rawKeyDown" : "keyDown",
+      ...about,
+      ...(text === undefined ? {} : { text }),
+    });
     await this.#send("Input.dispatchKeyEvent", { type: "keyUp", ...about });
   }
 

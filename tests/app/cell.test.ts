@@ -6,13 +6,13 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Comm, CommHost } from "../../src/app/cell/comm.js";
 import { type App, ChatInterface, Interface } from "../../src/app/index.js";
 import { Random } from "../../src/random.js";
-import { counter, greeter, pause } from "./apps.js";
+import { type Json, counter, greeter, pause } from "./apps.js";
 
 interface Model {
   id: string;
   target: string;
   metadata: unknown;
-  state: Record<string, any>;
+  state: Record<string, Json>;
   /** What the user does reaches the kernel so. */
   receive: (data: unknown) => void;
 }
@@ -70,19 +70,19 @@ class FrontEnd implements CommHost {
 
 const hostSymbol = Symbol.for("preflab.notebookHost");
 const WIDGET_VIEW = "application/vnd.jupyter.widget-view+json";
-const show = (app: App): Promise<any> => (app as unknown as Record<symbol, () => Promise<unknown>>)[Symbol.for("Jupyter.display")]!();
+const show = (app: App): Promise<Json> => (app as unknown as Record<symbol, () => Promise<unknown>>)[Symbol.for("Jupyter.display")]!();
 
 let front: FrontEnd;
 beforeEach(() => {
   front = new FrontEnd();
-  (globalThis as any)[hostSymbol] = { comms: front };
+  (globalThis as Json)[hostSymbol] = { comms: front };
 });
 afterEach(() => {
-  delete (globalThis as any)[hostSymbol];
+  delete (globalThis as Json)[hostSymbol];
 });
 
 test("without comms an app says how else it is reached", async () => {
-  delete (globalThis as any)[hostSymbol];
+  delete (globalThis as Json)[hostSymbol];
   const bundle = await show(new ChatInterface({ fn: (text) => text, title: "<b>" }));
   expect(bundle[WIDGET_VIEW]).toBeUndefined();
   expect(bundle["text/html"]).toMatch(/&lt;b&gt;.*await app\.launch\(\)/s);
@@ -96,7 +96,8 @@ describe("an Interface as widgets", () => {
     expect(front.models.has(bundle[WIDGET_VIEW].model_id)).toBe(true);
     for (const { target, metadata, state } of front.models.values()) {
       expect([target, metadata]).toEqual(["jupyter.widget", { version: "2.1.0" }]);
-      for (const name of JSON.stringify(state).match(/IPY_MODEL_[\w-]+/g) ?? []) expect(front.models.has(name.slice("IPY_MODEL_".length))).toBe(true);
+      for (const name of JSON.stringify(state).match(/IPY_MODEL_[\w-]+/g) ?? [])
+        expect(front.models.has(name.slice("IPY_MODEL_".length))).toBe(true);
     }
     front.change(front.find("Text"), { value: "Ada <3" });
     front.change(front.find("FloatSlider"), { value: 2 });
@@ -129,7 +130,11 @@ describe("an Interface as widgets", () => {
     await show(
       new Interface({
         fn: (choice: string, json: unknown, file: { size: number } | null) => `${choice} ${JSON.stringify(json)} ${file?.size}`,
-        inputs: [{ type: "dropdown", label: "Choice", choices: ["x", "y"] }, { type: "json", label: "J" }, { type: "file", label: "F" }],
+        inputs: [
+          { type: "dropdown", label: "Choice", choices: ["x", "y"] },
+          { type: "json", label: "J" },
+          { type: "file", label: "F" },
+        ],
         outputs: "text",
       }),
     );
@@ -186,13 +191,13 @@ describe("a ChatInterface as widgets", () => {
     await show(chat());
     front.click("ما اسمك؟");
     await front.until(/Done/);
-    front.click("👎");
+    front.click("Bad");
     await front.until(/Noted; a pair is saved once/);
     front.change(front.find("Checkbox"), { value: true });
     front.change(front.find("Text"), { value: "x" });
     front.click("Again");
     await pause(50);
-    front.click("👍");
+    front.click("Good");
     // The same answer again: now it is liked, and no other is disliked.
     await front.until(/Noted; a pair/);
   });
@@ -200,9 +205,23 @@ describe("a ChatInterface as widgets", () => {
   test("a front end that sends nonsense harms nothing", async () => {
     await show(chat());
     const random = new Random(5);
-    const nonsense: unknown[] = [null, 1, "x", [], {}, { method: 3 }, { method: "update" }, { method: "update", state: { value: {} } }, { method: "update", state: { value: 1e9, index: 77 } }, { method: "custom", content: null }, { method: "custom", content: { event: "submit" } }, { method: "request_state" }];
+    const nonsense: unknown[] = [
+      null,
+      1,
+      "x",
+      [],
+      {},
+      { method: 3 },
+      { method: "update" },
+      { method: "update", state: { value: {} } },
+      { method: "update", state: { value: 1e9, index: 77 } },
+      { method: "custom", content: null },
+      { method: "custom", content: { event: "submit" } },
+      { method: "request_state" },
+    ];
     const models = [...front.models.values()];
-    for (let i = 0; i < 500; i++) models[random.integer(models.length)]!.receive(structuredClone(nonsense[random.integer(nonsense.length)]));
+    for (let i = 0; i < 500; i++)
+      models[random.integer(models.length)]!.receive(structuredClone(nonsense[random.integer(nonsense.length)]));
     await pause(450);
     front.change(front.find("Checkbox"), { value: false });
     front.click("New chat");
@@ -215,7 +234,7 @@ describe("a ChatInterface as widgets", () => {
     const app = new ChatInterface({ fn: async (text: string) => (await pause(20), `<${text}>`), concurrency_limit: 2 });
     await show(app);
     const other = new FrontEnd();
-    (globalThis as any)[hostSymbol] = { comms: other };
+    (globalThis as Json)[hostSymbol] = { comms: other };
     await show(app);
     for (const [cell, text] of [
       [front, "a"],

@@ -10,7 +10,7 @@ import { AutoModelForCausalLM, LoraConfig, PeftModel, type Qwen2ForCausalLM } fr
 import { AutoTokenizer, type PreTrainedTokenizer } from "../../src/text/index.js";
 import { DPOConfig, DPOTrainer } from "../../src/train/index.js";
 import "../../src/generate/index.js";
-import { callEvents, eventsOf, pause, postJson, serve } from "./apps.js";
+import { type Json, callEvents, eventsOf, pause, postJson, serve } from "./apps.js";
 
 const MODEL = "datasets/tiny-qwen2-chat";
 const QUESTION = "Are you human?";
@@ -51,13 +51,21 @@ describe("a model's chat", () => {
   });
 
   test("the settings matter, and equal seeds give equal answers", async () => {
-    const ask = async (more: object): Promise<string> => (await callEvents(alone.url, "chat", { message: QUESTION, max_new_tokens: 16, ...more })).at(-1)!.data[0];
+    const ask = async (more: object): Promise<string> =>
+      (await callEvents(alone.url, "chat", { message: QUESTION, max_new_tokens: 16, ...more })).at(-1)!.data[0];
     const drawn = await ask({ temperature: 1.5, seed: 1 });
     expect(await ask({ temperature: 1.5, seed: 1 })).toBe(drawn);
     expect(await ask({ temperature: 1.5, seed: 2 })).not.toBe(drawn);
     expect(await ask({ repetition_penalty: 2 })).not.toBe(await ask({}));
     expect((await ask({ max_new_tokens: 2 })).length).toBeLessThan(drawn.length);
-    expect(await ask({ history: [{ role: "user", content: "Good morning!" }, { role: "assistant", content: "Hello." }] })).toBeTypeOf("string");
+    expect(
+      await ask({
+        history: [
+          { role: "user", content: "Good morning!" },
+          { role: "assistant", content: "Hello." },
+        ],
+      }),
+    ).toBeTypeOf("string");
   });
 
   test("@gradio/client chats, and stops in the middle", async () => {
@@ -76,8 +84,11 @@ describe("a model's chat", () => {
   });
 
   test("two users chat at once while a third call runs, each with its own answer", async () => {
-    const ask = (message: string, max_new_tokens: number): ReturnType<typeof callEvents> => callEvents(alone.url, "chat", { message, max_new_tokens });
-    const single = [await ask(QUESTION, 40), await ask("How far is the Sun?", 40), await ask("What is the red planet?", 40)].map((events) => events.at(-1)!.data[0]);
+    const ask = (message: string, max_new_tokens: number): ReturnType<typeof callEvents> =>
+      callEvents(alone.url, "chat", { message, max_new_tokens });
+    const single = [await ask(QUESTION, 40), await ask("How far is the Sun?", 40), await ask("What is the red planet?", 40)].map(
+      (events) => events.at(-1)!.data[0],
+    );
     const order: number[] = [];
     const asked = ["Are you human?", "How far is the Sun?", "What is the red planet?"].map(async (message, i) => {
       const { body } = await postJson(`${alone.url}/gradio_api/call/chat`, { data: { message, max_new_tokens: 40 } });
@@ -96,25 +107,41 @@ describe("a model's chat", () => {
 
   test("a conversation that is too long says so", async () => {
     const events = await callEvents(alone.url, "chat", { message: "word ".repeat(1100) });
-    expect(events.at(-1)).toMatchObject({ event: "error", data: expect.stringMatching(/must be below the model's 1024 tokens, got \d+; begin a new one/) });
+    expect(events.at(-1)).toMatchObject({
+      event: "error",
+      data: expect.stringMatching(/must be below the model's 1024 tokens, got \d+; begin a new one/),
+    });
   });
 });
 
 describe("side by side", () => {
   test("tuned and base answer together; likes become pairs that DPOTrainer takes as they are", async () => {
     const config = await (await fetch(`${both.url}/config`)).json();
-    expect(config.components.filter((each: any) => ["tuned", "base"].includes(each.props.label))).toHaveLength(2);
+    expect(config.components.filter((each: Json) => ["tuned", "base"].includes(each.props.label))).toHaveLength(2);
     const events = await callEvents(both.url, "chat", { message: QUESTION, max_new_tokens: 24 });
     const [ours, theirs] = events.at(-1)!.data as [string, string];
     expect(theirs).toBe(expected);
     expect(ours).not.toBe(theirs);
-    const vote = await callEvents(both.url, "vote", { prompt: [{ role: "user", content: QUESTION }], answer: theirs, liked: false, other: ours });
+    const vote = await callEvents(both.url, "vote", {
+      prompt: [{ role: "user", content: QUESTION }],
+      answer: theirs,
+      liked: false,
+      other: ours,
+    });
     expect(vote.at(-1)).toMatchObject({ event: "complete", data: [{ added: 1, pairs: 1 }] });
     const path = join(folder, "pairs.jsonl");
     expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({ chosen: [{ content: ours }], rejected: [{ content: theirs }] });
     const trainer = new DPOTrainer({
       model: await AutoModelForCausalLM.from_pretrained(MODEL),
-      args: new DPOConfig({ output_dir: join(folder, "run"), max_steps: 1, per_device_train_batch_size: 1, save_strategy: "no", report_to: "none", disable_tqdm: true, learning_rate: 1e-4 }),
+      args: new DPOConfig({
+        output_dir: join(folder, "run"),
+        max_steps: 1,
+        per_device_train_batch_size: 1,
+        save_strategy: "no",
+        report_to: "none",
+        disable_tqdm: true,
+        learning_rate: 1e-4,
+      }),
       train_dataset: await load_dataset(path),
       processing_class: tokenizer,
     });
@@ -130,7 +157,11 @@ describe("OpenAI's protocol", () => {
   test("models and an answer with its usage", async () => {
     expect(await (await fetch(`${both.url}/v1/models`)).json()).toMatchObject({ object: "list", data: [{ id: "tuned" }, { id: "base" }] });
     const { body } = await postJson(`${both.url}/v1/chat/completions`, { model: "base", messages, max_tokens: 24, temperature: 0 });
-    expect(body).toMatchObject({ object: "chat.completion", model: "base", choices: [{ index: 0, message: { role: "assistant", content: expected } }] });
+    expect(body).toMatchObject({
+      object: "chat.completion",
+      model: "base",
+      choices: [{ index: 0, message: { role: "assistant", content: expected } }],
+    });
     expect(body.id).toMatch(/^chatcmpl-/);
     const { prompt_tokens, completion_tokens, total_tokens } = body.usage;
     expect(completion_tokens).toBeLessThanOrEqual(24);
@@ -145,7 +176,7 @@ describe("OpenAI's protocol", () => {
       method: "POST",
       body: JSON.stringify({ messages, max_tokens: 24, stream: true, stream_options: { include_usage: true } }),
     });
-    const chunks: any[] = [];
+    const chunks: Json[] = [];
     for await (const { data } of eventsOf(response)) chunks.push(data);
     expect(chunks[0].choices[0].delta).toEqual({ role: "assistant", content: "" });
     expect(chunks.map((chunk) => chunk.choices?.[0]?.delta?.content ?? "").join("")).toBe(expected);
@@ -172,8 +203,14 @@ describe("OpenAI's protocol", () => {
       [{}, 400, /^messages must be a list of messages/],
     ];
     for (const [request, status, message] of cases)
-      expect(await postJson(`${both.url}/v1/chat/completions`, request), JSON.stringify(request)).toMatchObject({ status, body: { error: { message: expect.stringMatching(message), type: "invalid_request_error" } } });
-    expect((await postJson(`${both.url}/v1/chat/completions`, { messages, n: 1, user: "u", presence_penalty: 0, tools: [], max_tokens: 1 })).status).toBe(200);
+      expect(await postJson(`${both.url}/v1/chat/completions`, request), JSON.stringify(request)).toMatchObject({
+        status,
+        body: { error: { message: expect.stringMatching(message), type: "invalid_request_error" } },
+      });
+    expect(
+      (await postJson(`${both.url}/v1/chat/completions`, { messages, n: 1, user: "u", presence_penalty: 0, tools: [], max_tokens: 1 }))
+        .status,
+    ).toBe(200);
   });
 
   test("who goes away stops the model", async () => {

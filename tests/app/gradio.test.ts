@@ -93,7 +93,9 @@ describe("@gradio/client", () => {
     const client = await Client.connect(sizes.url);
     const file = new File(["twelve bytes"], "../../etc/ملاحظة.txt");
     expect((await client.predict("/predict", [handle_file(file)])).data).toEqual(["../../etc/ملاحظة.txt: 12 of 12"]);
-    await expect(client.predict("/predict", [{ path: "/etc/passwd", meta: { _type: "gradio.FileData" } }])).rejects.toThrow(/must be a file that was uploaded here/);
+    await expect(client.predict("/predict", [{ path: "/etc/passwd", meta: { _type: "gradio.FileData" } }])).rejects.toThrow(
+      /must be a file that was uploaded here/,
+    );
     const [path] = await (await fetch(`${sizes.url}/gradio_api/upload`, { method: "POST", body: form("abc") })).json();
     const back = await fetch(`${sizes.url}/gradio_api/file=${encodeURIComponent(path)}`);
     expect([await back.text(), back.headers.get("content-disposition")]).toEqual(["abc", "attachment"]);
@@ -135,11 +137,25 @@ const form = (text: string): FormData => {
 
 describe("curl", () => {
   test("POST call, then GET its events", async () => {
-    const { stdout: first } = await run("curl", ["-s", "-X", "POST", `${greeting.url}/gradio_api/call/predict`, "-d", '{"data": ["Ada", 2]}']);
+    const { stdout: first } = await run("curl", [
+      "-s",
+      "-X",
+      "POST",
+      `${greeting.url}/gradio_api/call/predict`,
+      "-d",
+      '{"data": ["Ada", 2]}',
+    ]);
     const { event_id } = JSON.parse(first);
     const { stdout } = await run("curl", ["-sN", `${greeting.url}/gradio_api/call/predict/${event_id}`]);
     expect(stdout).toMatch(/event: complete\ndata: \["Hello, Ada! Hello, Ada!"\]\n\n$/);
-    const { stdout: again } = await run("curl", ["-s", "-o", "/dev/null", "-w", "%{http_code}", `${greeting.url}/gradio_api/call/predict/${event_id}`]);
+    const { stdout: again } = await run("curl", [
+      "-s",
+      "-o",
+      "/dev/null",
+      "-w",
+      "%{http_code}",
+      `${greeting.url}/gradio_api/call/predict/${event_id}`,
+    ]);
     expect(again).toBe("404");
   });
 

@@ -62,7 +62,10 @@ test("a call that takes too long is ended, and one that does not listen gives it
     [],
   );
   await deaf.finished;
-  expect(deaf.state).toMatchObject({ type: "failed", error: { code: "app_time_limit", message: "The call took longer than 0.05 s and was ended" } });
+  expect(deaf.state).toMatchObject({
+    type: "failed",
+    error: { code: "app_time_limit", message: "The call took longer than 0.05 s and was ended" },
+  });
   expect(aborted).toBe(true);
 });
 
@@ -92,7 +95,15 @@ test("an immediate endpoint does not wait", async () => {
   const queue = new JobQueue(OPTIONS);
   const blocked = gate();
   queue.submit(blocked.endpoint, []);
-  const vote = queue.submit({ ...endpoint(async function* () { yield ["now"]; }), immediate: true }, []);
+  const vote = queue.submit(
+    {
+      ...endpoint(async function* () {
+        yield ["now"];
+      }),
+      immediate: true,
+    },
+    [],
+  );
   await vote.finished;
   expect(vote.state).toMatchObject({ type: "done", outputs: ["now"] });
   blocked.open();

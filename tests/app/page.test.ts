@@ -31,7 +31,10 @@ describe.skipIf(chromium === undefined)("the page in Chromium, keyboard only", (
     const model = "datasets/tiny-qwen2-chat";
     base = (await AutoModelForCausalLM.from_pretrained(model)) as Qwen2ForCausalLM;
     // An adapter of random numbers does; for pictures a trained one is nicer.
-    tuned = trained === "" ? new PeftModel(base, new LoraConfig({ r: 4, init_lora_weights: false }), { seed: 3 }) : await PeftModel.from_pretrained(base, trained);
+    tuned =
+      trained === ""
+        ? new PeftModel(base, new LoraConfig({ r: 4, init_lora_weights: false }), { seed: 3 })
+        : await PeftModel.from_pretrained(base, trained);
     chat = await serve(
       new ChatInterface({
         model: tuned,
@@ -60,10 +63,16 @@ describe.skipIf(chromium === undefined)("the page in Chromium, keyboard only", (
   /** No element hangs out at the side, and every control is large enough for a finger. */
   const checkLayout = async (): Promise<void> => {
     expect(await browser.evaluate("document.documentElement.scrollWidth <= innerWidth")).toBe(true);
-    expect(await browser.evaluate(`[...document.querySelectorAll("button")].filter((each) => each.offsetParent !== null && each.offsetHeight < 32).length`)).toBe(0);
+    expect(
+      await browser.evaluate(
+        `[...document.querySelectorAll("button")].filter((each) => each.offsetParent !== null && each.offsetHeight < 32).length`,
+      ),
+    ).toBe(0);
     // Every control has a name.
     expect(
-      await browser.evaluate(`[...document.querySelectorAll("button, input, textarea, select")].filter((each) => !(each.innerText || each.getAttribute("aria-label") || each.labels?.[0]?.innerText)).map((each) => each.outerHTML)`),
+      await browser.evaluate(
+        `[...document.querySelectorAll("button, input, textarea, select")].filter((each) => !(each.innerText || each.getAttribute("aria-label") || each.labels?.[0]?.textContent)).map((each) => each.outerHTML)`,
+      ),
     ).toEqual([]);
   };
 
@@ -79,7 +88,10 @@ describe.skipIf(chromium === undefined)("the page in Chromium, keyboard only", (
     await browser.tabTo("Good answer (tuned)", true);
     await browser.press("Enter");
     await browser.until(`${status} === "1 pair saved, 1 in all"`);
-    expect(JSON.parse(readFileSync(join(folder, "pairs.jsonl"), "utf8"))).toMatchObject({ chosen: [{ content: ours }], rejected: [{ content: theirs }] });
+    expect(JSON.parse(readFileSync(join(folder, "pairs.jsonl"), "utf8"))).toMatchObject({
+      chosen: [{ content: ours }],
+      rejected: [{ content: theirs }],
+    });
     expect(await browser.evaluate(`document.activeElement.getAttribute("aria-pressed")`)).toBe("true");
     // An example by keyboard, the settings too.
     await browser.tabTo("What is the capital of Australia?");
@@ -106,7 +118,9 @@ describe.skipIf(chromium === undefined)("the page in Chromium, keyboard only", (
     await browser.press("Enter");
     expect(await browser.evaluate("document.querySelectorAll('.turn').length")).toBe(0);
     expect(browser.problems).toEqual([]);
-    expect(browser.requests.filter((url) => !url.startsWith(chat.url) && !url.startsWith("about:") && !url.startsWith("data:"))).toEqual([]);
+    expect(browser.requests.filter((url) => !url.startsWith(chat.url) && !url.startsWith("about:") && !url.startsWith("data:"))).toEqual(
+      [],
+    );
   });
 
   test.each(["light", "dark"] as const)("the %s theme, at a desk and on a phone, right to left", async (theme) => {

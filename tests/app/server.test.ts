@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 import { ChatInterface } from "../../src/app/index.js";
 import { Random } from "../../src/random.js";
-import { callEvents, counter, eventsOf, greeter, pause, postJson, serve } from "./apps.js";
+import { type Json, callEvents, counter, eventsOf, greeter, pause, postJson, serve } from "./apps.js";
 
 /** With headers that fetch does not let through. */
 function get(url: string, headers: Record<string, string>): Promise<number> {
@@ -31,7 +31,10 @@ describe("launch", () => {
         code: "app_address",
         message: expect.stringMatching(/must be free to listen on, got EADDRINUSE/),
       });
-      await expect(greeter().launch({ port: 1 } as never)).rejects.toMatchObject({ code: "option_unknown", message: expect.stringMatching(/server_port/) });
+      await expect(greeter().launch({ port: 1 } as never)).rejects.toMatchObject({
+        code: "option_unknown",
+        message: expect.stringMatching(/server_port/),
+      });
     } finally {
       await first.stop();
       await second.stop();
@@ -68,10 +71,12 @@ describe("who may come in", () => {
   test("a password closes everything but the way in", async () => {
     const { url } = await serve(greeter(), { auth: [["ada", "pass:word"]] });
     expect(await (await fetch(url)).text()).toMatch(/name="password"/);
-    for (const path of ["/config", "/gradio_api/info", "/v1/models", "/gradio_api/queue/data?session_hash=x"]) expect((await fetch(url + path)).status, path).toBe(401);
+    for (const path of ["/config", "/gradio_api/info", "/v1/models", "/gradio_api/queue/data?session_hash=x"])
+      expect((await fetch(url + path)).status, path).toBe(401);
     expect((await postJson(`${url}/gradio_api/run/predict`, { data: ["A"] })).status).toBe(401);
     const basic = `Basic ${Buffer.from("ada:pass:word").toString("base64")}`;
-    for (const authorization of ["Bearer pass:word", basic]) expect((await postJson(`${url}/gradio_api/run/predict`, { data: ["A"] }, { authorization })).status).toBe(200);
+    for (const authorization of ["Bearer pass:word", basic])
+      expect((await postJson(`${url}/gradio_api/run/predict`, { data: ["A"] }, { authorization })).status).toBe(200);
     for (const authorization of ["Bearer pass", "Basic !!", "Basic", `Basic ${Buffer.from("bob:pass:word").toString("base64")}`])
       expect((await postJson(`${url}/gradio_api/run/predict`, { data: ["A"] }, { authorization })).status).toBe(401);
     // As a browser logs in.
@@ -88,7 +93,10 @@ describe("who may come in", () => {
     expect((await fetch(`${url}/config`, { headers: { cookie: "preflab-app=x; a" } })).status).toBe(401);
     // Guessing takes long.
     const tries = [];
-    for (let i = 0; i < 25; i++) tries.push((await fetch(`${url}/login`, { method: "POST", body: new URLSearchParams({ username: "ada", password: String(i) }) })).status);
+    for (let i = 0; i < 25; i++)
+      tries.push(
+        (await fetch(`${url}/login`, { method: "POST", body: new URLSearchParams({ username: "ada", password: String(i) }) })).status,
+      );
     expect(tries).toContain(429);
   });
 
@@ -108,12 +116,13 @@ describe("limits", () => {
   test("a queue that is full says so, and calls that take too long are ended", async () => {
     const heard: string[] = [];
     const { url } = await serve(counter(heard, { max_size: 1, time_limit: 0.3, step: 10 }));
-    const start = (): Promise<{ status: number; body: any }> => postJson(`${url}/gradio_api/call/count`, { data: [1e6] });
+    const start = (): Promise<{ status: number; body: Json }> => postJson(`${url}/gradio_api/call/count`, { data: [1e6] });
     const [first, second, third] = [await start(), await start(), await start()];
     expect([first.status, second.status, third.status]).toEqual([200, 200, 503]);
     expect(third.body.detail).toMatch(/^Too many wait already/);
     const events = [];
-    for await (const { event, data } of eventsOf(await fetch(`${url}/gradio_api/call/count/${first.body.event_id}`))) events.push([event, data]);
+    for await (const { event, data } of eventsOf(await fetch(`${url}/gradio_api/call/count/${first.body.event_id}`)))
+      events.push([event, data]);
     expect(events.at(-1)).toEqual(["error", "The call took longer than 0.3 s and was ended"]);
     await pause(30);
     expect(heard[0]).toBe("ended");
@@ -141,7 +150,21 @@ describe("malformed requests", () => {
     ["/v1/chat/completions", { model: "answer", messages: [{ role: "user", content: "Hi" }], stream: false, stop: ["x"] }],
     ["/gradio_api/call/vote", { data: [[{ role: "user", content: "Hi" }], "a", true, "b"] }],
   ] as const;
-  const strange: unknown[] = [null, -1, 1e308, "", "\u0000\ud800", [], {}, [[[]]], { length: 9 }, true, "__proto__", { toString: 1 }, [null, null, null, null, null, null]];
+  const strange: unknown[] = [
+    null,
+    -1,
+    1e308,
+    "",
+    "\u0000\ud800",
+    [],
+    {},
+    [[[]]],
+    { length: 9 },
+    true,
+    "__proto__",
+    { toString: 1 },
+    [null, null, null, null, null, null],
+  ];
 
   /** A copy with one value, anywhere, replaced, removed or renamed. */
   function mutate(value: unknown, random: Random): unknown {
@@ -155,7 +178,9 @@ describe("malformed requests", () => {
     const at = random.integer(Math.max(1, entries.length));
     const kind = random.integer(3);
     return Object.fromEntries(
-      entries.flatMap(([key, each], i) => (i !== at ? [[key, each]] : kind === 0 ? [] : kind === 1 ? [[`${key}x`, each]] : [[key, mutate(each, random)]])),
+      entries.flatMap(([key, each], i) =>
+        i !== at ? [[key, each]] : kind === 0 ? [] : kind === 1 ? [[`${key}x`, each]] : [[key, mutate(each, random)]],
+      ),
     );
   }
 
@@ -175,7 +200,12 @@ describe("malformed requests", () => {
       counts[response.status] = (counts[response.status] ?? 0) + 1;
       await response.text();
     }
-    expect(Object.keys(counts).map(Number).filter((status) => ![200, 400, 404, 422].includes(status)), JSON.stringify(counts)).toEqual([]);
+    expect(
+      Object.keys(counts)
+        .map(Number)
+        .filter((status) => ![200, 400, 404, 422].includes(status)),
+      JSON.stringify(counts),
+    ).toEqual([]);
     expect(counts[200]).toBeGreaterThan(5);
     expect(await callEvents(servers[0]!.url, "predict", ["Ada"])).toContainEqual({ event: "complete", data: ["Hello, Ada!"] });
     expect((await callEvents(servers[1]!.url, "chat", ["Ada"])).at(-1)).toEqual({ event: "complete", data: ["You said Ada"] });
@@ -184,15 +214,37 @@ describe("malformed requests", () => {
   test("addresses, methods, forms and raw bytes", async () => {
     const { url } = await serve(greeter(), { requests_per_minute: null });
     const { port } = new URL(url);
-    const paths = ["//", "/%", "/gradio_api/file=%", "/gradio_api/call/", "/gradio_api/call/predict/x/y", "/gradio_api/call/__proto__/constructor", "/../../etc/passwd", "/gradio_api/queue/data", "/v1/", "/run", `/${"a".repeat(8000)}`];
+    const paths = [
+      "//",
+      "/%",
+      "/gradio_api/file=%",
+      "/gradio_api/call/",
+      "/gradio_api/call/predict/x/y",
+      "/gradio_api/call/__proto__/constructor",
+      "/../../etc/passwd",
+      "/gradio_api/queue/data",
+      "/v1/",
+      "/run",
+      `/${"a".repeat(8000)}`,
+    ];
     for (const method of ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
       for (const path of paths) {
         const { status } = await fetch(url + path, { method, ...(method === "GET" ? {} : { body: "{}" }) });
         expect([200, 400, 404, 415, 422], `${method} ${path}`).toContain(status);
       }
     for (const body of ["--x\r\n", "--x\r\nContent-Disposition: form-data; name=files\r\n\r\nabc", "--x--", ""])
-      expect((await fetch(`${url}/gradio_api/upload`, { method: "POST", body, headers: { "content-type": "multipart/form-data; boundary=x" } })).status).toBe(400);
-    for (const raw of ["\r\n\r\n", "GET\r\n\r\n", "POST / HTTP/1.1\r\nHost: a b\r\nContent-Length: -4\r\n\r\n", "GET http://x/ HTTP/1.1\r\nHost: [\r\n\r\n", "\u0000".repeat(100), "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc"]) {
+      expect(
+        (await fetch(`${url}/gradio_api/upload`, { method: "POST", body, headers: { "content-type": "multipart/form-data; boundary=x" } }))
+          .status,
+      ).toBe(400);
+    for (const raw of [
+      "\r\n\r\n",
+      "GET\r\n\r\n",
+      "POST / HTTP/1.1\r\nHost: a b\r\nContent-Length: -4\r\n\r\n",
+      "GET http://x/ HTTP/1.1\r\nHost: [\r\n\r\n",
+      "\u0000".repeat(100),
+      "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc",
+    ]) {
       const socket = connect(Number(port), "127.0.0.1");
       socket.on("error", () => undefined);
       socket.end(raw);

@@ -63,7 +63,7 @@ function setUpChat(main) {
     const which = names.length > 1 ? " (" + answer.name + ")" : "";
     if (app.vote) {
       const vote = (symbol, label, liked) => el("button", { type: "button", "aria-label": label + which, title: label, "aria-pressed": "false", click: (event) => castVote(turn, i, liked, event.currentTarget) }, symbol);
-      answer.marks.append(vote("👍", "Good answer", true), vote("👎", "Bad answer", false));
+      answer.marks.append(vote("Good", "Good answer", true), vote("Bad", "Bad answer", false));
     }
     if (i === 0) answer.marks.append(el("button", { type: "button", class: "again", click: () => again(turn) }, "Again"));
     answer.element = el("div", { class: "answer" }, names.length > 1 ? el("h3", {}, answer.name) : "", answer.shown, answer.marks);
