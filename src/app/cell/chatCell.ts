@@ -71,7 +71,9 @@ class ChatCell {
 
   #voteButtons(host: CommHost, which: string, i: number): Widget[] {
     return [true, false].map((liked) =>
-      button(host, `${liked ? "Good" : "Bad"}${which === "" ? "" : `:${which}`}`, `${liked ? "Good" : "Bad"} answer${which}`, () => this.#vote(i, liked)),
+      button(host, `${liked ? "Good" : "Bad"}${which === "" ? "" : `:${which}`}`, `${liked ? "Good" : "Bad"} answer${which}`, () =>
+        this.#vote(i, liked),
+      ),
     );
   }
 
