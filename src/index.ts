@@ -10,3 +10,4 @@ export * from "./notebook/index.js";
 export * from "./generate/index.js";
 export * from "./evaluate/index.js";
 export * from "./hub/index.js";
+export * from "./app/index.js";

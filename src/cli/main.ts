@@ -1,5 +1,6 @@
 import { nearestName, PreflabError } from "../errors.js";
 import { type Command, formatCommandHelp, type Work } from "./command.js";
+import { app } from "./app.js";
 import { cpo } from "./cpo.js";
 import { doctor } from "./doctor.js";
 import { dpo } from "./dpo.js";
@@ -18,7 +19,7 @@ import { sft } from "./sft.js";
 /** The `preflab` commands, in the order of a student's work. */
 export const COMMANDS: readonly Command[] = [
   ...[doctor, sft, dpo, kto, cpo, orpo, reproduce, generate, evaluate],
-  ...[push, hubServe, run, kernel],
+  ...[app, push, hubServe, run, kernel],
 ];
 
 /** Exit codes: 0 done, 1 it failed while running, 2 the command line is wrong, 130 ctrl-C. */

@@ -1,0 +1,128 @@
+/**
+ * Widgets of `ipywidgets`, made from here: JupyterLab, VS Code, Colab and the classic notebook draw them, and no Python is needed. A widget is
+ * a comm whose state both sides change. Source: jupyter-widgets' messages protocol 2.1.0.
+ */
+import type { Comm, CommHost } from "./comm.js";
+
+export type WidgetState = Readonly<Record<string, unknown>>;
+
+const CONTROLS = "@jupyter-widgets/controls";
+const BASE = "@jupyter-widgets/base";
+const MODULE_VERSION = "2.0.0";
+const PROTOCOL_VERSION = "2.1.0";
+
+/** What a front end sends. */
+interface WidgetMessage {
+  method?: unknown;
+  state?: unknown;
+  content?: unknown;
+}
+
+export class Widget {
+  readonly #comm: Comm;
+  readonly #state: Record<string, unknown>;
+  /** Told when the user changes the value. */
+  onChange: (value: unknown) => void = () => undefined;
+  /** Told when the user chooses another of several. */
+  onIndex: (index: number) => void = () => undefined;
+  /** Told of a click or of Enter. */
+  onEvent: (event: string) => void = () => undefined;
+
+  private constructor(host: CommHost, state: WidgetState) {
+    this.#state = { ...state };
+    this.#comm = host.open("jupyter.widget", { state, buffer_paths: [] }, { metadata: { version: PROTOCOL_VERSION } });
+    this.#comm.onMessage(({ data }) => this.#receive(data));
+  }
+
+  /** @param name of the widget in ipywidgets, for example "Button" @param style name of its style's model, where it has one */
+  static control(host: CommHost, name: string, state: WidgetState, style?: string, layout: WidgetState = {}): Widget {
+    const dressed: Record<string, unknown> = { layout: Widget.#part(host, BASE, "LayoutModel", "LayoutView", layout) };
+    if (style !== undefined) dressed["style"] = Widget.#part(host, CONTROLS, `${style}Model`, "StyleView", {});
+    return new Widget(host, {
+      _model_module: CONTROLS,
+      _model_module_version: MODULE_VERSION,
+      _model_name: `${name}Model`,
+      _view_module: CONTROLS,
+      _view_module_version: MODULE_VERSION,
+      _view_name: `${name}View`,
+      ...dressed,
+      ...state,
+    });
+  }
+
+  static #part(host: CommHost, module: string, model: string, view: string, state: WidgetState): string {
+    const part = new Widget(host, {
+      _model_module: module,
+      _model_module_version: MODULE_VERSION,
+      _model_name: model,
+      _view_module: BASE,
+      _view_module_version: MODULE_VERSION,
+      _view_name: view,
+      ...state,
+    });
+    return part.reference;
+  }
+
+  get model_id(): string {
+    return this.#comm.comm_id;
+  }
+
+  /** How one widget's state names another. */
+  get reference(): string {
+    return `IPY_MODEL_${this.model_id}`;
+  }
+
+  get value(): unknown {
+    return this.#state["value"];
+  }
+
+  set(state: WidgetState): void {
+    const changed = Object.fromEntries(Object.entries(state).filter(([name, value]) => this.#state[name] !== value));
+    if (Object.keys(changed).length === 0) return;
+    Object.assign(this.#state, changed);
+    this.#comm.send({ method: "update", state: changed, buffer_paths: [] });
+  }
+
+  /** What a front end sends may be anything: what is not understood is passed over. */
+  #receive(data: unknown): void {
+    const { method, state, content } = (typeof data === "object" && data !== null ? data : {}) as WidgetMessage;
+    if (method === "request_state") this.#comm.send({ method: "update", state: this.#state, buffer_paths: [] });
+    if (method === "update" && typeof state === "object" && state !== null) {
+      // Only what the user can change; the rest is ours.
+      const { value, index } = state as { value?: unknown; index?: unknown };
+      if (typeof index === "number") {
+        this.#state["index"] = index;
+        this.onIndex(index);
+      }
+      if (value === undefined || typeof value === "object") return;
+      this.#state["value"] = value;
+      this.onChange(value);
+    }
+    const event = method === "custom" ? (content as { event?: unknown } | null | undefined)?.event : undefined;
+    if (typeof event === "string") this.onEvent(event);
+  }
+}
+
+/** Widgets one under the other, or beside each other. */
+export function box(host: CommHost, direction: "VBox" | "HBox", children: readonly Widget[], layout: WidgetState = {}): Widget {
+  const wrap = direction === "HBox" ? { flex_flow: "row wrap" } : {};
+  return Widget.control(host, direction, { children: children.map(({ reference }) => reference), box_style: "" }, undefined, {
+    ...wrap,
+    ...layout,
+  });
+}
+
+export function button(host: CommHost, description: string, tooltip: string, onClick: () => void, style = ""): Widget {
+  const made = Widget.control(host, "Button", { description, tooltip, button_style: style, icon: "", disabled: false }, "ButtonStyle", {
+    width: "auto",
+  });
+  made.onEvent = (event) => {
+    if (event === "click") onClick();
+  };
+  return made;
+}
+
+/** @param value HTML, safe */
+export function html(host: CommHost, value: string, layout: WidgetState = {}): Widget {
+  return Widget.control(host, "HTML", { value, description: "", placeholder: "" }, "HTMLStyle", layout);
+}
