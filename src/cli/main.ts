@@ -1,10 +1,13 @@
 import { nearestName, PreflabError } from "../errors.js";
+import { assign } from "./assign.js";
+import { check } from "./check.js";
 import { type Command, formatCommandHelp, type Work } from "./command.js";
 import { cpo } from "./cpo.js";
 import { doctor } from "./doctor.js";
 import { dpo } from "./dpo.js";
 import { evaluate } from "./evaluate.js";
 import { generate } from "./generate.js";
+import { grade } from "./grade.js";
 import { hubServe } from "./hubServe.js";
 import { kernel } from "./kernel.js";
 import { kto } from "./kto.js";
@@ -18,7 +21,7 @@ import { sft } from "./sft.js";
 /** The `preflab` commands, in the order of a student's work. */
 export const COMMANDS: readonly Command[] = [
   ...[doctor, sft, dpo, kto, cpo, orpo, reproduce, generate, evaluate],
-  ...[push, hubServe, run, kernel],
+  ...[push, hubServe, run, check, assign, grade, kernel],
 ];
 
 /** Exit codes: 0 done, 1 it failed while running, 2 the command line is wrong, 130 ctrl-C. */

@@ -10,7 +10,10 @@ export {
   type LogRow,
   type Panel,
 } from "./figures.js";
+export * from "./grade/index.js";
 export { renderNotebookHtml, type HtmlOptions } from "./html.js";
+export { formatJUnit } from "./junit.js";
+export { findKernel } from "./kernelspec.js";
 export { type Displayable, type MimeBundle } from "./mime.js";
 export {
   readNotebook,
@@ -22,14 +25,21 @@ export {
   type Output,
   type TextCell,
 } from "./nbformat.js";
-export { parseParameter, type Parameters } from "./parameters.js";
+export { ownPackageRoot } from "./packageRoot.js";
+export { injectParameters, parseParameter, type Parameters } from "./parameters.js";
 export {
+  runCells,
   runNotebook,
   terminalProgress,
+  type CellError,
+  type CellOutcome,
   type FailedCell,
+  type RunCellsOptions,
   type RunNotebookOptions,
   type RunProgress,
   type RunNotebookResult,
 } from "./runner.js";
+export { compareNotebooks, type CheckOptions as NotebookCheckOptions, type CheckFinding } from "./comparison.js";
+export { hideSources } from "./reportMode.js";
 export { rankedTable, type RankedTable } from "./tables.js";
 import "./interrupts.js";
