@@ -136,6 +136,21 @@ function namespaceCommand(request: SandboxRequest, assignments: readonly string[
   ];
 }
 
+/** Node says "denied" where programs that look for a file up the folders expect "not there": TypeScript's and our own module resolution. */
+const DENIED_IS_ABSENT = `import fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
+for (const [name, absent] of [["existsSync", () => false], ["statSync", orThrow], ["lstatSync", orThrow]]) {
+  const original = fs[name];
+  fs[name] = (path, options) => {
+    try { return original(path, options); } catch (error) {
+      if (error.code !== "ERR_ACCESS_DENIED") throw error;
+      return absent(error, options);
+    }
+  };
+}
+function orThrow(error, options) { if (options?.throwIfNoEntry === false) return undefined; throw error; }
+syncBuiltinESMExports();`;
+
 function permissionFlags(request: SandboxRequest): string {
   const [major, minor] = process.versions.node.split(".").map(Number) as [number, number];
   const stable = major >= 24 || (major === 23 && minor >= 5) || (major === 22 && minor >= 13);
@@ -150,7 +165,7 @@ function permissionFlags(request: SandboxRequest): string {
   }
   return [
     stable ? "--permission" : "--experimental-permission",
-    ...["--allow-worker", "--allow-addons"],
+    ...["--allow-worker", "--allow-addons", `--import=data:text/javascript;base64,${Buffer.from(DENIED_IS_ABSENT).toString("base64")}`],
     ...[...places, request.scratch].map((path) => `--allow-fs-read=${quoted(path)}`),
     `--allow-fs-write=${quoted(request.scratch)}`,
     "--disable-warning=ExperimentalWarning",
