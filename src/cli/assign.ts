@@ -4,7 +4,13 @@ import { ConfigError } from "../errors.js";
 import { type Command, readCommandLine } from "./command.js";
 
 const ASSIGN_OPTIONS = defineOptions("Options", {
-  output: { type: "string", default: null, nullable: true, placeholder: "FILE", help: "The student version; default: ../release/NAME from NOTEBOOK's folder, as nbgrader lays out its folders" },
+  output: {
+    type: "string",
+    default: null,
+    nullable: true,
+    placeholder: "FILE",
+    help: "The student version; default: ../release/NAME from NOTEBOOK's folder, as nbgrader lays out its folders",
+  },
   check: {
     type: "boolean",
     default: true,
@@ -32,7 +38,10 @@ export const assign: Command = {
     const { values, positionals } = await readCommandLine(WHERE, [ASSIGN_OPTIONS], argv);
     const [source, ...others] = positionals;
     if (source === undefined || others.length > 0) {
-      throw new ConfigError("notebook", `${WHERE}: one NOTEBOOK must be given, got ${positionals.length === 0 ? "none" : positionals.join(" ")}`);
+      throw new ConfigError(
+        "notebook",
+        `${WHERE}: one NOTEBOOK must be given, got ${positionals.length === 0 ? "none" : positionals.join(" ")}`,
+      );
     }
     const options = ASSIGN_OPTIONS.resolve(values[0]!, { where: WHERE, prefix: "--" });
     const output = options.output ?? join(dirname(source), "..", "release", basename(source));

@@ -16,7 +16,14 @@ const CHECK_OPTIONS = defineOptions("Options", {
   },
   output: { type: "string", default: null, nullable: true, placeholder: "FILE", help: "Write the notebook as it was run now" },
   execution_timeout: { type: "number", default: null, nullable: true, exclusiveMin: 0, unit: "seconds", help: "Longest time for one cell" },
-  memory_limit: { type: "number", default: null, nullable: true, exclusiveMin: 0, unit: "MiB", help: "Most memory that the cells may hold" },
+  memory_limit: {
+    type: "number",
+    default: null,
+    nullable: true,
+    exclusiveMin: 0,
+    unit: "MiB",
+    help: "Most memory that the cells may hold",
+  },
 });
 
 const WHERE = "preflab check";
@@ -31,13 +38,18 @@ export const check: Command = {
     const { values, positionals } = await readCommandLine(WHERE, [CHECK_OPTIONS], argv);
     const [file, ...others] = positionals;
     if (file === undefined || others.length > 0)
-      throw new ConfigError("notebook", `${WHERE}: one NOTEBOOK must be given, got ${positionals.length === 0 ? "none" : positionals.join(" ")}`);
+      throw new ConfigError(
+        "notebook",
+        `${WHERE}: one NOTEBOOK must be given, got ${positionals.length === 0 ? "none" : positionals.join(" ")}`,
+      );
     const options = CHECK_OPTIONS.resolve(values[0]!, { where: WHERE, prefix: "--" });
     const ignore = options.ignore.map((pattern) => {
       try {
         return new RegExp(pattern, "gu");
       } catch (cause) {
-        throw new ConfigError("ignore", `${WHERE}: --ignore must be a regular expression, got ${pattern}; ${(cause as Error).message}`, { cause });
+        throw new ConfigError("ignore", `${WHERE}: --ignore must be a regular expression, got ${pattern}; ${(cause as Error).message}`, {
+          cause,
+        });
       }
     });
 
@@ -59,7 +71,11 @@ export const check: Command = {
         for (const { index, id, kind, note, text } of findings)
           console.log(`${note ? "note" : "DIFFERS"}  ${index === undefined ? "" : `cell ${index + 1} (${id}) `}${kind}: ${text}`);
         const failed = findings.filter(({ note }) => !note).length;
-        console.log(failed === 0 ? `The same after a restart, in ${seconds.toFixed(1)} s` : `${failed} differences after a restart, in ${seconds.toFixed(1)} s`);
+        console.log(
+          failed === 0
+            ? `The same after a restart, in ${seconds.toFixed(1)} s`
+            : `${failed} differences after a restart, in ${seconds.toFixed(1)} s`,
+        );
         return failed === 0 ? 0 : 1;
       } finally {
         interrupt.release();

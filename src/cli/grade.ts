@@ -7,8 +7,18 @@ import { type Command, readCommandLine } from "./command.js";
 import { onInterrupt } from "./interrupt.js";
 
 const GRADE_OPTIONS = defineOptions("Options", {
-  assignment: { type: "string", required: true, placeholder: "NOTEBOOK", help: "The instructor's notebook, with solutions and hidden tests" },
-  output: { type: "string", default: "grades", placeholder: "DIR", help: "Folder for grades.csv, grades.json, feedback/, gradescope/ and executed/" },
+  assignment: {
+    type: "string",
+    required: true,
+    placeholder: "NOTEBOOK",
+    help: "The instructor's notebook, with solutions and hidden tests",
+  },
+  output: {
+    type: "string",
+    default: "grades",
+    placeholder: "DIR",
+    help: "Folder for grades.csv, grades.json, feedback/, gradescope/ and executed/",
+  },
   parameters: {
     type: "pair",
     default: [],
@@ -17,7 +27,13 @@ const GRADE_OPTIONS = defineOptions("Options", {
     help: "Set a name that the cell tagged parameters declares; repeat for more. VALUE is JSON where it is JSON, else a text",
   },
   files: { type: "string", list: true, default: [], placeholder: "PATH", help: "Files and folders that are copied beside each notebook" },
-  read: { type: "string", list: true, default: [], placeholder: "DIR", help: "Folders that submissions may read where they are, besides Preflab's own" },
+  read: {
+    type: "string",
+    list: true,
+    default: [],
+    placeholder: "DIR",
+    help: "Folders that submissions may read where they are, besides Preflab's own",
+  },
   sandbox: {
     type: "string",
     default: "auto",
@@ -25,8 +41,20 @@ const GRADE_OPTIONS = defineOptions("Options", {
     help: "How submissions are shut in. auto takes bubblewrap or namespaces, whichever works, and refuses to grade with less; permissions (Node's own) leaves the network open before Node 25; none trusts every submission",
   },
   execution_timeout: { type: "number", default: 300, exclusiveMin: 0, unit: "seconds", help: "Longest time for one cell" },
-  time_limit: { type: "number", default: 1800, exclusiveMin: 0, unit: "seconds", help: "Longest time for one submission; then its processes are killed" },
-  memory_limit: { type: "number", default: 4096, exclusiveMin: 0, unit: "MiB", help: "Most memory for one submission; beyond it its processes are killed" },
+  time_limit: {
+    type: "number",
+    default: 1800,
+    exclusiveMin: 0,
+    unit: "seconds",
+    help: "Longest time for one submission; then its processes are killed",
+  },
+  memory_limit: {
+    type: "number",
+    default: 4096,
+    exclusiveMin: 0,
+    unit: "MiB",
+    help: "Most memory for one submission; beyond it its processes are killed",
+  },
   jobs: { type: "integer", default: null, nullable: true, min: 1, help: "Submissions at the same time; default half the processors" },
 });
 
@@ -75,7 +103,9 @@ export const grade: Command = {
             const manual = result.manual_points > 0 ? ` (+${result.manual_points} by hand)` : "";
             const found = result.findings.length === 0 ? "" : `; ${result.findings.map(({ kind, id }) => `${kind} ${id}`).join(", ")}`;
             const problem = result.problem === undefined ? "" : `; ${result.problem}`;
-            console.log(`[${done}/${total}] ${result.student}: ${result.score} of ${result.max_score - result.manual_points}${manual}${found}${problem}`);
+            console.log(
+              `[${done}/${total}] ${result.student}: ${result.score} of ${result.max_score - result.manual_points}${manual}${found}${problem}`,
+            );
           },
         });
         const write = (name: string, text: string): Promise<void> => notebook.writeAtomically(join(options.output, name), text);

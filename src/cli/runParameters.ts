@@ -24,7 +24,11 @@ export async function readParameters(where: string, flags: ParameterFlags): Prom
     try {
       values = parse(text);
     } catch (cause) {
-      throw new ConfigError("parameters", `${where}: ${from} must be YAML or JSON, got text that does not parse; ${(cause as Error).message}`, { cause });
+      throw new ConfigError(
+        "parameters",
+        `${where}: ${from} must be YAML or JSON, got text that does not parse; ${(cause as Error).message}`,
+        { cause },
+      );
     }
     if (values === null) return;
     if (typeof values !== "object" || Array.isArray(values))
@@ -33,12 +37,17 @@ export async function readParameters(where: string, flags: ParameterFlags): Prom
   };
   for (const text of flags.parameters_base64) {
     if (!/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text))
-      throw new ConfigError("parameters", `${where}: --parameters_base64 must be Base64, got ${text.slice(0, 40)}; encode YAML with base64`);
+      throw new ConfigError(
+        "parameters",
+        `${where}: --parameters_base64 must be Base64, got ${text.slice(0, 40)}; encode YAML with base64`,
+      );
     take(Buffer.from(text, "base64").toString("utf8"), "--parameters_base64");
   }
   for (const path of flags.parameters_file) {
     const text = await readFile(path, "utf8").catch((cause: unknown) => {
-      throw new ConfigError("parameters", `${where}: --parameters_file must be a readable file, got ${path}; ${(cause as Error).message}`, { cause });
+      throw new ConfigError("parameters", `${where}: --parameters_file must be a readable file, got ${path}; ${(cause as Error).message}`, {
+        cause,
+      });
     });
     take(text, path);
   }

@@ -33,7 +33,9 @@ const isCode = (cell: Notebook["cells"][number]): cell is CodeCell => cell.cell_
 function inspectHistory(held: Notebook): CheckFinding[] {
   const cells = held.cells.flatMap((cell, index) => (isCode(cell) && !hasTag(cell, "skip-execution") ? [{ cell, index }] : []));
   if (cells.length > 0 && cells.every(({ cell }) => cell.execution_count === null && cell.outputs.length === 0))
-    return [{ kind: "not_run", note: false, text: "no cell has been run, so there is nothing to compare; run it and save it with its outputs" }];
+    return [
+      { kind: "not_run", note: false, text: "no cell has been run, so there is nothing to compare; run it and save it with its outputs" },
+    ];
   const record = readRunRecord(held);
   const findings: CheckFinding[] = [];
   let latest: { count: number; index: number } | undefined;
@@ -52,14 +54,27 @@ function inspectHistory(held: Notebook): CheckFinding[] {
       continue;
     }
     if (latest !== undefined && count <= latest.count)
-      findings.push({ ...place, kind: "out_of_order", text: `it ran as [${count}], before cell ${latest.index + 1} above it, which ran as [${latest.count}]` });
+      findings.push({
+        ...place,
+        kind: "out_of_order",
+        text: `it ran as [${count}], before cell ${latest.index + 1} above it, which ran as [${latest.count}]`,
+      });
     else if (count !== (latest?.count ?? 0) + 1 && findings.length === 0)
-      findings.push({ ...place, kind: "gap", note: true, text: `it ran as [${count}] after [${latest?.count ?? 0}]: cells were run again or deleted in between` });
+      findings.push({
+        ...place,
+        kind: "gap",
+        note: true,
+        text: `it ran as [${count}] after [${latest?.count ?? 0}]: cells were run again or deleted in between`,
+      });
     if (latest === undefined || count > latest.count) latest = { count, index };
   }
   if (record === undefined) return findings;
   if (record.seed !== seedOf(held))
-    findings.push({ kind: "seed", note: false, text: `the outputs are of seed ${record.seed ?? "(none)"}, the notebook now sets ${seedOf(held) ?? "(none)"}` });
+    findings.push({
+      kind: "seed",
+      note: false,
+      text: `the outputs are of seed ${record.seed ?? "(none)"}, the notebook now sets ${seedOf(held) ?? "(none)"}`,
+    });
   const now = currentEnvironment();
   for (const name of new Set([...Object.keys(record.environment), ...Object.keys(now)])) {
     const [then, present] = [record.environment[name] ?? "none", now[name] ?? "none"];
@@ -82,7 +97,11 @@ export function compareNotebooks(held: Notebook, fresh: Notebook, options: Check
     }
     const [before, after] = [errorText(cell), errorText(now)];
     if (before !== after)
-      findings.push({ ...place, kind: "error", text: after === undefined ? `it failed with ${before}, and no longer does` : `it fails with ${after}` });
+      findings.push({
+        ...place,
+        kind: "error",
+        text: after === undefined ? `it failed with ${before}, and no longer does` : `it fails with ${after}`,
+      });
     else if (cell.execution_count !== null || cell.outputs.length > 0) {
       const difference = compareOutputs(cell.outputs, now.outputs, options);
       if (difference !== undefined) findings.push({ ...place, kind: "output", text: difference });

@@ -3,8 +3,8 @@ import type { RunNotebookResult } from "./runner.js";
 import { terminalText } from "./terminalText.js";
 
 /** What XML 1.0 cannot hold, even escaped. */
-// eslint-disable-next-line no-control-regex -- control characters are what it is about
-const NO_XML = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const NO_XML =
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 const xml = (text: string): string => escapeHtml(terminalText(text).replace(NO_XML, "\ufffd"));
 

@@ -28,7 +28,10 @@ export function findKernel(name: string): string[] {
     if (!existsSync(file)) continue;
     const { argv, language } = JSON.parse(readFileSync(file, "utf8")) as { argv: string[]; language: string };
     if (!["typescript", "javascript"].includes(language.toLowerCase()))
-      throw new ConfigError("kernel_language", `kernel: must be of TypeScript or JavaScript, got ${name} of ${language}; use papermill for it`);
+      throw new ConfigError(
+        "kernel_language",
+        `kernel: must be of TypeScript or JavaScript, got ${name} of ${language}; use papermill for it`,
+      );
     return argv;
   }
   const near = nearestName(name, [...known]);

@@ -26,10 +26,13 @@ async function readLinux(): Promise<ProcessRow[]> {
 
 async function readElsewhere(): Promise<ProcessRow[]> {
   const { stdout } = await promisify(execFile)("ps", ["-A", "-o", "pid=,ppid=,rss="]);
-  return stdout.trim().split("\n").map((line) => {
-    const [pid, parent, kibibytes] = line.trim().split(/\s+/).map(Number) as [number, number, number];
-    return { pid, parent, bytes: 1024 * kibibytes };
-  });
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => {
+      const [pid, parent, kibibytes] = line.trim().split(/\s+/).map(Number) as [number, number, number];
+      return { pid, parent, bytes: 1024 * kibibytes };
+    });
 }
 
 /** All processes that `pid` has started, and those that they have, without itself. */

@@ -39,9 +39,7 @@ export const seedOf = (notebook: Notebook): string | null => declaredValue(noteb
 
 /** Writes the record of a run into the notebook. @param cells that were run */
 export function recordRun(notebook: Notebook, cells: readonly { index: number }[]): void {
-  const sources = Object.fromEntries(
-    cells.map(({ index }) => [notebook.cells[index]!.id, sourceHash(notebook.cells[index]!.source)]),
-  );
+  const sources = Object.fromEntries(cells.map(({ index }) => [notebook.cells[index]!.id, sourceHash(notebook.cells[index]!.source)]));
   const run: RunRecord = { environment: currentEnvironment(), seed: seedOf(notebook), sources };
   notebook.metadata = { ...notebook.metadata, preflab: { ...(notebook.metadata["preflab"] as object | undefined), run } };
 }

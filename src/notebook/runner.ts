@@ -233,7 +233,10 @@ class RunLimits {
       }, totalTimeoutMs);
     if (memoryLimitBytes !== undefined)
       this.#memory = watchMemory(pid, memoryLimitBytes, (bytes) =>
-        this.#exceed("MemoryLimit", `the cells must hold at most ${mebibytes(memoryLimitBytes)} MiB, got ${mebibytes(bytes)} MiB, and were ended`),
+        this.#exceed(
+          "MemoryLimit",
+          `the cells must hold at most ${mebibytes(memoryLimitBytes)} MiB, got ${mebibytes(bytes)} MiB, and were ended`,
+        ),
       );
   }
 

@@ -49,13 +49,26 @@ describe("preflab run", () => {
   });
 
   test("papermill's parameters in papermill's order; paths, report mode, files of what is printed, JUnit", async () => {
-    const path = notebook("papermill.ipynb", "const a = 1;\nconst b = 1;\nconst c: number = 1;\nconst d = '';\nlet e: boolean | null = null;", "console.log(`${a} ${b} ${c} ${d} ${e} ${PAPERMILL_INPUT_PATH}`); console.error('careful')");
+    const path = notebook(
+      "papermill.ipynb",
+      "const a = 1;\nconst b = 1;\nconst c: number = 1;\nconst d = '';\nlet e: boolean | null = null;",
+      "console.log(`${a} ${b} ${c} ${d} ${e} ${PAPERMILL_INPUT_PATH}`); console.error('careful')",
+    );
     const at = (name: string): string => join(folder, name);
     writeFileSync(at("values.yaml"), "a: 3\nb: 3\nc: 3\n");
     const base64 = Buffer.from("a: 2\nb: 2\nc: 2").toString("base64");
     const given = ["-b", base64, "-f", at("values.yaml"), "-y", "b: 4\nc: 4", "-p", "c", "5", "-r", "d", "6", "-p", "e", "True"];
     const files = ["--stdout-file", at("out.txt"), "--stderr-file", at("err.txt"), "--junit", at("junit.xml")];
-    const quiet = ["--no-log-output", "--no-progress-bar", "--report-mode", "--inject-paths", "--start-timeout", "30", "--execution-timeout", "60"];
+    const quiet = [
+      "--no-log-output",
+      "--no-progress-bar",
+      "--report-mode",
+      "--inject-paths",
+      "--start-timeout",
+      "30",
+      "--execution-timeout",
+      "60",
+    ];
     const result = await preflab(["run", path, at("papermill.out.ipynb"), ...given, ...files, ...quiet, "--cwd", folder]);
     expect(result).toMatchObject({ code: 0, stderr: "" });
     expect(result.stdout).toMatch(/^All cells ran: 3 code cells/);
@@ -70,7 +83,10 @@ describe("preflab run", () => {
   test("--prepare-only puts the parameters in and runs nothing", async () => {
     const path = notebook("prepared.ipynb", "const n = 1;", "throw new Error('it ran')");
     const output = join(folder, "prepared.out.ipynb");
-    expect(await preflab(["run", path, output, "-p", "n", "2", "--prepare-only"])).toMatchObject({ code: 0, stdout: `Not run; see ${output}\n` });
+    expect(await preflab(["run", path, output, "-p", "n", "2", "--prepare-only"])).toMatchObject({
+      code: 0,
+      stdout: `Not run; see ${output}\n`,
+    });
     expect(JSON.parse(readFileSync(output, "utf8")).cells[1].source.join("")).toBe("// Parameters of this run\nconst n = 2;");
   });
 
@@ -107,7 +123,11 @@ describe("preflab run", () => {
 
   test.each<[string[], number, RegExp]>([
     [[], 2, /^preflab run: one NOTEBOOK and at most one OUTPUT must be given, got none\n/],
-    [["a.ipynb", "b.ipynb", "c.ipynb"], 2, /^preflab run: one NOTEBOOK and at most one OUTPUT must be given, got a\.ipynb b\.ipynb c\.ipynb\n/],
+    [
+      ["a.ipynb", "b.ipynb", "c.ipynb"],
+      2,
+      /^preflab run: one NOTEBOOK and at most one OUTPUT must be given, got a\.ipynb b\.ipynb c\.ipynb\n/,
+    ],
     [["a.ipynb", "b.ipynb", "--output", "c.ipynb"], 2, /^preflab run: OUTPUT must be given once, got b\.ipynb and --output c\.ipynb\n/],
     [["a.ipynb", "--prepare-only"], 2, /^preflab run: --prepare_only needs OUTPUT, got none/],
     [["a.ipynb", "-y", "[1]"], 2, /^preflab run: --parameters_yaml must map names to values, got \[1\]/],

@@ -12,7 +12,9 @@ const ran = (source: string, count: number | null, ...outputs: Output[]): CodeCe
 const print = (text: string): Output => ({ output_type: "stream", name: "stdout", text });
 const result = (data: Record<string, unknown>): Output => ({ output_type: "execute_result", data, metadata: {}, execution_count: 1 });
 const kinds = (held: Notebook, fresh: Notebook = held, options = {}): string[] =>
-  compareNotebooks(held, fresh, options).map(({ kind, index, note }) => `${kind}${index === undefined ? "" : ` ${index}`}${note ? " (note)" : ""}`);
+  compareNotebooks(held, fresh, options).map(
+    ({ kind, index, note }) => `${kind}${index === undefined ? "" : ` ${index}`}${note ? " (note)" : ""}`,
+  );
 const again = (held: Notebook): Notebook => ({
   ...held,
   cells: held.cells.map((cell, at) => (cell.cell_type === "code" ? { ...cell, execution_count: at + 1 } : cell)),
@@ -36,7 +38,11 @@ test("the same outputs: nothing is found; streams count as whole texts", () => {
 
 test("other values, other kinds, numbers deep in JSON", () => {
   const held = notebookOf(ran("a", 1, print("1")), ran("b", 2, result({ "application/json": { data: [{ y: [1, 2] }] } })), ran("c", 3));
-  const fresh = notebookOf(ran("a", 1, print("2")), ran("b", 2, result({ "application/json": { data: [{ y: [1, 2.1] }] } })), ran("c", 3, print("new")));
+  const fresh = notebookOf(
+    ran("a", 1, print("2")),
+    ran("b", 2, result({ "application/json": { data: [{ y: [1, 2.1] }] } })),
+    ran("c", 3, print("new")),
+  );
   expect(compareNotebooks(held, fresh).map(({ text }) => text)).toEqual([
     'stdout: line 1 was "1", is "2"',
     "application/json: data: 0: y: 1: was 2, is 2.1",

@@ -52,17 +52,20 @@ function studentCell(cell: Cell, role: CellRole, metadata: GradeMetadata | undef
   const scheme = cutRegions(tests.source, "MARK SCHEME", where);
   const demand = (found: boolean, right: boolean, region: string, wanted: string): void => {
     if (found && !right)
-      throw new DataError("grade_region", `cell ${cell.id}: a cell with BEGIN ${region} must be ${wanted}, got a ${role} cell; give it that role`, {
-        file,
-      });
+      throw new DataError(
+        "grade_region",
+        `cell ${cell.id}: a cell with BEGIN ${region} must be ${wanted}, got a ${role} cell; give it that role`,
+        {
+          file,
+        },
+      );
   };
   demand(solution.found, writes, "SOLUTION", 'a solution (tag "solution")');
   demand(tests.found, role === "test", "HIDDEN TESTS", 'a test with points (tag "points:1")');
   demand(scheme.found, role === "task" || role === "manual", "MARK SCHEME", "a task or an answer that a person marks");
   // As in nbgrader: a solution cell without a marked region is all solution.
   const source = writes && !solution.found ? stub.join("\n") : scheme.source;
-  const released: Cell =
-    cell.cell_type === "code" ? { ...cell, source, outputs: [], execution_count: null } : { ...cell, source };
+  const released: Cell = cell.cell_type === "code" ? { ...cell, source, outputs: [], execution_count: null } : { ...cell, source };
   if (metadata === undefined) return released;
   const { checksum: _, ...kept } = metadata;
   return withGradeMetadata(released, { ...kept, checksum: gradeChecksum(released, kept), cell_type: cell.cell_type });
@@ -73,7 +76,8 @@ export function studentNotebook(assignment: Assignment): Notebook {
   const cells = assignment.cells.map(({ student }) => student);
   for (const region of REGIONS) {
     const left = cells.find((cell) => cell.source.includes(`BEGIN ${region}`));
-    if (left !== undefined) throw new DataError("grade_region", `cell ${left.id}: BEGIN ${region} must be gone, got it still`, { file: assignment.file });
+    if (left !== undefined)
+      throw new DataError("grade_region", `cell ${left.id}: BEGIN ${region} must be gone, got it still`, { file: assignment.file });
   }
   const { celltoolbar: _, preflab: __, ...metadata } = assignment.notebook.metadata;
   return { ...assignment.notebook, metadata, cells };
@@ -82,9 +86,11 @@ export function studentNotebook(assignment: Assignment): Notebook {
 /** The names that code declares at the start of a line, or imports. */
 export function declaredNames(source: string): Set<string> {
   const names = new Set<string>();
-  const declaration = /^(?:export\s+|declare\s+|async\s+|abstract\s+)*(?:function\*?|class|const|let|var|enum|interface|type)\s+([\p{L}_$][\p{L}\p{N}_$]*)/gmu;
+  const declaration =
+    /^(?:export\s+|declare\s+|async\s+|abstract\s+)*(?:function\*?|class|const|let|var|enum|interface|type)\s+([\p{L}_$][\p{L}\p{N}_$]*)/gmu;
   for (const match of source.matchAll(declaration)) names.add(match[1]!);
-  const lists = /^(?:import\s+(?:type\s+)?(?:([\p{L}_$][\p{L}\p{N}_$]*)\s*,?\s*)?(?:\{([^}]*)\}|\*\s+as\s+([\p{L}_$][\p{L}\p{N}_$]*))?\s*from|(?:const|let|var)\s+[{[]([^}\]]*)[}\]]\s*=)/gmu;
+  const lists =
+    /^(?:import\s+(?:type\s+)?(?:([\p{L}_$][\p{L}\p{N}_$]*)\s*,?\s*)?(?:\{([^}]*)\}|\*\s+as\s+([\p{L}_$][\p{L}\p{N}_$]*))?\s*from|(?:const|let|var)\s+[{[]([^}\]]*)[}\]]\s*=)/gmu;
   for (const match of source.matchAll(lists)) {
     for (const name of [match[1], match[3]]) if (name !== undefined) names.add(name);
     for (const item of (match[2] ?? match[4] ?? "").split(",")) {

@@ -44,8 +44,7 @@ export function renderFeedback(assignment: Assignment, result: SubmissionResult)
 }
 
 /** The run may show any HTML, and whoever opens the page is not its author: it gets a frame without origin and without network. */
-const FRAME_POLICY =
-  "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; font-src data:";
+const FRAME_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; font-src data:";
 
 function renderRun(assignment: Assignment, result: SubmissionResult): string {
   if (result.notebook === undefined) return "<p>The notebook could not be run.</p>";

@@ -76,7 +76,15 @@ export async function gradeSubmission(assignment: Assignment, file: string, opti
     notebook = injectParameters(prepared.notebook, options.parameters);
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
-    return { student, file, findings: [], ...scores(unrun(assignment)), problem: error.message, protection: options.protection, seconds: seconds() };
+    return {
+      student,
+      file,
+      findings: [],
+      ...scores(unrun(assignment)),
+      problem: error.message,
+      protection: options.protection,
+      seconds: seconds(),
+    };
   }
   const run = await runShutIn(notebook, options);
   const limit = run.cells.find(({ error }) => error !== undefined && LIMIT_ERRORS.includes(error.ename))?.error;
@@ -181,14 +189,20 @@ export interface GradeAllOptions extends GradeOptions {
 }
 
 /** Grades files side by side; results in the order of the files. Stops early only for a signal, or when no kernel starts. */
-export async function gradeSubmissions(assignment: Assignment, files: readonly string[], options: GradeAllOptions): Promise<SubmissionResult[]> {
+export async function gradeSubmissions(
+  assignment: Assignment,
+  files: readonly string[],
+  options: GradeAllOptions,
+): Promise<SubmissionResult[]> {
   const results: SubmissionResult[] = [];
   let next = 0;
   let done = 0;
   const work = async (): Promise<void> => {
     while (next < files.length && options.signal?.aborted !== true) {
       const at = next++;
-      const hidden = [...options.hidden, ...files.filter((_, other) => other !== at)].filter((path) => existsSync(path)).map((path) => realpathSync(path));
+      const hidden = [...options.hidden, ...files.filter((_, other) => other !== at)]
+        .filter((path) => existsSync(path))
+        .map((path) => realpathSync(path));
       const result = await gradeSubmission(assignment, files[at]!, { ...options, hidden });
       results[at] = result;
       options.onResult?.(result, ++done, files.length);
@@ -206,7 +220,7 @@ export interface AssignmentCheck {
   warnings: string[];
 }
 
-/** @param student also run the student version */
+/** @param student also run the student version, if the instructor's has no problems */
 export async function checkAssignment(
   assignment: Assignment,
   run: (notebook: Notebook) => Promise<{ notebook: Notebook; cells: CellOutcome[] }>,
@@ -215,15 +229,16 @@ export async function checkAssignment(
   const nobody = { undermined: new Map<string, string[]>(), untouched: new Set<string>() };
   const own = await run(structuredClone(assignment.notebook));
   const describe = (error: CellError): string => `${error.ename}: ${error.evalue}`;
-  const problems = own.cells.flatMap(({ id, error, tolerated }) => (error === undefined || tolerated ? [] : [`cell ${id} fails: ${describe(error)}`]));
+  const problems = own.cells.flatMap(({ id, error, tolerated }) =>
+    error === undefined || tolerated ? [] : [`cell ${id} fails: ${describe(error)}`],
+  );
   for (const test of gradeTests(assignment, own.notebook, own.cells, nobody))
     if (test.status !== "manual" && test.points < test.max_points && !problems.some((text) => text.startsWith(`cell ${test.id} `)))
       problems.push(`test ${test.id} gives the instructor's version ${test.points} of ${test.max_points} points: ${test.note ?? ""}`);
-  if (student === undefined) return { problems, warnings: [] };
+  if (student === undefined || problems.length > 0) return { problems, warnings: [] };
   const empty = await run(structuredClone(student));
   const warnings = gradeTests(assignment, empty.notebook, empty.cells, nobody)
     .filter((test) => test.status !== "manual" && test.points > 0)
     .map((test) => `test ${test.id} gives ${test.points} points to a notebook in which nothing was written`);
   return { problems, warnings };
 }
-

@@ -24,7 +24,11 @@ export function formatCsv(results: readonly SubmissionResult[]): string {
 
 /** Everything but the notebooks. */
 export function formatJson(results: readonly SubmissionResult[]): string {
-  return `${JSON.stringify(results.map(({ notebook: _, ...result }) => ({ ...result, protection_text: PROTECTION_TEXT[result.protection] })), undefined, 2)}\n`;
+  return `${JSON.stringify(
+    results.map(({ notebook: _, ...result }) => ({ ...result, protection_text: PROTECTION_TEXT[result.protection] })),
+    undefined,
+    2,
+  )}\n`;
 }
 
 /** Gradescope's results.json (gradescope-autograders.readthedocs.io/en/latest/specs). Answers that a person marks are left out. */

@@ -197,7 +197,9 @@ async function works(protection: Protection, packageRoot: string): Promise<boole
 }
 
 const blocksNetwork = (protection: Protection): boolean =>
-  protection === "bubblewrap" || protection === "namespaces" || (protection === "permissions" && Number(process.versions.node.split(".")[0]) >= 25);
+  protection === "bubblewrap" ||
+  protection === "namespaces" ||
+  (protection === "permissions" && Number(process.versions.node.split(".")[0]) >= 25);
 
 /**
  * The strongest protection that works here and shuts off network and files; a named one must work.
@@ -207,7 +209,10 @@ export async function chooseProtection(wanted: Protection | "auto", packageRoot:
   if (wanted === "none") return "none";
   if (wanted !== "auto") {
     if (await works(wanted, packageRoot)) return wanted;
-    throw new ConfigError("sandbox", `grade: the sandbox must work on this machine, got ${wanted}, which does not; leave it out to use one that does`);
+    throw new ConfigError(
+      "sandbox",
+      `grade: the sandbox must work on this machine, got ${wanted}, which does not; leave it out to use one that does`,
+    );
   }
   for (const protection of PROTECTIONS) if (blocksNetwork(protection) && (await works(protection, packageRoot))) return protection;
   throw new ConfigError(

@@ -31,7 +31,11 @@ export interface PreparedSubmission {
 }
 
 /** Line ends and blanks at line ends are an editor's, not the student's. */
-const normalised = (source: string): string => source.replace(/\r\n?/g, "\n").replace(/[ \t]+$/gm, "").trimEnd();
+const normalised = (source: string): string =>
+  source
+    .replace(/\r\n?/g, "\n")
+    .replace(/[ \t]+$/gm, "")
+    .trimEnd();
 
 const keyOf = (cell: Cell): string => {
   const id = (cell.metadata["nbgrader"] as { grade_id?: unknown } | undefined)?.grade_id;
@@ -109,9 +113,23 @@ function compare(key: string, entry: AssignmentCell, found: Cell | undefined): F
   }
   const claimed = (found.metadata["nbgrader"] ?? {}) as { points?: unknown; checksum?: unknown };
   if (metadata?.points !== undefined && claimed.points !== undefined && Number(claimed.points) !== metadata.points)
-    findings.push({ kind: "points", id: key, text: `the points were changed from ${metadata.points} to ${String(claimed.points)}; they count as they were` });
-  else if (metadata !== undefined && isFixed(entry) && claimed.checksum !== undefined && claimed.checksum !== gradeChecksum(student, metadata) && findings.length === 0)
-    findings.push({ kind: "edited", id: key, text: "the checksum of the cell was changed, or it is from another version of the assignment" });
+    findings.push({
+      kind: "points",
+      id: key,
+      text: `the points were changed from ${metadata.points} to ${String(claimed.points)}; they count as they were`,
+    });
+  else if (
+    metadata !== undefined &&
+    isFixed(entry) &&
+    claimed.checksum !== undefined &&
+    claimed.checksum !== gradeChecksum(student, metadata) &&
+    findings.length === 0
+  )
+    findings.push({
+      kind: "edited",
+      id: key,
+      text: "the checksum of the cell was changed, or it is from another version of the assignment",
+    });
   return findings;
 }
 
@@ -141,7 +159,10 @@ function withUniqueIds(cells: readonly Cell[]): Cell[] {
 }
 
 /** Names of locked cells that the submission declares anew → the cell that does. Where the handed-out cell did so itself, it may. */
-function redefinitions(assignment: Assignment, written: readonly { key: string; source: string; given: string | undefined }[]): Map<string, string> {
+function redefinitions(
+  assignment: Assignment,
+  written: readonly { key: string; source: string; given: string | undefined }[],
+): Map<string, string> {
   const locked = new Set(
     assignment.cells.flatMap(({ role, cell }) => (role === "locked" && cell.cell_type === "code" ? [...declaredNames(cell.source)] : [])),
   );
@@ -157,9 +178,10 @@ function underminedTests(assignment: Assignment, redefined: ReadonlyMap<string, 
   const tests = new Map<string, string[]>();
   for (const { role, cell, metadata } of assignment.cells) {
     if (role !== "test") continue;
-    const names = [...redefined.keys()].filter((name) => new RegExp(`(?<![\\p{L}\\p{N}_$.])${name.replace(/\$/g, "\\$")}(?![\\p{L}\\p{N}_$])`, "u").test(cell.source));
+    const names = [...redefined.keys()].filter((name) =>
+      new RegExp(`(?<![\\p{L}\\p{N}_$.])${name.replace(/\$/g, "\\$")}(?![\\p{L}\\p{N}_$])`, "u").test(cell.source),
+    );
     if (names.length > 0) tests.set(metadata!.grade_id, names);
   }
   return tests;
 }
-

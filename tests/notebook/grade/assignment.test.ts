@@ -47,19 +47,38 @@ describe("the student version", () => {
 });
 
 describe("what is refused", () => {
-  const read = (...cells: Cell[]) => () => readAssignment(notebookOf(...cells), "a.ipynb");
+  const read =
+    (...cells: Cell[]) =>
+    () =>
+      readAssignment(notebookOf(...cells), "a.ipynb");
   const nbgrader = (metadata: object, cell = code("1", [], "c")): Cell => ({ ...cell, metadata: { nbgrader: metadata } });
   const graded = { schema_version: 3, grade: true, solution: false, locked: true, grade_id: "t", points: 1 };
   test.each([
     ["no test", read(code("1")), 'assignment: a cell must have points, got none; tag a test cell "points:1"'],
-    ["hidden tests outside a test", read(code("// BEGIN HIDDEN TESTS\n// END HIDDEN TESTS", [], "c")), "cell c: a cell with BEGIN HIDDEN TESTS must be a test with points"],
-    ["a solution in a test", read(code("// BEGIN SOLUTION\n// END SOLUTION", ["points:1"], "c")), "cell c: a cell with BEGIN SOLUTION must be a solution"],
+    [
+      "hidden tests outside a test",
+      read(code("// BEGIN HIDDEN TESTS\n// END HIDDEN TESTS", [], "c")),
+      "cell c: a cell with BEGIN HIDDEN TESTS must be a test with points",
+    ],
+    [
+      "a solution in a test",
+      read(code("// BEGIN SOLUTION\n// END SOLUTION", ["points:1"], "c")),
+      "cell c: a cell with BEGIN SOLUTION must be a solution",
+    ],
     ["points that are no number", read(code("1", ["points:two"], "c")), 'the tag points: must be followed by a number >= 0, got "two"'],
-    ["the same grade_id twice", read(nbgrader(graded), nbgrader(graded, code("2", [], "d"))), "cell d: grade_id must be unique, got t twice"],
+    [
+      "the same grade_id twice",
+      read(nbgrader(graded), nbgrader(graded, code("2", [], "d"))),
+      "cell d: grade_id must be unique, got t twice",
+    ],
     ["negative points", read(nbgrader({ ...graded, points: -1 })), "cell c: points must be a number >= 0, got -1"],
     ["a strange id", read(nbgrader({ ...graded, grade_id: "a b" })), 'grade_id must be letters, digits, _ and -, got "a b"'],
     ["a schema of the future", read(nbgrader({ ...graded, schema_version: 4 })), "schema_version must be 0 to 3, got 4"],
-    ["a markdown test", read(nbgrader(graded, { ...markdown("x"), id: "m" } as never)), "a markdown cell must be grade and solution or neither"],
+    [
+      "a markdown test",
+      read(nbgrader(graded, { ...markdown("x"), id: "m" } as never)),
+      "a markdown cell must be grade and solution or neither",
+    ],
   ])("%s", (_, make, message) => {
     expect(make).toThrow(message);
   });
@@ -75,7 +94,15 @@ describe("what is refused", () => {
 describe("nbgrader's metadata", () => {
   test("older schemas are read as nbgrader upgrades them", () => {
     const cell = { ...code("1", [], "c"), metadata: { nbgrader: { grade: true, locked: true, grade_id: "t", points: "" } } };
-    expect(readGradeMetadata(cell, "a")).toEqual({ schema_version: 3, grade: true, solution: false, locked: true, task: false, grade_id: "t", points: 0 });
+    expect(readGradeMetadata(cell, "a")).toEqual({
+      schema_version: 3,
+      grade: true,
+      solution: false,
+      locked: true,
+      task: false,
+      grade_id: "t",
+      points: 0,
+    });
     expect(readGradeMetadata({ ...cell, metadata: { nbgrader: { grade: false, solution: false, locked: false } } }, "a")).toBeUndefined();
   });
 
@@ -87,7 +114,8 @@ describe("nbgrader's metadata", () => {
 });
 
 test("declared names: functions, variables, patterns, imports", () => {
-  const source = "import a, { b, c as d } from 'x';\nimport * as e from 'y';\nasync function f() {}\nconst { g, h: i } = j;\nconst k = 1;\n  const inner = 2;\nclass L {}";
+  const source =
+    "import a, { b, c as d } from 'x';\nimport * as e from 'y';\nasync function f() {}\nconst { g, h: i } = j;\nconst k = 1;\n  const inner = 2;\nclass L {}";
   expect([...declaredNames(source)].sort()).toEqual(["L", "a", "b", "d", "e", "f", "g", "i", "k"]);
   expect(declaredNames(instructorNotebook().cells[2]!.source)).toEqual(new Set(["check"]));
 });

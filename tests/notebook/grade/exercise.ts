@@ -7,7 +7,11 @@ import type { Cell, Notebook } from "../../../src/notebook/nbformat.js";
 import { code, markdown, notebookOf } from "../notebooks.js";
 
 const solution = (id: string, source: string): Cell => code(source, ["solution"], id);
-const region = (name: string, ...lines: string[]): string[] => [`  // ### BEGIN ${name}`, ...lines.map((line) => `  ${line}`), `  // ### END ${name}`];
+const region = (name: string, ...lines: string[]): string[] => [
+  `  // ### BEGIN ${name}`,
+  ...lines.map((line) => `  ${line}`),
+  `  // ### END ${name}`,
+];
 
 export function instructorNotebook(): Notebook {
   return notebookOf(
@@ -19,9 +23,23 @@ export function instructorNotebook(): Notebook {
       "helpers",
     ),
     solution("double", ["function double(x: number): number {", ...region("SOLUTION", "return 2 * x;"), "}"].join("\n")),
-    code(["check(double(2) === 4, 'double(2) is 4');", ...region("HIDDEN TESTS", "check(double(5) === 10, 'double(5) is 10');"), ""].join("\n"), ["points:2"], "test-double"),
+    code(
+      ["check(double(2) === 4, 'double(2) is 4');", ...region("HIDDEN TESTS", "check(double(5) === 10, 'double(5) is 10');"), ""].join(
+        "\n",
+      ),
+      ["points:2"],
+      "test-double",
+    ),
     solution("root", ["function root(x: number): number {", ...region("SOLUTION", "return Math.sqrt(x);"), "}"].join("\n")),
-    code(["const passed = [root(4) === 2];", ...region("HIDDEN TESTS", "passed.push(root(9) === 3, root(n) ** 2 > n - 1e-9);"), "passed.filter((ok) => ok).length"].join("\n"), ["points:3"], "test-root"),
+    code(
+      [
+        "const passed = [root(4) === 2];",
+        ...region("HIDDEN TESTS", "passed.push(root(9) === 3, root(n) ** 2 > n - 1e-9);"),
+        "passed.filter((ok) => ok).length",
+      ].join("\n"),
+      ["points:3"],
+      "test-root",
+    ),
     { ...markdown("Why?\n\n### BEGIN SOLUTION\nBecause.\n### END SOLUTION"), id: "why", metadata: { tags: ["points:4"] } },
   );
 }

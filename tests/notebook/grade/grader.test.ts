@@ -44,7 +44,10 @@ describe("submissions", () => {
     const files = [
       write("good"),
       // Knows the visible tests by heart.
-      write("hardcoded", handIn({ double: "function double(x: number): number { return 4; }", root: "function root(x: number): number { return 2; }" })),
+      write(
+        "hardcoded",
+        handIn({ double: "function double(x: number): number { return 4; }", root: "function root(x: number): number { return 2; }" }),
+      ),
       write("edited", handIn({ "test-double": "1", "test-root": "3" })),
       write("broken"),
     ];
@@ -105,7 +108,9 @@ describe.each(["bubblewrap", "namespaces", "permissions"] as const)("a break-out
       shell: `execFileSync("sh", ["-c", "echo x > '${outside}'"], { stdio: "ignore" })`,
       token: `process.env.HF_TOKEN`,
     };
-    const lines = Object.entries(attempts).map(([name, attempt]) => `try { got.${name} = String(${attempt}); } catch { got.${name} = "held"; }`);
+    const lines = Object.entries(attempts).map(
+      ([name, attempt]) => `try { got.${name} = String(${attempt}); } catch { got.${name} = "held"; }`,
+    );
     const cheat = [
       'import { readFileSync, writeFileSync } from "node:fs";',
       'import { execFileSync } from "node:child_process";',

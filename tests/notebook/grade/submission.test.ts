@@ -19,7 +19,16 @@ describe("what was tampered with", () => {
     const { findings, notebook: run, untouched } = prepare(notebook);
     expect(findings).toEqual([]);
     expect(untouched.size).toBe(0);
-    expect(run.cells.map(({ id }) => id).slice(1)).toEqual(["parameters", "helpers", "double", "mine", "test-double", "root", "test-root", "why"]);
+    expect(run.cells.map(({ id }) => id).slice(1)).toEqual([
+      "parameters",
+      "helpers",
+      "double",
+      "mine",
+      "test-double",
+      "root",
+      "test-root",
+      "why",
+    ]);
   });
 
   test("an edited test: it is named, and the instructor's is run with its hidden part", () => {
@@ -78,7 +87,9 @@ describe("points", () => {
     const { status, points, note } = gradeTests(assignment, notebook, outcomes, prepared).find(({ id }) => id === "test-root")!;
     return [status, points, note];
   };
-  const value = (text: string): Output[] => [{ output_type: "execute_result", data: { "text/plain": text }, metadata: {}, execution_count: 1 }];
+  const value = (text: string): Output[] => [
+    { output_type: "execute_result", data: { "text/plain": text }, metadata: {}, execution_count: 1 },
+  ];
 
   test("nbgrader's rule, but silence is no pass", () => {
     expect(grade([])).toEqual(["passed", 3, undefined]);
@@ -96,7 +107,9 @@ describe("points", () => {
 
   test("written answers wait for a person, unless nothing was written", () => {
     const status = (untouched: string[]) =>
-      gradeTests(assignment, prepare(handIn(SOLVED)).notebook, [], { ...clean, untouched: new Set(untouched) }).find(({ id }) => id === "why");
+      gradeTests(assignment, prepare(handIn(SOLVED)).notebook, [], { ...clean, untouched: new Set(untouched) }).find(
+        ({ id }) => id === "why",
+      );
     expect(status([])).toEqual({ id: "why", status: "manual", points: 0, max_points: 4, note: "a person marks this" });
     expect(status(["why"])).toMatchObject({ status: "failed", note: "nothing was written" });
   });
