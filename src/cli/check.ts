@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { defineOptions } from "../config/index.js";
 import { ConfigError } from "../errors.js";
 import { type Command, readCommandLine } from "./command.js";
@@ -15,6 +16,13 @@ const CHECK_OPTIONS = defineOptions("Options", {
     help: "Leave out what matches before texts are compared; repeat for more. A cell tagged nbval-ignore-output is run but not compared",
   },
   output: { type: "string", default: null, nullable: true, placeholder: "FILE", help: "Write the notebook as it was run now" },
+  cwd: {
+    type: "string",
+    default: null,
+    nullable: true,
+    placeholder: "DIR",
+    help: "Working directory of the cells; default the notebook's folder",
+  },
   execution_timeout: { type: "number", default: null, nullable: true, exclusiveMin: 0, unit: "seconds", help: "Longest time for one cell" },
   memory_limit: {
     type: "number",
@@ -61,6 +69,7 @@ export const check: Command = {
         const held = await readNotebook(file);
         const { notebook, seconds } = await runNotebook(file, {
           ...(options.output === null ? {} : { output: options.output }),
+          ...(options.cwd === null ? {} : { cwd: resolve(options.cwd) }),
           ...(options.execution_timeout === null ? {} : { timeoutMs: options.execution_timeout * 1000 }),
           ...(options.memory_limit === null ? {} : { memoryLimitBytes: options.memory_limit * 2 ** 20 }),
           onProgress: terminalProgress(),
