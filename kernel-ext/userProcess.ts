@@ -91,7 +91,11 @@ export class UserProcess {
     const script = fileURLToPath(new URL("./user/main.js", import.meta.url));
     // Its own process group: a signal from the terminal goes to the kernel, which decides; killing the group leaves nothing behind.
     // Notebooks load ES modules with require, which Node still announces as experimental on stderr.
-    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", "--disable-warning=DEP0040", script], {
+    // PREFLAB_USER_COMMAND, a JSON list: a program that starts it shut in, and its first arguments (src/notebook/grade/sandbox.ts).
+    const shutIn = JSON.parse(process.env["PREFLAB_USER_COMMAND"] ?? "[]") as string[];
+    const node = [process.execPath, "--disable-warning=ExperimentalWarning", "--disable-warning=DEP0040", script];
+    const [program, ...argv] = [...shutIn, ...node] as [string, ...string[]];
+    const child = spawn(program, argv, {
       stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
       detached: true,
       env: withHugePages(process.env),

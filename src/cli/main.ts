@@ -1,4 +1,6 @@
 import { nearestName, PreflabError } from "../errors.js";
+import { assign } from "./assign.js";
+import { check } from "./check.js";
 import { type Command, formatCommandHelp, type Work } from "./command.js";
 import { app } from "./app.js";
 import { cpo } from "./cpo.js";
@@ -6,6 +8,7 @@ import { doctor } from "./doctor.js";
 import { dpo } from "./dpo.js";
 import { evaluate } from "./evaluate.js";
 import { generate } from "./generate.js";
+import { grade } from "./grade.js";
 import { hubServe } from "./hubServe.js";
 import { kernel } from "./kernel.js";
 import { kto } from "./kto.js";
@@ -19,7 +22,7 @@ import { sft } from "./sft.js";
 /** The `preflab` commands, in the order of a student's work. */
 export const COMMANDS: readonly Command[] = [
   ...[doctor, sft, dpo, kto, cpo, orpo, reproduce, generate, evaluate],
-  ...[app, push, hubServe, run, kernel],
+  ...[app, push, hubServe, run, check, assign, grade, kernel],
 ];
 
 /** Exit codes: 0 done, 1 it failed while running, 2 the command line is wrong, 130 ctrl-C. */

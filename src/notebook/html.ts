@@ -107,9 +107,15 @@ function firstHeading(notebook: Notebook): string | undefined {
   return undefined;
 }
 
-export function renderNotebookHtml(notebook: Notebook, options: HtmlOptions = {}): string {
+/** Cells as parts of a page: their HTML, and the scripts that draw their plots, which go behind it. */
+export function renderCells(cells: readonly Cell[], options: HtmlOptions = {}): { html: string; scripts: string } {
   const page = new Page(options);
+  const html = cells.map((cell) => page.cell(cell)).join("\n");
+  return { html, scripts: page.scripts() };
+}
+
+export function renderNotebookHtml(notebook: Notebook, options: HtmlOptions = {}): string {
   const title = options.title ?? firstHeading(notebook) ?? "Notebook";
-  const cells = notebook.cells.map((cell) => page.cell(cell)).join("\n");
-  return htmlDocument(title, cells, page.scripts());
+  const { html, scripts } = renderCells(notebook.cells, options);
+  return htmlDocument(title, html, scripts);
 }

@@ -20,7 +20,10 @@ export {
   type LogRow,
   type Panel,
 } from "./figures.js";
+export * from "./grade/index.js";
 export { renderNotebookHtml, type HtmlOptions } from "./html.js";
+export { formatJUnit } from "./junit.js";
+export { findKernel } from "./kernelspec.js";
 export { type Displayable, type MimeBundle } from "./mime.js";
 export {
   readNotebook,
@@ -32,11 +35,16 @@ export {
   type Output,
   type TextCell,
 } from "./nbformat.js";
-export { parseParameter, type Parameters } from "./parameters.js";
+export { ownPackageRoot } from "./packageRoot.js";
+export { injectParameters, parseParameter, type Parameters } from "./parameters.js";
 export {
+  runCells,
   runNotebook,
   terminalProgress,
+  type CellError,
+  type CellOutcome,
   type FailedCell,
+  type RunCellsOptions,
   type RunNotebookOptions,
   type RunProgress,
   type RunNotebookResult,
@@ -45,4 +53,6 @@ export { describe_frame, type ColumnSummary, type DataSummary } from "./frames.j
 export { plotlyFigure, type PlotlyFigure, type PlotlySpec } from "./plotlyFigure.js";
 export { metricsTable, type MetricsTable, rankedTable, type RankedTable } from "./tables.js";
 export { ProgressBar, tqdm, type Progress, type ProgressOptions } from "./tqdm.js";
+export { compareNotebooks, type CheckOptions as NotebookCheckOptions, type CheckFinding } from "./comparison.js";
+export { hideSources } from "./reportMode.js";
 import "./interrupts.js";

@@ -41,19 +41,20 @@ function literal(name: string, value: unknown): string {
 /**
  * Puts a cell tagged `injected-parameters` after the cell tagged `parameters`; one of an earlier run is replaced.
  * Names keep the keyword and type of their default.
+ * @param undeclared values for names that the notebook need not declare, and for which it needs no such cell
  * @throws ConfigError when the notebook has no such cell, or it does not declare a name
  */
-export function injectParameters(notebook: Notebook, parameters: Parameters): Notebook {
+export function injectParameters(notebook: Notebook, parameters: Parameters, undeclared: Parameters = {}): Notebook {
   const names = Object.keys(parameters);
-  if (names.length === 0) return notebook;
+  if (names.length === 0 && Object.keys(undeclared).length === 0) return notebook;
   const cells = notebook.cells.filter((cell) => !hasTag(cell, "injected-parameters"));
   const at = cells.findIndex((cell) => cell.cell_type === "code" && hasTag(cell, "parameters"));
-  if (at < 0)
+  if (at < 0 && names.length > 0)
     throw new ConfigError(
       "parameters_cell",
       `parameters: the notebook must have a code cell tagged "parameters", got none; tag the cell that declares ${names.join(", ")}`,
     );
-  const known = declarations(cells[at]!.source);
+  const known = declarations(cells[at]?.source ?? "");
   const lines = names.map((name) => {
     const declaration = known.get(name);
     if (declaration === undefined) {
@@ -65,6 +66,7 @@ export function injectParameters(notebook: Notebook, parameters: Parameters): No
     }
     return `${declaration.keyword} ${name}${declaration.annotation} = ${literal(name, parameters[name])};`;
   });
+  for (const [name, value] of Object.entries(undeclared)) lines.push(`const ${name} = ${literal(name, value)};`);
   const ids = new Set(cells.map((cell) => cell.id));
   let id = "injected-parameters";
   while (ids.has(id)) id += "-new";
@@ -79,8 +81,22 @@ export function injectParameters(notebook: Notebook, parameters: Parameters): No
   return { ...notebook, cells: [...cells.slice(0, at + 1), injected, ...cells.slice(at + 1)] };
 }
 
-/** A value typed in a shell: JSON where it is JSON (`3`, `true`, `[1e-4]`), else the text itself. */
+/** What a notebook's cells tagged `parameters` and `injected-parameters` set `name` to, as its source says it; undefined when they do not. */
+export function declaredValue(notebook: Notebook, name: string): string | undefined {
+  let value: string | undefined;
+  for (const cell of notebook.cells) {
+    if (cell.cell_type !== "code" || !(hasTag(cell, "parameters") || hasTag(cell, "injected-parameters"))) continue;
+    const match = new RegExp(`^(?:const|let|var)\\s+${name}\\s*(?::[^=\\n]+?)?\\s*=\\s*([^;\\n]+)`, "m").exec(cell.source);
+    if (match !== null) value = match[1]!.replace(/\s*\/\/.*$/, "").trim();
+  }
+  return value;
+}
+
+const PYTHON_WORDS: Readonly<Record<string, unknown>> = { True: true, False: false, None: null };
+
+/** A value typed in a shell: JSON where it is JSON (`3`, `true`, `[1e-4]`), papermill's `True`, `False` and `None`, else the text itself. */
 export function parseParameter(text: string): unknown {
+  if (Object.hasOwn(PYTHON_WORDS, text)) return PYTHON_WORDS[text];
   try {
     return JSON.parse(text) as unknown;
   } catch {

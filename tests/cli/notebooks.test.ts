@@ -48,6 +48,55 @@ describe("preflab run", () => {
     expect(readFileSync(html, "utf8")).toContain("answer=42");
   });
 
+  test("papermill's parameters in papermill's order; paths, report mode, files of what is printed, JUnit", async () => {
+    const path = notebook(
+      "papermill.ipynb",
+      "const a = 1;\nconst b = 1;\nconst c: number = 1;\nconst d = '';\nlet e: boolean | null = null;",
+      "console.log(`${a} ${b} ${c} ${d} ${e} ${PAPERMILL_INPUT_PATH}`); console.error('careful')",
+    );
+    const at = (name: string): string => join(folder, name);
+    writeFileSync(at("values.yaml"), "a: 3\nb: 3\nc: 3\n");
+    const base64 = Buffer.from("a: 2\nb: 2\nc: 2").toString("base64");
+    const given = ["-b", base64, "-f", at("values.yaml"), "-y", "b: 4\nc: 4", "-p", "c", "5", "-r", "d", "6", "-p", "e", "True"];
+    const files = ["--stdout-file", at("out.txt"), "--stderr-file", at("err.txt"), "--junit", at("junit.xml")];
+    const quiet = [
+      "--no-log-output",
+      "--no-progress-bar",
+      "--report-mode",
+      "--inject-paths",
+      "--start-timeout",
+      "30",
+      "--execution-timeout",
+      "60",
+    ];
+    const result = await preflab(["run", path, at("papermill.out.ipynb"), ...given, ...files, ...quiet, "--cwd", folder]);
+    expect(result).toMatchObject({ code: 0, stderr: "" });
+    expect(result.stdout).toMatch(/^All cells ran: 3 code cells/);
+    expect(readFileSync(at("out.txt"), "utf8")).toBe(`3 4 5 6 true ${path}\n`);
+    expect(readFileSync(at("err.txt"), "utf8")).toBe("careful\n");
+    expect(readFileSync(at("junit.xml"), "utf8")).toContain('tests="3" failures="0"');
+    const { cells, metadata } = JSON.parse(readFileSync(at("papermill.out.ipynb"), "utf8"));
+    expect(cells[2].metadata).toEqual({ jupyter: { source_hidden: true }, inputHidden: true });
+    expect(metadata.preflab.run).toMatchObject({ seed: null, environment: { node: process.versions.node } });
+  });
+
+  test("--prepare-only puts the parameters in and runs nothing", async () => {
+    const path = notebook("prepared.ipynb", "const n = 1;", "throw new Error('it ran')");
+    const output = join(folder, "prepared.out.ipynb");
+    expect(await preflab(["run", path, output, "-p", "n", "2", "--prepare-only"])).toMatchObject({
+      code: 0,
+      stdout: `Not run; see ${output}\n`,
+    });
+    expect(JSON.parse(readFileSync(output, "utf8")).cells[1].source.join("")).toBe("// Parameters of this run\nconst n = 2;");
+  });
+
+  test("--memory-limit: the processes are killed and the cell fails", async () => {
+    const path = notebook("hungry.ipynb", "const held: Buffer[] = [];\nfor (;;) held.push(Buffer.alloc(32 * 2 ** 20, 1));");
+    const result = await preflab(["run", path, "--memory-limit", "1000"]);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/^MemoryLimit: the cells must hold at most 1000 MiB, got \d+ MiB, and were ended/);
+  });
+
   test("a failing cell: exit code 1, the traceback on stderr, later cells do not run", async () => {
     const path = notebook("fails.ipynb", "const n = 1;", 'throw new Error("no such pair")', 'console.log("after")');
     const result = await preflab(["run", path]);
@@ -73,8 +122,20 @@ describe("preflab run", () => {
   });
 
   test.each<[string[], number, RegExp]>([
-    [[], 2, /^preflab run: one NOTEBOOK must be given, got none\n/],
-    [["a.ipynb", "b.ipynb"], 2, /^preflab run: one NOTEBOOK must be given, got a\.ipynb b\.ipynb\n/],
+    [[], 2, /^preflab run: one NOTEBOOK and at most one OUTPUT must be given, got none\n/],
+    [
+      ["a.ipynb", "b.ipynb", "c.ipynb"],
+      2,
+      /^preflab run: one NOTEBOOK and at most one OUTPUT must be given, got a\.ipynb b\.ipynb c\.ipynb\n/,
+    ],
+    [["a.ipynb", "b.ipynb", "--output", "c.ipynb"], 2, /^preflab run: OUTPUT must be given once, got b\.ipynb and --output c\.ipynb\n/],
+    [["a.ipynb", "--prepare-only"], 2, /^preflab run: --prepare_only needs OUTPUT, got none/],
+    [["a.ipynb", "-y", "[1]"], 2, /^preflab run: --parameters_yaml must map names to values, got \[1\]/],
+    [["a.ipynb", "-y", "a: [1"], 2, /^preflab run: --parameters_yaml must be YAML or JSON/],
+    [["a.ipynb", "-f", "absent.yaml"], 2, /^preflab run: --parameters_file must be a readable file, got absent\.yaml/],
+    [["a.ipynb", "-b", "a: 1"], 2, /^preflab run: --parameters_base64 must be Base64, got a: 1/],
+    [["a.ipynb", "--language", "python"], 2, /language.*parameters are written in TypeScript/],
+    [["a.ipynb", "--kernel", "no-such-kernel"], 1, /^kernel: must be installed, got no-such-kernel/],
     [["a.ipynb", "-p", "n"], 2, /^preflab run: -p must be followed by NAME VALUE, got 1 of the two\n/],
     [["no-such.ipynb"], 1, /no-such\.ipynb/],
   ])("%j: exit code %i", async (argv, code, message) => {
