@@ -13,8 +13,20 @@ const RUN_OPTIONS = defineOptions("Options", {
     help: 'Take settings from standard input, one JSON object a line such as {"params": {"learning_rate": 1e-4}}, and answer each with a line: for Optuna and others',
   },
   dry_run: { type: "boolean", default: false, help: "Check everything and say what would be tried" },
-  notebook: { type: "string", default: null, nullable: true, placeholder: "FILE", help: "Write a notebook with the sweep as a cell, its table and its figure" },
-  optuna: { type: "string", default: null, nullable: true, placeholder: "FILE", help: "Write the study as Optuna's SQLite storage, for optuna-dashboard" },
+  notebook: {
+    type: "string",
+    default: null,
+    nullable: true,
+    placeholder: "FILE",
+    help: "Write a notebook with the sweep as a cell, its table and its figure",
+  },
+  optuna: {
+    type: "string",
+    default: null,
+    nullable: true,
+    placeholder: "FILE",
+    help: "Write the study as Optuna's SQLite storage, for optuna-dashboard",
+  },
 });
 
 /** The sweep's own, without what only a file can say. */
@@ -41,7 +53,10 @@ export const sweep: Command = {
     const { values, positionals } = await readCommandLine(WHERE, [RUN_OPTIONS, FLAGS], argv);
     const [file, ...others] = positionals;
     if (file === undefined || others.length > 0)
-      throw new ConfigError("sweep_file", `${WHERE}: one sweep file must be given, got ${positionals.length === 0 ? "none" : positionals.join(" ")}`);
+      throw new ConfigError(
+        "sweep_file",
+        `${WHERE}: one sweep file must be given, got ${positionals.length === 0 ? "none" : positionals.join(" ")}`,
+      );
     const run = RUN_OPTIONS.resolve(values[0]!, { where: WHERE, prefix: "--" });
     const input = await readSweepFile(file, FLAGS.check(values[1]!, { where: WHERE, prefix: "--" }));
     return () => (run.ask_tell ? answer(input) : search(input, run));
@@ -67,14 +82,19 @@ async function search(values: SweepValues, outputs: Outputs): Promise<number> {
     try {
       const counts = open.study.ledger.counts();
       const done = counts.complete + counts.pruned + counts.fail;
-      console.log(`${open.planned} trials of ${[...open.space.dimensions.keys()].join(", ")}, judged by ${open.metric}; ${done} have ended`);
+      console.log(
+        `${open.planned} trials of ${[...open.space.dimensions.keys()].join(", ")}, judged by ${open.metric}; ${done} have ended`,
+      );
       return 0;
     } finally {
       open.study.close();
     }
   }
   const abort = new AbortController();
-  const interrupt = onInterrupt(() => abort.abort(), "Stopping after this step; the same command goes on from there. Ctrl-C again ends at once.");
+  const interrupt = onInterrupt(
+    () => abort.abort(),
+    "Stopping after this step; the same command goes on from there. Ctrl-C again ends at once.",
+  );
   try {
     const result = await sweep({ ...input, signal: abort.signal });
     console.log(`\n${result.toString()}\n`);
@@ -85,7 +105,13 @@ async function search(values: SweepValues, outputs: Outputs): Promise<number> {
       const open = await openSweep(input, WHERE);
       try {
         const { study, space } = open;
-        exportToOptuna(outputs.optuna, { name: values.output_dir, goal: study.goal, space, trials: study.trials(), reports: (number) => study.ledger.reports(number) });
+        exportToOptuna(outputs.optuna, {
+          name: values.output_dir,
+          goal: study.goal,
+          space,
+          trials: study.trials(),
+          reports: (number) => study.ledger.reports(number),
+        });
       } finally {
         open.study.close();
       }
@@ -110,7 +136,12 @@ async function answer(values: SweepValues): Promise<number> {
   console.log = console.info = (...texts: unknown[]) => console.error(...texts);
   let failed = true;
   try {
-    await answerLines(open, createInterface({ input: process.stdin, signal: abort.signal }), (line) => process.stdout.write(`${line}\n`), abort.signal);
+    await answerLines(
+      open,
+      createInterface({ input: process.stdin, signal: abort.signal }),
+      (line) => process.stdout.write(`${line}\n`),
+      abort.signal,
+    );
     failed = false;
     return interrupt.exitCode ?? 0;
   } finally {

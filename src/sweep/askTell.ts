@@ -4,7 +4,7 @@
  * `{"id": …, "prune": true}` ends the running trial. Trials are run in the order of the lines.
  */
 import { ConfigError } from "../errors.js";
-import { type Objective, runTrial } from "./engine.js";
+import { runTrial } from "./engine.js";
 import type { Params } from "./space.js";
 import type { SweepTrial } from "./study.js";
 import type { OpenSweep } from "./sweep.js";
@@ -16,7 +16,12 @@ interface Line {
 }
 
 /** @param lines of JSON @param write takes one line @returns when the lines have ended and all trials are done */
-export async function answerLines(open: OpenSweep, lines: AsyncIterable<string>, write: (line: string) => void, signal: AbortSignal): Promise<void> {
+export async function answerLines(
+  open: OpenSweep,
+  lines: AsyncIterable<string>,
+  write: (line: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
   let work: Promise<void> = Promise.resolve();
   const pruned = new Set<string>();
   for await (const text of lines) {
@@ -27,7 +32,16 @@ export async function answerLines(open: OpenSweep, lines: AsyncIterable<string>,
       continue;
     }
     if (params === undefined) throw new ConfigError("ask_tell", `sweep: a line must hold params or prune, got ${text}`);
-    work = work.then(() => answer(open, id, params, (answered) => write(JSON.stringify(answered)), () => pruned.has(JSON.stringify(id)), signal));
+    work = work.then(() =>
+      answer(
+        open,
+        id,
+        params,
+        (answered) => write(JSON.stringify(answered)),
+        () => pruned.has(JSON.stringify(id)),
+        signal,
+      ),
+    );
     // Failures are thrown where the work is awaited.
     work.catch(() => undefined);
   }
@@ -43,16 +57,11 @@ async function answer(
   signal: AbortSignal,
 ): Promise<void> {
   const trial = study.ask(params) as SweepTrial;
-  const watched: Objective = (given, end) => {
-    const { report, should_prune } = given;
-    given.report = (step, value) => {
-      report.call(given, step, value);
-      write({ id, trial: given.number, step, value });
-    };
-    given.should_prune = () => (isPruned() ? "pruned from outside" : should_prune.call(given));
-    return objective(given, end);
+  trial.listener = {
+    onReport: (step, value) => write({ id, trial: trial.number, step, value }),
+    verdict: () => (isPruned() ? "pruned from outside" : undefined),
   };
-  await runTrial(trial, watched, signal);
+  await runTrial(trial, objective, signal);
   const record = study.ledger.trial(trial.number)!;
   write({ id, trial: trial.number, state: record.state, value: record.value, reason: record.reason });
 }
@@ -66,4 +75,3 @@ function parse(text: string): Line {
   }
   throw new ConfigError("ask_tell", `sweep: a line must be a JSON object, got ${text}; e.g. {"params": {"learning_rate": 1e-4}}`);
 }
-

@@ -4,7 +4,16 @@ export { SWEEP_OPTIONS, type SweepFileInput, readSweepFile } from "./sweepOption
 export { SweepResult } from "./result.js";
 export type { Importance, Setting } from "./ranking.js";
 export { type Goal, Study, SweepTrial } from "./study.js";
-export { type Objective, type SweepRunOptions, type SweepEngine, type TrialResult, TrialPruned, TrialStopped, localEngine, runTrial } from "./engine.js";
+export {
+  type Objective,
+  type SweepRunOptions,
+  type SweepEngine,
+  type TrialResult,
+  TrialPruned,
+  TrialStopped,
+  localEngine,
+  runTrial,
+} from "./engine.js";
 export type { Ended, Ledger, TrialFacts, TrialRecord, TrialState } from "./ledger.js";
 export type { PrunerInput } from "./pruner.js";
 export type { DimensionInput, Params } from "./space.js";

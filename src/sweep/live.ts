@@ -68,6 +68,6 @@ export class LiveView {
 
 export function describeParams(params: Readonly<Record<string, JsonValue>>): string {
   return Object.entries(params)
-    .map(([name, value]) => `${name} ${typeof value === "number" ? numberText(value) : typeof value === "string" ? value : JSON.stringify(value)}`)
+    .map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`)
     .join(" ");
 }

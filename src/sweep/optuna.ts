@@ -29,7 +29,13 @@ const TABLES = `
   INSERT INTO version_info VALUES (1, 12, '5.0.0');
   INSERT INTO alembic_version VALUES ('v3.2.0.a');`;
 
-const STATES: Readonly<Record<TrialState, string>> = { waiting: "WAITING", running: "RUNNING", complete: "COMPLETE", pruned: "PRUNED", fail: "FAIL" };
+const STATES: Readonly<Record<TrialState, string>> = {
+  waiting: "WAITING",
+  running: "RUNNING",
+  complete: "COMPLETE",
+  pruned: "PRUNED",
+  fail: "FAIL",
+};
 
 export interface OptunaExport {
   readonly name: string;
@@ -55,7 +61,13 @@ export function exportToOptuna(file: string, { name, goal, space, trials, report
     const dimensions = distributionsOf(space, trials);
     for (const trial of trials) {
       const id = trial.number + 1;
-      db.prepare("INSERT INTO trials VALUES (?, ?, 1, ?, ?, ?)").run(id, trial.number, STATES[trial.state], dateTime(trial.started_ms), dateTime(trial.ended_ms));
+      db.prepare("INSERT INTO trials VALUES (?, ?, 1, ?, ?, ?)").run(
+        id,
+        trial.number,
+        STATES[trial.state],
+        dateTime(trial.started_ms),
+        dateTime(trial.ended_ms),
+      );
       for (const [param, value] of Object.entries(trial.params)) {
         const dimension = dimensions.get(param)!;
         insert("trial_params", id, param, internalValue(dimension, value), JSON.stringify(distribution(dimension)));
@@ -63,7 +75,8 @@ export function exportToOptuna(file: string, { name, goal, space, trials, report
       if (trial.value !== null && trial.state !== "fail") insert("trial_values", id, 0, trial.value, "FINITE");
       for (const [step, value] of reports(trial.number)) insert("trial_intermediate_values", id, step, value, "FINITE");
       if (trial.reason !== null) insert("trial_user_attributes", id, "reason", JSON.stringify(trial.reason));
-      for (const [fact, value] of Object.entries(trial.facts)) if (fact !== "curve") insert("trial_user_attributes", id, fact, JSON.stringify(value));
+      for (const [fact, value] of Object.entries(trial.facts))
+        if (fact !== "curve") insert("trial_user_attributes", id, fact, JSON.stringify(value));
     }
     db.exec("COMMIT");
   } finally {

@@ -35,7 +35,10 @@ export function createPruner(input: PrunerInput, ledger: Ledger, maximize: boole
       return median(ledger, maximize, startup_trials, warmup_steps);
     }
     default:
-      throw new ConfigError("sweep_pruner", `sweep: pruner must be asha or median, got ${JSON.stringify(input)}; leave it out to end no trial early`);
+      throw new ConfigError(
+        "sweep_pruner",
+        `sweep: pruner must be asha or median, got ${JSON.stringify(input)}; leave it out to end no trial early`,
+      );
   }
 }
 
@@ -72,7 +75,9 @@ function median(ledger: Ledger, maximize: boolean, startup: number, warmup: numb
       const own = ledger.reports(claim.number).map(([, value]) => value);
       const best = own.reduce((a, b) => (maximize ? Math.max(a, b) : Math.min(a, b)));
       const worse = maximize ? best < middle : best > middle;
-      return worse ? `median: at step ${step} its best value ${best.toPrecision(4)} is behind the median ${middle.toPrecision(4)}` : undefined;
+      return worse
+        ? `median: at step ${step} its best value ${best.toPrecision(4)} is behind the median ${middle.toPrecision(4)}`
+        : undefined;
     },
   };
 }

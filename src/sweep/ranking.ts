@@ -99,7 +99,8 @@ export function importance(trials: readonly TrialRecord[]): Importance[] {
 function levelsOf(values: readonly JsonValue[]): number[] {
   const texts = values.map((value) => JSON.stringify(value));
   const different = [...new Set(texts)];
-  if (different.length <= BINS * 2 || !values.every((value) => typeof value === "number")) return texts.map((text) => different.indexOf(text));
+  if (different.length <= BINS * 2 || !values.every((value) => typeof value === "number"))
+    return texts.map((text) => different.indexOf(text));
   const sorted = [...(values as number[])].sort((a, b) => a - b);
   const edges = Array.from({ length: BINS - 1 }, (_, i) => sorted[Math.floor(((i + 1) * sorted.length) / BINS)]!);
   return (values as number[]).map((value) => edges.filter((edge) => value >= edge).length);

@@ -2,7 +2,17 @@
 import { writeFile } from "node:fs/promises";
 import type { JsonValue } from "../config/index.js";
 import type { Chart } from "../evaluate/chart.js";
-import { type Cell, EvaluationResult, type Shown, type TableRow, csvText, displaySymbol, numberText, plural, textTable } from "../evaluate/table.js";
+import {
+  type Cell,
+  EvaluationResult,
+  type Shown,
+  type TableRow,
+  csvText,
+  displaySymbol,
+  numberText,
+  plural,
+  textTable,
+} from "../evaluate/table.js";
 import type { TrialRecord } from "./ledger.js";
 import { type Importance, type Setting, importance, rankSettings, rankTrials } from "./ranking.js";
 import type { Goal } from "./study.js";
@@ -78,20 +88,35 @@ export class SweepResult extends EvaluationResult {
     const { trials, planned, metric, goal } = this.#facts;
     const count = (state: TrialRecord["state"]): number => trials.filter((trial) => trial.state === state).length;
     const parts = [`${count("complete")} of ${plural(planned, "trial")} complete`];
-    for (const [state, words] of [["pruned", "pruned"], ["fail", "failed"], ["running", "running"], ["waiting", "waiting"]] as const)
+    for (const [state, words] of [
+      ["pruned", "pruned"],
+      ["fail", "failed"],
+      ["running", "running"],
+      ["waiting", "waiting"],
+    ] as const)
       if (count(state) > 0) parts.push(`${count(state)} ${words}`);
     const lines = [`${parts.join(", ")}; ${goal} ${metric}.`];
     const { best } = this;
     if (best !== undefined) {
       const setting = this.settings()[0]!;
-      const seeds = setting.trials.length > 1 ? `mean ${numberText(setting.mean)} ± ${numberText(setting.deviation!)} over ${setting.trials.length} seeds; ` : "";
-      lines.push(`Best: trial ${best.number} with ${numberText(best.value!)} (${seeds}${Object.entries(best.params).map(([name, value]) => `${name} ${cellText(value)}`).join(", ")}).`);
+      const seeds =
+        setting.trials.length > 1
+          ? `mean ${numberText(setting.mean)} ± ${numberText(setting.deviation!)} over ${setting.trials.length} seeds; `
+          : "";
+      lines.push(
+        `Best: trial ${best.number} with ${numberText(best.value!)} (${seeds}${Object.entries(best.params)
+          .map(([name, value]) => `${name} ${cellText(value)}`)
+          .join(", ")}).`,
+      );
       const ties = trials.filter(({ state, value }) => state === "complete" && value === best.value).length;
-      if (ties > 1) lines.push(`${ties} trials share this value: the first of them is called the best, and the data cannot tell them apart.`);
+      if (ties > 1)
+        lines.push(`${ties} trials share this value: the first of them is called the best, and the data cannot tell them apart.`);
     }
     const scaled = new Set(trials.map(({ params }) => JSON.stringify([params["beta"], params["loss_type"]]))).size > 1;
     if (scaled && /(^|_)(loss|rewards\/margins)$/.test(metric))
-      lines.push(`${metric} is another quantity for each beta and loss_type; to compare such trials take eval_rewards/accuracies as the metric.`);
+      lines.push(
+        `${metric} is another quantity for each beta and loss_type; to compare such trials take eval_rewards/accuracies as the metric.`,
+      );
     if (trials.length > SHOWN_ROWS) lines.push(`The first ${SHOWN_ROWS} of ${trials.length} rows are shown.`);
     return lines;
   }
@@ -142,7 +167,10 @@ export class SweepResult extends EvaluationResult {
   /** A code cell that repeats the sweep, with table and figure as its outputs: nbformat 4.5. */
   to_notebook_cell(): Record<string, unknown> {
     const { definition } = this.#facts;
-    const call = definition === undefined ? "// The sweep ran a function, which a cell cannot repeat." : `const result = await sweep(${JSON.stringify(definition, null, 2)});`;
+    const call =
+      definition === undefined
+        ? "// The sweep ran a function, which a cell cannot repeat."
+        : `const result = await sweep(${JSON.stringify(definition, null, 2)});`;
     const import_ = definition === undefined ? [] : ['import { sweep } from "preflab";'];
     const figure = this.chart();
     const output = (data: Shown): object => ({ output_type: "display_data", data, metadata: {} });
@@ -162,12 +190,15 @@ export class SweepResult extends EvaluationResult {
     const rows = this.rows().slice(0, CARD_ROWS);
     const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((name) => name !== "reason");
     const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-    const cell = (value: Cell): string => (typeof value === "number" ? numberText(value) : String(value ?? "")).replaceAll("|", "\\|").replaceAll("\n", " ");
+    const cell = (value: Cell): string =>
+      (typeof value === "number" ? numberText(value) : String(value ?? "")).replaceAll("|", "\\|").replaceAll("\n", " ");
     const shares = this.importance().map(({ name, share }) => `${name} ${share.toFixed(2)}`);
     return [
       "### How the settings were chosen",
       ["By a sweep.", ...this.summary().filter((text) => !text.startsWith("The first "))].join(" "),
-      [line(columns), line(columns.map(() => "---")), ...rows.map((row) => line(columns.map((name) => cell(row[name] ?? null))))].join("\n"),
+      [line(columns), line(columns.map(() => "---")), ...rows.map((row) => line(columns.map((name) => cell(row[name] ?? null))))].join(
+        "\n",
+      ),
       ...(this.trials.length > rows.length ? [`The best ${rows.length} of ${plural(this.trials.length, "trial")}.`] : []),
       ...(shares.length === 0 ? [] : [`Share of the variance of ${this.metric} that each option explains alone: ${shares.join(", ")}.`]),
     ].join("\n\n");
@@ -198,5 +229,5 @@ function cellOf(value: JsonValue | undefined): Cell {
 }
 
 function cellText(value: JsonValue): string {
-  return typeof value === "string" ? value : typeof value === "number" ? numberText(value) : Array.isArray(value) ? value.map(cellText).join(" ") : JSON.stringify(value);
+  return typeof value === "string" ? value : Array.isArray(value) ? value.map(cellText).join(" ") : JSON.stringify(value);
 }

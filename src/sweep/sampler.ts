@@ -21,7 +21,10 @@ export interface Sampler {
 export function gridSampler({ dimensions }: SearchSpace): Sampler {
   const lists = [...dimensions].map(([name, dimension]) => {
     if (dimension.kind !== "choice")
-      throw new ConfigError("sweep_space", `sweep: a grid's ${name} must be a list of values, got ${dimension.kind}; use sampler random or halton`);
+      throw new ConfigError(
+        "sweep_space",
+        `sweep: a grid's ${name} must be a list of values, got ${dimension.kind}; use sampler random or halton`,
+      );
     return [name, dimension.values] as const;
   });
   return {

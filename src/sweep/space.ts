@@ -74,7 +74,8 @@ function readChoice(name: string, values: readonly JsonValue[], where: string): 
 
 function readRange(name: string, kind: RangeKind, content: unknown, where: string): Dimension {
   const [low, high] = Array.isArray(content) ? (content as unknown[]) : [];
-  const numbers = Array.isArray(content) && content.length === 2 && [low, high].every((end) => typeof end === "number" && Number.isFinite(end));
+  const numbers =
+    Array.isArray(content) && content.length === 2 && [low, high].every((end) => typeof end === "number" && Number.isFinite(end));
   if (!numbers || (low as number) >= (high as number))
     throw broken(where, `${name}: ${kind} must be two numbers, the lower first`, content, "e.g. [1, 10]");
   const log = kind.startsWith("log_");

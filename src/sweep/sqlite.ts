@@ -70,14 +70,21 @@ export class SqliteLedger implements Ledger {
         );
       const difference = explain(stored["definition"] as string);
       if (difference !== undefined)
-        throw new ConfigError("sweep_changed", `${path}: a sweep that goes on must be the same, got ${difference}; take another output_dir`);
+        throw new ConfigError(
+          "sweep_changed",
+          `${path}: a sweep that goes on must be the same, got ${difference}; take another output_dir`,
+        );
       return ledger;
     } catch (error) {
       db?.close();
       if (error instanceof ConfigError) throw error;
-      throw new ConfigError("sweep_file", `${path}: must be the SQLite file of a sweep, got ${(error as Error).message}; take another output_dir`, {
-        cause: error,
-      });
+      throw new ConfigError(
+        "sweep_file",
+        `${path}: must be the SQLite file of a sweep, got ${(error as Error).message}; take another output_dir`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 

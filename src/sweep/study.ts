@@ -19,8 +19,6 @@ export interface StudyParts {
   readonly lease_ms: number;
 }
 
-export const DEFAULT_LEASE_MS = 60_000;
-
 export class Study {
   readonly goal: Goal;
   readonly ledger: Ledger;
@@ -65,7 +63,10 @@ export class Study {
   get best(): TrialRecord | undefined {
     return this.trials()
       .filter(({ state, value }) => state === "complete" && value !== null)
-      .reduce<TrialRecord | undefined>((best, trial) => (best === undefined || this.isBetter(trial.value!, best.value!) ? trial : best), undefined);
+      .reduce<TrialRecord | undefined>(
+        (best, trial) => (best === undefined || this.isBetter(trial.value!, best.value!) ? trial : best),
+        undefined,
+      );
   }
 
   isBetter(value: number, than: number): boolean {
@@ -77,12 +78,20 @@ export class Study {
   }
 }
 
+/** Who watches a trial from outside. */
+export interface TrialListener {
+  onReport(step: number, value: number): void;
+  /** Why the trial should end, or undefined; asked before the study's pruner. */
+  verdict(): string | undefined;
+}
+
 /** A trial in this worker's hands. */
 export class SweepTrial {
   readonly number: number;
   readonly params: Params;
   /** 1 for the first. */
   readonly attempt: number;
+  listener: TrialListener | undefined;
   readonly #claim: Claim;
   readonly #ledger: Ledger;
   readonly #pruner: Pruner | undefined;
@@ -116,7 +125,10 @@ export class SweepTrial {
   /** @throws EngineError `trial_lost` when another worker has it: this one was silent for too long */
   requireOwn(): void {
     if (this.#lost)
-      throw new EngineError("trial_lost", `trial ${this.number}: its worker must not be silent for ${this.#leaseMs} ms, got longer; another one has it now`);
+      throw new EngineError(
+        "trial_lost",
+        `trial ${this.number}: its worker must not be silent for ${this.#leaseMs} ms, got longer; another one has it now`,
+      );
   }
 
   /**
@@ -128,12 +140,13 @@ export class SweepTrial {
     if (!this.#ledger.report(this.#claim, step, value)) this.#lose();
     this.requireOwn();
     this.#latest = { step, value };
+    this.listener?.onReport(step, value);
   }
 
   /** Why the trial should end after its latest report, by the study's pruner; undefined to go on. */
   should_prune(): string | undefined {
     if (this.#latest === undefined) return undefined;
-    return this.#pruner?.verdict(this.#claim, this.#latest.step, this.#latest.value);
+    return this.listener?.verdict() ?? this.#pruner?.verdict(this.#claim, this.#latest.step, this.#latest.value);
   }
 
   /** The latest value of this attempt. */
@@ -151,8 +164,12 @@ export class SweepTrial {
    * Ends the trial. @param value of a complete trial
    * @throws ConfigError `trial_value` for one that is not finite, `trial_told`; EngineError `trial_lost`
    */
-  tell(value: number | null, { state = "complete", reason = null, facts = {} }: { state?: Ended; reason?: string | null; facts?: TrialFacts } = {}): void {
-    if (this.#over) throw new ConfigError("trial_told", `trial ${this.number}: it must be told of once, got a second time; ask for another trial`);
+  tell(
+    value: number | null,
+    { state = "complete", reason = null, facts = {} }: { state?: Ended; reason?: string | null; facts?: TrialFacts } = {},
+  ): void {
+    if (this.#over)
+      throw new ConfigError("trial_told", `trial ${this.number}: it must be told of once, got a second time; ask for another trial`);
     if (state === "complete" || value !== null) requireFinite(this.number, value, "at the end");
     this.#stop();
     if (!this.#ledger.finish(this.#claim, { state, value, reason, facts })) this.#lose();

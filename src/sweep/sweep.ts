@@ -21,7 +21,7 @@ import { TrainingRuns, forgetWeights } from "./training.js";
 
 /** The study's file in a sweep's folder. */
 export const STUDY_FILE = "study.sqlite";
-export const TABLE_FILE = "results.csv";
+const TABLE_FILE = "results.csv";
 
 /** What `sweep` takes: the options of a sweep file, and what only code can give. */
 export interface SweepInput extends Omit<SweepFileInput, "data" | "grid" | "space" | "budget" | "pruner" | "options"> {
@@ -70,7 +70,10 @@ export interface OpenSweep {
 export async function sweep(input: SweepInput): Promise<SweepResult> {
   const { progress = true, concurrency = 1, engine = localEngine } = input;
   if (concurrency !== 1 && input.objective === undefined)
-    throw new ConfigError("sweep_option", `sweep: concurrency must be 1 for trainings, which use all cores, got ${concurrency}; start a second process on the same output_dir`);
+    throw new ConfigError(
+      "sweep_option",
+      `sweep: concurrency must be 1 for trainings, which use all cores, got ${concurrency}; start a second process on the same output_dir`,
+    );
   const open = await openSweep(input);
   const signals = [input.signal, kernelHost()?.interruptSignal()].filter((signal) => signal !== undefined);
   const signal = AbortSignal.any(signals);
@@ -105,23 +108,34 @@ export async function sweep(input: SweepInput): Promise<SweepResult> {
 /** Opens or goes on with a sweep, without running it: for `ask` and `tell`, and for looking at one. @throws as `sweep` */
 export async function openSweep(input: SweepInput, where = "sweep"): Promise<OpenSweep> {
   const { objective, signal: _signal, concurrency: _concurrency, progress: _progress, engine: _engine, data, pruner, ...plain } = input;
-  const written = { ...plain, ...(typeof data === "string" ? { data } : {}), ...(pruner === undefined ? {} : { pruner: prunerJson(pruner) }) };
+  const written = {
+    ...plain,
+    ...(typeof data === "string" ? { data } : {}),
+    ...(pruner === undefined ? {} : { pruner: prunerJson(pruner) }),
+  };
   const values = await readSweepOptions({ ...written, options: jsonOf(plain.options ?? {}) }, where);
   const space = readDimensions(values, where);
   const method = methodOf(values.method);
   if (objective === undefined) requireKnown(values, space, where);
   const sets = objective === undefined ? await dataOf(values, data, where) : undefined;
-  const metric = objective === undefined ? (values.metric ?? (sets!.eval === undefined ? method.metric : `eval_${method.metric}`)) : (values.metric ?? "value");
+  const metric =
+    objective === undefined
+      ? (values.metric ?? (sets!.eval === undefined ? method.metric : `eval_${method.metric}`))
+      : (values.metric ?? "value");
   const goal: Goal = values.goal ?? (/loss|perplexity/.test(metric) ? "minimize" : "maximize");
   const sampler = samplerOf(values, space, where);
   const trials = trialsOf(values, sampler, where);
   const definition = {
-    ...(objective === undefined ? { base: values.base, quantization: values.quantization, method: values.method, data: sets!.record } : { objective: true }),
+    ...(objective === undefined
+      ? { base: values.base, quantization: values.quantization, method: values.method, data: sets!.record }
+      : { objective: true }),
     ...{ dimensions: [...space.dimensions].map(([name, dimension]) => [name, dimensionJson(dimension)]), sampler: values.sampler },
     ...{ seed: values.seed, seeds: values.seeds, options: values.options, peft: values.peft, metric, goal, pruner: values.pruner },
   };
   const database = join(values.output_dir, STUDY_FILE);
-  const ledger = SqliteLedger.open(database, JSON.stringify(definition), (stored) => difference(JSON.parse(stored) as JsonObject, definition));
+  const ledger = SqliteLedger.open(database, JSON.stringify(definition), (stored) =>
+    difference(JSON.parse(stored) as JsonObject, definition),
+  );
   try {
     const study = new Study({
       ...{ ledger, sampler, goal, trials, lease_ms: values.lease_seconds * 1000 },
@@ -149,7 +163,8 @@ export async function openSweep(input: SweepInput, where = "sweep"): Promise<Ope
           await copyBest(folder(found.best.number), best_dir, found);
         }
         if (!failed && runs !== undefined && values.keep === "best") {
-          for (const { number, state } of found.trials) if (state !== "running" && state !== "waiting" && number !== found.best?.number) await forgetWeights(folder(number));
+          for (const { number, state } of found.trials)
+            if (state !== "running" && state !== "waiting" && number !== found.best?.number) await forgetWeights(folder(number));
         }
         if (!failed) await writeFileAtomic(join(values.output_dir, TABLE_FILE), found.to_csv());
         return result(best_dir);
@@ -199,28 +214,47 @@ function requireKnown(values: SweepValues, space: SearchSpace, where: string): v
   splitOptions(method, Object.fromEntries([...space.dimensions.keys()].map((name) => [name, null])), where);
   const twice = [...space.dimensions.keys()].find((name) => name in values.options || (name === "seed" && values.seeds !== null));
   if (twice !== undefined)
-    throw new ConfigError("sweep_option", `${where}: ${twice} must be varied or fixed, got both; take it out of ${twice === "seed" && values.seeds !== null ? "seeds" : "options"}`);
+    throw new ConfigError(
+      "sweep_option",
+      `${where}: ${twice} must be varied or fixed, got both; take it out of ${twice === "seed" && values.seeds !== null ? "seeds" : "options"}`,
+    );
 }
 
 function samplerOf(values: SweepValues, space: SearchSpace, where: string): Sampler {
   const name = values.sampler ?? (values.grid !== null ? "grid" : "halton");
-  if (name === "grid" && values.space !== null) throw new ConfigError("sweep_space", `${where}: sampler grid needs grid, got space; give lists under grid`);
-  const sampler = name === "grid" ? gridSampler(space) : name === "random" ? randomSampler(space, values.seed) : haltonSampler(space, values.seed);
+  if (name === "grid" && values.space !== null)
+    throw new ConfigError("sweep_space", `${where}: sampler grid needs grid, got space; give lists under grid`);
+  const sampler =
+    name === "grid" ? gridSampler(space) : name === "random" ? randomSampler(space, values.seed) : haltonSampler(space, values.seed);
   return values.seeds === null ? sampler : withSeeds(sampler, values.seeds);
 }
 
 function trialsOf(values: SweepValues, sampler: Sampler, where: string): number {
   const { trials, seconds } = readBudget(values.budget, where);
   if (trials === undefined && seconds === undefined && sampler.size === Infinity)
-    throw new ConfigError("sweep_budget", `${where}: budget must say where a search without end ends, got none; give budget: { trials: 20 }`);
+    throw new ConfigError(
+      "sweep_budget",
+      `${where}: budget must say where a search without end ends, got none; give budget: { trials: 20 }`,
+    );
   return trials ?? Infinity;
 }
 
-async function trainingRuns(values: SweepValues, sets: Sets, options: Readonly<Record<string, unknown>>, metric: string, study: Study, folder: (number: number) => string): Promise<TrainingRuns> {
+async function trainingRuns(
+  values: SweepValues,
+  sets: Sets,
+  options: Readonly<Record<string, unknown>>,
+  metric: string,
+  study: Study,
+  folder: (number: number) => string,
+): Promise<TrainingRuns> {
   const keepAll = values.keep === "all" || (values.seeds?.length ?? 0) > 1;
   const space = readDimensions(values, "sweep");
   const method = methodOf(values.method);
-  const named = splitOptions(method, { ...options, ...Object.fromEntries([...space.dimensions.keys()].map((name) => [name, null])) }, "sweep");
+  const named = splitOptions(
+    method,
+    { ...options, ...Object.fromEntries([...space.dimensions.keys()].map((name) => [name, null])) },
+    "sweep",
+  );
   return new TrainingRuns({
     ...{ base: values.base!, train: sets.train, eval: sets.eval, method, options, metric, folder },
     adapter: values.peft ?? named.lora !== undefined,
@@ -238,14 +272,25 @@ async function trainingRuns(values: SweepValues, sets: Sets, options: Readonly<R
 
 /** The first thing in which two definitions differ, in words. */
 function difference(stored: JsonObject, now: Readonly<Record<string, unknown>>): string | undefined {
-  const name = [...new Set([...Object.keys(stored), ...Object.keys(now)])].find((key) => JSON.stringify(stored[key]) !== JSON.stringify(now[key]));
+  const name = [...new Set([...Object.keys(stored), ...Object.keys(now)])].find(
+    (key) => JSON.stringify(stored[key]) !== JSON.stringify(now[key]),
+  );
   return name === undefined ? undefined : `another ${name}: ${JSON.stringify(now[name])} instead of ${JSON.stringify(stored[name])}`;
 }
 
 function writtenDefinition(values: SweepValues): Record<string, JsonValue> {
-  const defaults = { output_dir: "runs/sweep", train_split: "train", test_split: "test", keep: "best", seed: 42, lease_seconds: 60 } as Record<string, unknown>;
+  const defaults = {
+    output_dir: "runs/sweep",
+    train_split: "train",
+    test_split: "test",
+    keep: "best",
+    seed: 42,
+    lease_seconds: 60,
+  } as Record<string, unknown>;
   const empty = (value: unknown): boolean => value === null || JSON.stringify(value) === "{}";
-  const given = Object.entries(values).filter(([name, value]) => !empty(value) && value !== defaults[name] && name !== "students" && name !== "extends");
+  const given = Object.entries(values).filter(
+    ([name, value]) => !empty(value) && value !== defaults[name] && name !== "students" && name !== "extends",
+  );
   return Object.fromEntries(given) as Record<string, JsonValue>;
 }
 
@@ -258,6 +303,9 @@ function jsonOf(options: Readonly<Record<string, unknown>>): JsonObject {
   return Object.fromEntries(
     Object.entries(options)
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name, typeof value === "function" ? `function ${value.name === "" ? "(anonymous)" : value.name}` : (value as JsonValue)]),
+      .map(([name, value]) => [
+        name,
+        typeof value === "function" ? `function ${value.name === "" ? "(anonymous)" : value.name}` : (value as JsonValue),
+      ]),
   );
 }

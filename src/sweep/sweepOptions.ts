@@ -8,7 +8,13 @@ import { SAMPLERS } from "./sampler.js";
 import { type Dimension, type SearchSpace, readGrid, readSpace } from "./space.js";
 
 export const SWEEP_OPTIONS = defineOptions("Sweep", {
-  extends: { type: "string", default: null, nullable: true, placeholder: "FILE", help: "An instructor's sweep file: what it does not leave to students stays as it is there" },
+  extends: {
+    type: "string",
+    default: null,
+    nullable: true,
+    placeholder: "FILE",
+    help: "An instructor's sweep file: what it does not leave to students stays as it is there",
+  },
   base: {
     ...{ type: "string", default: null, nullable: true, aliases: ["model_name_or_path"], placeholder: "DIR_OR_HUB_ID" },
     help: "The model that every trial starts from",
@@ -20,7 +26,12 @@ export const SWEEP_OPTIONS = defineOptions("Sweep", {
   },
   dataset_config: { type: "string", default: null, nullable: true, help: "Configuration of a Hub data set that has several" },
   train_split: { type: "string", default: "train", help: 'Split to train on; "train[:100]" is its first 100 rows' },
-  test_split: { type: "string", default: "test", nullable: true, help: "Split to judge trials by; null: none, trials are judged by the training log" },
+  test_split: {
+    type: "string",
+    default: "test",
+    nullable: true,
+    help: "Split to judge trials by; null: none, trials are judged by the training log",
+  },
   method: { type: "string", default: "dpo", choices: ["sft", "dpo", "kto", "cpo", "orpo"], help: "How trials are trained" },
   options: { type: "json", default: {}, help: "Options of the trainer and of LoRA that are the same in all trials, by their own names" },
   peft: { type: "boolean", default: null, nullable: true, help: "Train an adapter; null: when options or dimensions name one of LoRA's" },
@@ -29,16 +40,60 @@ export const SWEEP_OPTIONS = defineOptions("Sweep", {
     ...{ type: "json", default: null, nullable: true },
     help: 'What is drawn for each option that is varied: a list, or {"log_uniform": [a, b]}, {"uniform": …}, {"integer": …}, {"log_integer": …}',
   },
-  sampler: { type: "string", default: null, nullable: true, choices: SAMPLERS, help: "How settings are chosen; null: grid for a grid, halton for a space" },
+  sampler: {
+    type: "string",
+    default: null,
+    nullable: true,
+    choices: SAMPLERS,
+    help: "How settings are chosen; null: grid for a grid, halton for a space",
+  },
   seed: { type: "integer", default: 42, min: 0, help: "Of the sampler" },
-  seeds: { type: "integer", list: true, default: null, nullable: true, min: 0, help: "Train each setting once with each of these seeds; settings are ranked by the mean" },
-  metric: { type: "string", default: null, nullable: true, help: "The logged value that decides, e.g. eval_loss; null: the method's usual one" },
-  goal: { type: "string", default: null, nullable: true, choices: ["minimize", "maximize"], help: "null: minimize a loss or perplexity, maximize anything else" },
-  budget: { type: "json", default: {}, help: 'Where the sweep ends: {"trials": 12, "seconds": 3600}; a grid needs none. More can be given when it is started again' },
-  pruner: { type: "json", default: null, nullable: true, help: 'Ends poor trials early: {"type": "asha"} or {"type": "median"}, with options; needs eval_strategy, or a metric of the training log' },
+  seeds: {
+    type: "integer",
+    list: true,
+    default: null,
+    nullable: true,
+    min: 0,
+    help: "Train each setting once with each of these seeds; settings are ranked by the mean",
+  },
+  metric: {
+    type: "string",
+    default: null,
+    nullable: true,
+    help: "The logged value that decides, e.g. eval_loss; null: the method's usual one",
+  },
+  goal: {
+    type: "string",
+    default: null,
+    nullable: true,
+    choices: ["minimize", "maximize"],
+    help: "null: minimize a loss or perplexity, maximize anything else",
+  },
+  budget: {
+    type: "json",
+    default: {},
+    help: 'Where the sweep ends: {"trials": 12, "seconds": 3600}; a grid needs none. More can be given when it is started again',
+  },
+  pruner: {
+    type: "json",
+    default: null,
+    nullable: true,
+    help: 'Ends poor trials early: {"type": "asha"} or {"type": "median"}, with options; needs eval_strategy, or a metric of the training log',
+  },
   keep: { type: "string", default: "best", choices: ["best", "all"], help: "Whose weights stay on disk" },
-  output_dir: { type: "string", default: "runs/sweep", placeholder: "DIR", help: "Trials, the table, the best model, and the file study.sqlite by which a sweep goes on" },
-  lease_seconds: { type: "number", default: 60, exclusiveMin: 0, unit: "s", help: "A process that is silent for so long loses its trial to another" },
+  output_dir: {
+    type: "string",
+    default: "runs/sweep",
+    placeholder: "DIR",
+    help: "Trials, the table, the best model, and the file study.sqlite by which a sweep goes on",
+  },
+  lease_seconds: {
+    type: "number",
+    default: 60,
+    exclusiveMin: 0,
+    unit: "s",
+    help: "A process that is silent for so long loses its trial to another",
+  },
   students: {
     ...{ type: "json", default: null, nullable: true },
     help: 'For instructors: what a file that extends this one may vary, e.g. {"learning_rate": {"min": 1e-6, "max": 1e-2}, "beta": [0.1, 0.5], "r": true, "trials": 24}',
@@ -64,10 +119,16 @@ export async function readSweepOptions(input: Readonly<Record<string, unknown>>,
   const instructor = SWEEP_OPTIONS.resolve(await loadOptionFile(path), { where: path });
   const { students } = instructor;
   if (students === null || instructor.extends !== null)
-    throw new ConfigError("sweep_fixed", `${where}: extends must be an instructor's file, got ${path} without students; add what they may vary`);
+    throw new ConfigError(
+      "sweep_fixed",
+      `${where}: extends must be an instructor's file, got ${path} without students; add what they may vary`,
+    );
   for (const name of Object.keys(input)) {
     if (input[name] === undefined || OPEN.includes(SWEEP_OPTIONS.canonicalName(name) ?? name)) continue;
-    throw new ConfigError("sweep_fixed", `${where}: ${name} is fixed by ${path}, got ${JSON.stringify(input[name])}; may be set: ${OPEN.join(", ")}`);
+    throw new ConfigError(
+      "sweep_fixed",
+      `${where}: ${name} is fixed by ${path}, got ${JSON.stringify(input[name])}; may be set: ${OPEN.join(", ")}`,
+    );
   }
   const own = given.grid ?? given.space ?? {};
   requireOpen(given.grid !== null ? readGrid(own, where) : readSpace(own as never, where), students, where, path);
@@ -132,7 +193,10 @@ export function readBudget(budget: JsonObject, where: string): { trials: number 
   const fine = (value: JsonValue | undefined, whole: boolean): boolean =>
     value === undefined || (typeof value === "number" && value > 0 && (!whole || Number.isInteger(value)));
   if (unknown !== undefined || !fine(trials, true) || !fine(seconds, false))
-    throw new ConfigError("sweep_budget", `${where}: budget must be { trials, seconds } with numbers above 0, got ${JSON.stringify(budget)}`);
+    throw new ConfigError(
+      "sweep_budget",
+      `${where}: budget must be { trials, seconds } with numbers above 0, got ${JSON.stringify(budget)}`,
+    );
   return { trials: trials as number | undefined, seconds: seconds as number | undefined };
 }
 

@@ -100,16 +100,21 @@ export class TrainingRuns {
       if (signal.aborted) throw new TrialStopped();
       const output = await trainer.train({ resume_from_checkpoint: resumed });
       if (watch.pruned !== undefined) throw new TrialPruned(watch.pruned, factsOf(trainer));
-      if (!output.finished) throw signal.aborted ? new TrialStopped() : new EngineError("interrupted", `trial ${trial.number}: a callback ended it`);
+      if (!output.finished)
+        throw signal.aborted ? new TrialStopped() : new EngineError("interrupted", `trial ${trial.number}: a callback ended it`);
       // A best model that was loaded at the end is another one than the last evaluated.
       const known = trial.latest?.step === output.global_step && !trainer.args.load_best_model_at_end;
       if (metric.startsWith("eval_") && !known) await trainer.evaluate();
       const value = trainer.state.log_history.findLast((entry) => entry[metric] !== undefined)?.[metric];
       if (value === undefined) {
         const names = [...new Set(trainer.state.log_history.flatMap((entry) => Object.keys(entry)))];
-        throw new EngineError("metric_unknown", `trial ${trial.number}: the metric must be a logged value, got ${metric}; logged were ${names.join(", ")}`);
+        throw new EngineError(
+          "metric_unknown",
+          `trial ${trial.number}: the metric must be a logged value, got ${metric}; logged were ${names.join(", ")}`,
+        );
       }
-      if (!Number.isFinite(value)) throw new EngineError("loss_not_finite", `trial ${trial.number}: ${metric} must be finite, got ${value}`);
+      if (!Number.isFinite(value))
+        throw new EngineError("loss_not_finite", `trial ${trial.number}: ${metric} must be finite, got ${value}`);
       trial.requireOwn();
       await onComplete(trial, trainer, value);
       return { value, facts: factsOf(trainer) };
@@ -124,7 +129,10 @@ export class TrainingRuns {
 
   #load(): Promise<CausalLM> {
     const { base, quantization } = this.#plan;
-    return AutoModelForCausalLM.from_pretrained(base, quantization === undefined ? {} : { quantization_config: new BitsAndBytesConfig(quantization) });
+    return AutoModelForCausalLM.from_pretrained(
+      base,
+      quantization === undefined ? {} : { quantization_config: new BitsAndBytesConfig(quantization) },
+    );
   }
 
   async #base(args: TrainingConfig): Promise<SharedBase> {
@@ -198,7 +206,9 @@ function factsOf(trainer: Trainer): TrialFacts {
   const every = Math.max(1, Math.ceil(losses.length / CURVE_POINTS));
   const last = log_history.findLast((entry) => Object.keys(entry).some((name) => name.startsWith("eval_"))) ?? {};
   const seconds = log_history.findLast((entry) => entry["train_runtime"] !== undefined)?.["train_runtime"];
-  const evaluated = Object.entries(last).filter(([name, value]) => name.startsWith("eval_") && Number.isFinite(value) && !TIMING.test(name));
+  const evaluated = Object.entries(last).filter(
+    ([name, value]) => name.startsWith("eval_") && Number.isFinite(value) && !TIMING.test(name),
+  );
   return {
     steps: global_step,
     seconds: seconds ?? null,

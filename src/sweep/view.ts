@@ -90,7 +90,9 @@ export function sweepChart(view: View): Chart {
 }
 
 function axisOf(label: string, values: readonly JsonValue[]): Axis {
-  const texts = values.map((value) => (typeof value === "string" ? value : typeof value === "number" ? numberText(value) : JSON.stringify(value)));
+  const texts = values.map((value) =>
+    typeof value === "string" ? value : typeof value === "number" ? numberText(value) : JSON.stringify(value),
+  );
   const numbers = values.every((value): value is number => typeof value === "number");
   const different = [...new Set(texts)];
   if (!numbers || different.length <= 8) {
@@ -118,7 +120,12 @@ function curvesOf({ ranked, reports, metric }: View, complete: readonly TrialRec
   const curves = some.map((trial, i): Curve => {
     const share = complete.length < 2 || trial.state !== "complete" ? 1 : i / Math.max(1, Math.min(complete.length, MOST_CURVES - 5) - 1);
     const colour = trial.state === "complete" ? `hsl(${Math.round(145 + 115 * share)} 65% 45%)` : "#999999";
-    return { name: `trial ${trial.number}${trial.state === "pruned" ? " (pruned)" : ""}`, x: points[i]!.map(([step]) => step), y: points[i]!.map(([, value]) => value), colour };
+    return {
+      name: `trial ${trial.number}${trial.state === "pruned" ? " (pruned)" : ""}`,
+      x: points[i]!.map(([step]) => step),
+      y: points[i]!.map(([, value]) => value),
+      colour,
+    };
   });
   return [curves.filter(({ x }) => x.length > 0), useReports ? metric : "training loss"];
 }
@@ -126,7 +133,8 @@ function curvesOf({ ranked, reports, metric }: View, complete: readonly TrialRec
 function text({ title, metric, ranked }: View, complete: number, shares: readonly Importance[]): string {
   const best = ranked[0];
   const lines = [title];
-  if (best?.state === "complete") lines.push(`best ${metric} ${numberText(best.value!)}: trial ${best.number}, ${JSON.stringify(best.params)}`);
+  if (best?.state === "complete")
+    lines.push(`best ${metric} ${numberText(best.value!)}: trial ${best.number}, ${JSON.stringify(best.params)}`);
   if (shares.length > 0) lines.push(`share of variance: ${shares.map(({ name, share }) => `${name} ${share.toFixed(2)}`).join(", ")}`);
   return [...lines, `${complete} complete trials`].join("\n");
 }
@@ -134,11 +142,20 @@ function text({ title, metric, ranked }: View, complete: number, shares: readonl
 const SIZE = { width: 720, top: 34, lines: 210, gap: 70, curves: 170 };
 
 /** The same for front ends without Plotly. */
-function svg(title: string, axes: readonly Axis[], lines: number, curves: readonly Curve[], curveTitle: string, shares: readonly Importance[]): string {
+function svg(
+  title: string,
+  axes: readonly Axis[],
+  lines: number,
+  curves: readonly Curve[],
+  curveTitle: string,
+  shares: readonly Importance[],
+): string {
   const label = (x: number, y: number, content: string, anchor = "middle"): string =>
     `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escapeHtml(content)}</text>`;
   const x = (at: number): number => 60 + (at / Math.max(1, axes.length - 1)) * (SIZE.width - 130);
-  const scaled = axes.map(({ values, ticks }) => scale([...values, ...ticks.map(({ at }) => at)], SIZE.top + 20 + SIZE.lines, SIZE.top + 20));
+  const scaled = axes.map(({ values, ticks }) =>
+    scale([...values, ...ticks.map(({ at }) => at)], SIZE.top + 20 + SIZE.lines, SIZE.top + 20),
+  );
   const strokes = Array.from({ length: lines }, (_, i) => lines - 1 - i).map((i) => {
     const points = axes.map(({ values }, at) => `${x(at).toFixed(1)},${scaled[at]!(values[i]!).toFixed(1)}`).join(" ");
     const hue = Math.round(145 + 115 * (lines < 2 ? 0 : i / (lines - 1)));
@@ -150,12 +167,22 @@ function svg(title: string, axes: readonly Axis[], lines: number, curves: readon
     ...ticks.map((tick) => label(x(at) + 5, scaled[at]!(tick.at) + 4, tick.text, "start")),
   ]);
   const top = SIZE.top + 20 + SIZE.lines + SIZE.gap;
-  const toX = scale(curves.flatMap((curve) => curve.x), 60, 400);
-  const toY = scale(curves.flatMap((curve) => curve.y), top + SIZE.curves, top);
-  const drawn = [...curves].reverse().map(
-    ({ x: xs, y: ys, colour }) =>
-      `<polyline points="${xs.map((step, i) => `${toX(step).toFixed(1)},${toY(ys[i]!).toFixed(1)}`).join(" ")}" fill="none" stroke="${colour}"/>`,
+  const toX = scale(
+    curves.flatMap((curve) => curve.x),
+    60,
+    400,
   );
+  const toY = scale(
+    curves.flatMap((curve) => curve.y),
+    top + SIZE.curves,
+    top,
+  );
+  const drawn = [...curves]
+    .reverse()
+    .map(
+      ({ x: xs, y: ys, colour }) =>
+        `<polyline points="${xs.map((step, i) => `${toX(step).toFixed(1)},${toY(ys[i]!).toFixed(1)}`).join(" ")}" fill="none" stroke="${colour}"/>`,
+    );
   const bars = shares.flatMap(({ name, share }, i) => [
     label(530, top + 22 + i * 22, name, "end"),
     `<rect x="536" y="${top + 10 + i * 22}" width="${(share * 140).toFixed(1)}" height="16" fill="#636efa"/>`,

@@ -189,7 +189,9 @@ const WORKER = `
 
 function startWorker(pause: number, trials: number): ChildProcess {
   const build = pathToFileURL(join(import.meta.dirname, "../../dist/src/sweep/sweep.js")).href;
-  return spawn(process.execPath, ["--input-type=module", "-e", WORKER, build, folder, String(pause), String(trials)], { stdio: ["ignore", "ignore", "inherit"] });
+  return spawn(process.execPath, ["--input-type=module", "-e", WORKER, build, folder, String(pause), String(trials)], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
 }
 
 const ended = (child: ChildProcess): Promise<number | null> => new Promise((resolve) => child.on("exit", resolve));
@@ -199,7 +201,13 @@ describe("durability", () => {
     const trials = 40;
     const look = (): Promise<{ number: number; state: string; attempt: number; ended_ms: number | null }[]> =>
       openSweep({
-        ...{ objective: parabola, grid: { x: Array.from({ length: trials }, (_, i) => i) }, goal: "maximize", metric: "x", output_dir: folder },
+        ...{
+          objective: parabola,
+          grid: { x: Array.from({ length: trials }, (_, i) => i) },
+          goal: "maximize",
+          metric: "x",
+          output_dir: folder,
+        },
       }).then(({ study }) => {
         const all = study.trials();
         study.close();
