@@ -13,14 +13,14 @@ import { DPOConfig, DPOTrainer, readRunManifest } from "../../src/train/index.js
 
 const BASE = resolve(import.meta.dirname, "../../datasets/tiny-qwen2-chat");
 const DATA = resolve(import.meta.dirname, "../../datasets/truthy-dpo-mini");
-const OPTIONS = { lora_alpha: 16, per_device_train_batch_size: 2, max_steps: 3, logging_steps: 1 };
+const OPTIONS = { per_device_train_batch_size: 2, max_steps: 3, logging_steps: 1 };
 
 let folder: string;
 let result: SweepResult;
 const input = (): SweepInput => ({
   ...{ base: BASE, data: DATA, method: "dpo", train_split: "train[:6]", test_split: "test[:4]", options: OPTIONS },
-  // A learning rate below 0 is no option, and 1e30 ends in NaN.
-  ...{ grid: { learning_rate: [1e-3, 1e30, -1], r: [2, 4] }, output_dir: join(folder, "sweep"), progress: false },
+  // A learning rate below 0 is no option, and gradients times 1e38 are infinite.
+  ...{ grid: { learning_rate: [1e-3, -1], lora_alpha: [16, 1e38], r: [2, 4] }, output_dir: join(folder, "sweep"), progress: false },
 });
 
 beforeAll(async () => {
@@ -31,9 +31,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("a sweep of trainings", () => {
   test("bad options and numbers end one trial, with the reason", () => {
-    expect(result.trials.map(({ state }) => state)).toEqual(["complete", "complete", "fail", "fail", "fail", "fail"]);
-    expect(result.trials[2]!.reason).toMatch(/must be finite|not finite/);
-    expect(result.trials[4]!.reason).toBe("trial 4: learning_rate must be a number >= 0, got -1; the default is 0.000001");
+    expect(result.trials.map(({ state }) => state)).toEqual(["complete", "complete", "fail", "fail", "fail", "fail", "fail", "fail"]);
+    expect(result.trials[2]!.reason).toMatch(/^DPOTrainer: step 1: the gradient norm must be finite/);
+    expect(result.trials[4]!.reason).toBe("trial 4: learning_rate must be >= 0, got -1; the default is 1e-6");
   });
 
   test("a trial on the shared model is the run that a trainer makes alone, to the last bit", async () => {
@@ -86,7 +86,7 @@ describe("a sweep of trainings", () => {
     expect(JSON.stringify(cells[0])).toContain("application/vnd.plotly.v1+json");
     const card = readFileSync(join(result.best_dir!, "README.md"), "utf8");
     expect(card.match(/### How the settings were chosen/g)).toHaveLength(1);
-    expect(card).toContain("2 of 6 trials complete, 4 failed; maximize eval_rewards/accuracies.");
+    expect(card).toContain("2 of 8 trials complete, 6 failed; maximize eval_rewards/accuracies.");
     // A second time replaces the first.
     expect(addSweepSection(card, result)).toBe(card);
   });
