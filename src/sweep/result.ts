@@ -124,6 +124,7 @@ export class SweepResult extends EvaluationResult {
   /** One row a trial, best first. */
   override rows(): TableRow[] {
     const names = [...new Set(this.#facts.trials.flatMap(({ params }) => Object.keys(params)))];
+    const reasons = this.#facts.trials.some(({ reason }) => reason !== null);
     return this.#ranked.map((trial): TableRow => {
       const evaluation = Object.entries((trial.facts["evaluation"] ?? {}) as Record<string, number>);
       const fact = (name: string): Cell => (trial.facts[name] as Cell | undefined) ?? null;
@@ -134,7 +135,7 @@ export class SweepResult extends EvaluationResult {
         [this.metric]: trial.value,
         ...Object.fromEntries(evaluation.filter(([name]) => name !== this.metric && SHOWN_METRICS.test(name))),
         ...(trial.facts["steps"] === undefined ? {} : { train_loss: fact("train_loss"), steps: fact("steps"), seconds: fact("seconds") }),
-        ...(this.#facts.trials.some(({ reason }) => reason !== null) ? { reason: trial.reason } : {}),
+        ...(reasons ? { reason: trial.reason } : {}),
       };
     });
   }
