@@ -9,5 +9,6 @@ export * from "./train/index.js";
 export * from "./notebook/index.js";
 export * from "./generate/index.js";
 export * from "./evaluate/index.js";
+export * from "./sweep/index.js";
 export * from "./hub/index.js";
 export * from "./app/index.js";

@@ -18,10 +18,11 @@ import { push } from "./push.js";
 import { reproduce } from "./reproduce.js";
 import { run } from "./run.js";
 import { sft } from "./sft.js";
+import { sweep } from "./sweep.js";
 
 /** The `preflab` commands, in the order of a student's work. */
 export const COMMANDS: readonly Command[] = [
-  ...[doctor, sft, dpo, kto, cpo, orpo, reproduce, generate, evaluate],
+  ...[doctor, sft, dpo, kto, cpo, orpo, sweep, reproduce, generate, evaluate],
   ...[app, push, hubServe, run, check, assign, grade, kernel],
 ];
 

@@ -37,7 +37,9 @@ export function cachedProgram(
   build: () => BuiltProgram | undefined,
 ): BuiltProgram | undefined {
   const hash = createHash("sha256");
-  hash.update(JSON.stringify([key, signature, inPlace, tf.version_core, sourcesHash()]));
+  // Where a state lies is the run's business: a second adapter on a model has the program of the first.
+  const inputs = Object.entries(signature).map(([name, { store, ...spec }]) => [name, spec.fixed ? { ...spec, store } : spec]);
+  hash.update(JSON.stringify([key, inputs, inPlace, tf.version_core, sourcesHash()]));
   const folder = cacheFolder("programs");
   const path = join(folder, `${hash.digest("hex")}.onnx.cache`);
   const kept = read(path);

@@ -19,3 +19,4 @@ export type { PushTrainerOptions } from "./pushModel.js";
 import "./createModelCard.js";
 import "./pushDataset.js";
 import "./pushModel.js";
+import "./card/sweep.js";
