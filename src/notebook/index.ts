@@ -1,14 +1,4 @@
 /** What notebooks need: showing values in a cell, figures of training runs, and running and rendering whole notebooks. */
-export {
-  hasComms,
-  openComm,
-  registerCommTarget,
-  type Comm,
-  type CommData,
-  type CommExtras,
-  type CommMessage,
-  type CommTarget,
-} from "../app/comms.js";
 export { clear_output, display, input, type DisplayHandle } from "./display.js";
 export {
   compareRuns,

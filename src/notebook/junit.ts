@@ -1,4 +1,4 @@
-import { escapeHtml } from "./escape.js";
+import { escapeHtml } from "../text/escapeHtml.js";
 import type { RunNotebookResult } from "./runner.js";
 import { terminalText } from "./terminalText.js";
 

@@ -4,7 +4,7 @@
  */
 import { type LogEntry, Trainer, type TrainerCallback, type TrainerState } from "../train/index.js";
 import { type DisplayHandle, display, notebookHost } from "./display.js";
-import { escapeHtml } from "./escape.js";
+import { escapeHtml } from "../text/escapeHtml.js";
 import { type Figure, plotTraining } from "./figures.js";
 import { displaySymbol, type Displayable, type MimeBundle } from "./mime.js";
 import { metricsTable } from "./tables.js";

@@ -6,7 +6,7 @@
 import { type Comm, hasComms, openComm } from "../app/comms.js";
 import { ConfigError } from "../errors.js";
 import { notebookHost } from "./display.js";
-import { escapeHtml } from "./escape.js";
+import { escapeHtml } from "../text/escapeHtml.js";
 import type { MimeBundle } from "./mime.js";
 
 const REFRESH_MS = 100;

@@ -1,7 +1,8 @@
 /** The one figure of a sweep: what was tried (parallel coordinates), how it went (curves), and what mattered (bars). */
 import type { JsonValue } from "../config/index.js";
 import { Chart } from "../evaluate/chart.js";
-import { escapeHtml, numberText } from "../evaluate/table.js";
+import { numberText } from "../evaluate/table.js";
+import { escapeHtml } from "../text/escapeHtml.js";
 import type { TrialRecord } from "./ledger.js";
 import { type Importance, importance } from "./ranking.js";
 import type { Goal } from "./study.js";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Comm, CommHost } from "../../src/app/cell/comm.js";
+import type { Comm, CommData, CommExtras, CommHost } from "../../src/app/comms.js";
 import { type App, ChatInterface, Interface } from "../../src/app/index.js";
 import { Random } from "../../src/random.js";
 import { type Json, counter, greeter, pause } from "./apps.js";
@@ -21,18 +21,29 @@ interface Model {
 class FrontEnd implements CommHost {
   readonly models = new Map<string, Model>();
 
-  open(target: string, data: Readonly<Record<string, unknown>>, { metadata }: { metadata: unknown }): Comm {
+  register(): () => void {
+    throw new Error("apps register nothing");
+  }
+
+  open(target: string, data: Readonly<Record<string, unknown>>, { metadata }: CommExtras): Comm {
     const id = `comm-${this.models.size}`;
     const { state } = structuredClone(data) as { state: Record<string, unknown> };
     const model: Model = { id, target, metadata, state, receive: () => undefined };
     this.models.set(id, model);
     return {
       comm_id: id,
+      target_name: target,
+      closed: false,
       send: ({ method, state: changed }) => {
         expect(method).toBe("update");
         Object.assign(model.state, structuredClone(changed));
       },
-      onMessage: (listener) => (model.receive = (data) => listener({ data })),
+      onMessage: (listener) => {
+        model.receive = (data) => void listener({ data: data as CommData, metadata: {}, buffers: [] });
+        return () => undefined;
+      },
+      onClose: () => () => undefined,
+      close: () => undefined,
     };
   }
 

@@ -2,8 +2,7 @@
 import type { App, AppDescription } from "../app.js";
 import type { Message } from "../../data/index.js";
 import type { Job } from "../jobs.js";
-import { escapeHtml } from "../page/page.js";
-import type { CommHost } from "./comm.js";
+import { escapeHtml } from "../../text/escapeHtml.js";
 import { inputWidget } from "./inputs.js";
 import { callFromCell } from "./run.js";
 import { box, button, html, Widget } from "./widget.js";
@@ -19,8 +18,8 @@ interface Turn {
 /** Enter and the text that was typed are two messages; they may come in either order. */
 const SUBMIT_MS = 400;
 
-export function chatCell(host: CommHost, app: App, about: AppDescription): Widget {
-  return new ChatCell(host, app, about).widget;
+export function chatCell(app: App, about: AppDescription): Widget {
+  return new ChatCell(app, about).widget;
 }
 
 class ChatCell {
@@ -35,17 +34,17 @@ class ChatCell {
   #job: Job | undefined;
   #submit: NodeJS.Timeout | undefined;
 
-  constructor(host: CommHost, app: App, about: AppDescription) {
+  constructor(app: App, about: AppDescription) {
     this.#app = app;
     this.#about = about;
     const [message, , ...settings] = about.inputs;
-    const controls = settings.map((component) => ({ ...inputWidget(host, component), name: component.name }));
+    const controls = settings.map((component) => ({ ...inputWidget(component), name: component.name }));
     this.#settings = controls;
-    this.#log = html(host, this.#draw(), { width: "98%" });
-    this.#status = html(host, "");
+    this.#log = html(this.#draw(), { width: "98%" });
+    this.#status = html("");
     const { placeholder = "" } = message as { placeholder?: string };
     const text = { value: "", placeholder, description: "", continuous_update: false, tooltip: message!.label, disabled: false };
-    this.#box = Widget.control(host, "Text", text, "TextStyle", { flex: "1 1 auto", width: "auto" });
+    this.#box = Widget.control("Text", text, "TextStyle", { flex: "1 1 auto", width: "auto" });
     this.#box.onEvent = (event) => {
       if (event === "submit") this.#submit = setTimeout(() => this.#send(), SUBMIT_MS);
     };
@@ -53,25 +52,25 @@ class ChatCell {
       if (this.#submit !== undefined) this.#send();
     };
     const names = about.outputs.map(({ label }) => label);
-    const votes = about.vote === null ? [] : names.flatMap((name, i) => this.#voteButtons(host, names.length > 1 ? ` ${name}` : "", i));
-    const send = button(host, "Send", "Send the message", () => this.#send(), "primary");
-    const stop = button(host, "Stop", "Stop the answer", () => this.#job?.stop());
-    const again = button(host, "Again", "Another answer to the last message", () => this.#again());
-    const fresh = button(host, "New chat", "Begin a new conversation", () => this.#begin());
-    const examples = about.examples.map(([example]) => button(host, String(example), "Ask this", () => this.#ask(String(example))));
-    this.widget = box(host, "VBox", [
+    const votes = about.vote === null ? [] : names.flatMap((name, i) => this.#voteButtons(names.length > 1 ? ` ${name}` : "", i));
+    const send = button("Send", "Send the message", () => this.#send(), "primary");
+    const stop = button("Stop", "Stop the answer", () => this.#job?.stop());
+    const again = button("Again", "Another answer to the last message", () => this.#again());
+    const fresh = button("New chat", "Begin a new conversation", () => this.#begin());
+    const examples = about.examples.map(([example]) => button(String(example), "Ask this", () => this.#ask(String(example))));
+    this.widget = box("VBox", [
       this.#log,
-      box(host, "HBox", [...votes, again, fresh]),
-      ...(examples.length === 0 ? [] : [box(host, "HBox", examples)]),
-      box(host, "HBox", [this.#box, send, stop], { flex_flow: "row nowrap", width: "98%" }),
+      box("HBox", [...votes, again, fresh]),
+      ...(examples.length === 0 ? [] : [box("HBox", examples)]),
+      box("HBox", [this.#box, send, stop], { flex_flow: "row nowrap", width: "98%" }),
       this.#status,
       ...controls.map(({ widget }) => widget),
     ]);
   }
 
-  #voteButtons(host: CommHost, which: string, i: number): Widget[] {
+  #voteButtons(which: string, i: number): Widget[] {
     return [true, false].map((liked) =>
-      button(host, `${liked ? "Good" : "Bad"}${which === "" ? "" : `:${which}`}`, `${liked ? "Good" : "Bad"} answer${which}`, () =>
+      button(`${liked ? "Good" : "Bad"}${which === "" ? "" : `:${which}`}`, `${liked ? "Good" : "Bad"} answer${which}`, () =>
         this.#vote(i, liked),
       ),
     );

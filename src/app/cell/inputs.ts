@@ -3,8 +3,7 @@ import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { ConfigError } from "../../errors.js";
 import { defaultValue, type NamedComponent } from "../component.js";
-import { escapeHtml } from "../page/page.js";
-import type { CommHost } from "./comm.js";
+import { escapeHtml } from "../../text/escapeHtml.js";
 import { Widget } from "./widget.js";
 
 export interface CellInput {
@@ -16,7 +15,7 @@ export interface CellInput {
 
 const WIDE = { width: "98%" };
 
-export function inputWidget(host: CommHost, component: NamedComponent): CellInput {
+export function inputWidget(component: NamedComponent): CellInput {
   const { label } = component;
   const common = {
     description: label,
@@ -33,15 +32,14 @@ export function inputWidget(host: CommHost, component: NamedComponent): CellInpu
       const step = component.step ?? (max - min) / 100;
       const digits = Math.min(6, (String(step).split(".")[1] ?? "").length);
       const state = { ...common, min, max, step, value: start, readout: true, readout_format: `.${digits}f`, orientation: "horizontal" };
-      return plain(Widget.control(host, "FloatSlider", state, "SliderStyle", WIDE));
+      return plain(Widget.control("FloatSlider", state, "SliderStyle", WIDE));
     }
     case "number": {
       const { minimum, maximum, step = null } = component;
       if (minimum === undefined || maximum === undefined)
-        return plain(Widget.control(host, "FloatText", { ...common, value: start ?? 0, step }, "DescriptionStyle", WIDE));
+        return plain(Widget.control("FloatText", { ...common, value: start ?? 0, step }, "DescriptionStyle", WIDE));
       return plain(
         Widget.control(
-          host,
           "BoundedFloatText",
           { ...common, value: start ?? minimum, min: minimum, max: maximum, step },
           "DescriptionStyle",
@@ -50,23 +48,16 @@ export function inputWidget(host: CommHost, component: NamedComponent): CellInpu
       );
     }
     case "checkbox":
-      return plain(Widget.control(host, "Checkbox", { ...common, value: start, indent: false }, "CheckboxStyle", WIDE));
+      return plain(Widget.control("Checkbox", { ...common, value: start, indent: false }, "CheckboxStyle", WIDE));
     case "dropdown":
     case "radio":
-      return choiceWidget(host, component, common);
+      return choiceWidget(component, common);
     case "file": {
-      const widget = Widget.control(
-        host,
-        "Text",
-        { ...common, value: "", placeholder: "Path of a file of this machine" },
-        "TextStyle",
-        WIDE,
-      );
+      const widget = Widget.control("Text", { ...common, value: "", placeholder: "Path of a file of this machine" }, "TextStyle", WIDE);
       return { ...plain(widget), get: () => localFile(component.name, String(widget.value)) };
     }
     case "json": {
       const widget = Widget.control(
-        host,
         "Textarea",
         { ...common, value: start === undefined ? "" : JSON.stringify(start), rows: 3, placeholder: "JSON" },
         "TextStyle",
@@ -82,18 +73,18 @@ export function inputWidget(host: CommHost, component: NamedComponent): CellInpu
       const lines = component.type === "textbox" ? (component.lines ?? 1) : 1;
       const placeholder = component.type === "textbox" ? (component.placeholder ?? "") : "";
       const state = { ...common, value: start ?? "", placeholder, ...(lines > 1 ? { rows: lines } : {}) };
-      return plain(Widget.control(host, lines > 1 ? "Textarea" : "Text", state, "TextStyle", WIDE));
+      return plain(Widget.control(lines > 1 ? "Textarea" : "Text", state, "TextStyle", WIDE));
     }
   }
 }
 
 /** A choice's state is an index. */
-function choiceWidget(host: CommHost, component: Extract<NamedComponent, { type: "dropdown" | "radio" }>, common: object): CellInput {
+function choiceWidget(component: Extract<NamedComponent, { type: "dropdown" | "radio" }>, common: object): CellInput {
   const { choices } = component;
   const indexOf = (value: unknown): number => Math.max(0, choices.indexOf(String(value)));
   let index = indexOf(defaultValue(component));
   const name = component.type === "radio" ? "RadioButtons" : "Dropdown";
-  const widget = Widget.control(host, name, { ...common, _options_labels: choices, index }, "DescriptionStyle", WIDE);
+  const widget = Widget.control(name, { ...common, _options_labels: choices, index }, "DescriptionStyle", WIDE);
   widget.onIndex = (value) => {
     if (choices[value] !== undefined) index = value;
   };

@@ -1,16 +1,15 @@
 /** An `Interface` as widgets. */
 import type { App, AppDescription } from "../app.js";
-import { escapeHtml } from "../page/page.js";
+import { escapeHtml } from "../../text/escapeHtml.js";
 import type { Job } from "../jobs.js";
-import type { CommHost } from "./comm.js";
 import { inputWidget, outputHtml } from "./inputs.js";
 import { callFromCell } from "./run.js";
 import { box, button, html, type Widget } from "./widget.js";
 
-export function interfaceCell(host: CommHost, app: App, about: AppDescription): Widget {
-  const inputs = about.inputs.map((component) => inputWidget(host, component));
-  const outputs = about.outputs.map((component) => html(host, outputHtml(component, null), { width: "98%" }));
-  const status = html(host, "");
+export function interfaceCell(app: App, about: AppDescription): Widget {
+  const inputs = about.inputs.map((component) => inputWidget(component));
+  const outputs = about.outputs.map((component) => html(outputHtml(component, null), { width: "98%" }));
+  const status = html("");
   let job: Job | undefined;
   const show = (values: readonly unknown[]): void =>
     values.forEach((value, i) => outputs[i]!.set({ value: outputHtml(about.outputs[i]!, value) }));
@@ -23,16 +22,16 @@ export function interfaceCell(host: CommHost, app: App, about: AppDescription): 
   };
   const examples = about.examples.map((example) => {
     const name = example.map((value) => (typeof value === "string" ? value : JSON.stringify(value))).join(" · ");
-    return button(host, name, "Example", () => {
+    return button(name, "Example", () => {
       example.forEach((value, i) => inputs[i]!.set(value));
       start();
     });
   });
-  const buttons = [button(host, "Run", "Run", start, "primary"), button(host, "Stop", "Stop", () => job?.stop())];
-  const panel = (children: readonly Widget[]): Widget => box(host, "VBox", children, { flex: "1 1 20rem", min_width: "16rem" });
-  return box(host, "VBox", [
-    box(host, "HBox", [panel([...inputs.map(({ widget }) => widget), box(host, "HBox", buttons)]), panel(outputs)]),
-    ...(examples.length === 0 ? [] : [box(host, "HBox", examples)]),
+  const buttons = [button("Run", "Run", start, "primary"), button("Stop", "Stop", () => job?.stop())];
+  const panel = (children: readonly Widget[]): Widget => box("VBox", children, { flex: "1 1 20rem", min_width: "16rem" });
+  return box("VBox", [
+    box("HBox", [panel([...inputs.map(({ widget }) => widget), box("HBox", buttons)]), panel(outputs)]),
+    ...(examples.length === 0 ? [] : [box("HBox", examples)]),
     status,
   ]);
 }

@@ -1,8 +1,8 @@
 /** The MIME bundle of an app: widgets where the front end has them, else what to do instead. */
 import type { App } from "../app.js";
-import { escapeHtml } from "../page/page.js";
+import { escapeHtml } from "../../text/escapeHtml.js";
 import { chatCell } from "./chatCell.js";
-import { commHost } from "./comm.js";
+import { hasComms } from "../comms.js";
 import { interfaceCell } from "./interfaceCell.js";
 import { box, html } from "./widget.js";
 
@@ -16,9 +16,8 @@ export function showInCell(app: App): Record<string, unknown> {
     "text/html": `${title}${description}<p>This app lives in its kernel. It needs a notebook front end with Jupyter widgets; <code>await app.launch()</code> serves it as a page.</p>`,
     "text/plain": `${about.title}: an app; await app.launch() serves it as a page`,
   };
-  const host = commHost();
-  if (host === undefined) return fallback;
-  const inner = (about.kind === "chat" ? chatCell : interfaceCell)(host, app, about);
-  const whole = box(host, "VBox", [html(host, title + description), inner]);
+  if (!hasComms()) return fallback;
+  const inner = (about.kind === "chat" ? chatCell : interfaceCell)(app, about);
+  const whole = box("VBox", [html(title + description), inner]);
   return { [WIDGET_VIEW]: { version_major: 2, version_minor: 0, model_id: whole.model_id }, ...fallback };
 }

@@ -2,7 +2,7 @@
  * Widgets of `ipywidgets`, made from here: JupyterLab, VS Code, Colab and the classic notebook draw them, and no Python is needed. A widget is
  * a comm whose state both sides change. Source: jupyter-widgets' messages protocol 2.1.0.
  */
-import type { Comm, CommHost } from "./comm.js";
+import { type Comm, openComm } from "../comms.js";
 
 export type WidgetState = Readonly<Record<string, unknown>>;
 
@@ -28,17 +28,17 @@ export class Widget {
   /** Told of a click or of Enter. */
   onEvent: (event: string) => void = () => undefined;
 
-  private constructor(host: CommHost, state: WidgetState) {
+  private constructor(state: WidgetState) {
     this.#state = { ...state };
-    this.#comm = host.open("jupyter.widget", { state, buffer_paths: [] }, { metadata: { version: PROTOCOL_VERSION } });
+    this.#comm = openComm("jupyter.widget", { state, buffer_paths: [] }, { metadata: { version: PROTOCOL_VERSION } });
     this.#comm.onMessage(({ data }) => this.#receive(data));
   }
 
   /** @param name of the widget in ipywidgets, for example "Button" @param style name of its style's model, where it has one */
-  static control(host: CommHost, name: string, state: WidgetState, style?: string, layout: WidgetState = {}): Widget {
-    const dressed: Record<string, unknown> = { layout: Widget.#part(host, BASE, "LayoutModel", "LayoutView", layout) };
-    if (style !== undefined) dressed["style"] = Widget.#part(host, CONTROLS, `${style}Model`, "StyleView", {});
-    return new Widget(host, {
+  static control(name: string, state: WidgetState, style?: string, layout: WidgetState = {}): Widget {
+    const dressed: Record<string, unknown> = { layout: Widget.#part(BASE, "LayoutModel", "LayoutView", layout) };
+    if (style !== undefined) dressed["style"] = Widget.#part(CONTROLS, `${style}Model`, "StyleView", {});
+    return new Widget({
       _model_module: CONTROLS,
       _model_module_version: MODULE_VERSION,
       _model_name: `${name}Model`,
@@ -50,8 +50,8 @@ export class Widget {
     });
   }
 
-  static #part(host: CommHost, module: string, model: string, view: string, state: WidgetState): string {
-    const part = new Widget(host, {
+  static #part(module: string, model: string, view: string, state: WidgetState): string {
+    const part = new Widget({
       _model_module: module,
       _model_module_version: MODULE_VERSION,
       _model_name: model,
@@ -80,7 +80,8 @@ export class Widget {
     const changed = Object.fromEntries(Object.entries(state).filter(([name, value]) => this.#state[name] !== value));
     if (Object.keys(changed).length === 0) return;
     Object.assign(this.#state, changed);
-    this.#comm.send({ method: "update", state: changed, buffer_paths: [] });
+    // A front end that has closed it shows it no more.
+    if (!this.#comm.closed) this.#comm.send({ method: "update", state: changed, buffer_paths: [] });
   }
 
   /** What a front end sends may be anything: what is not understood is passed over. */
@@ -104,16 +105,16 @@ export class Widget {
 }
 
 /** Widgets one under the other, or beside each other. */
-export function box(host: CommHost, direction: "VBox" | "HBox", children: readonly Widget[], layout: WidgetState = {}): Widget {
+export function box(direction: "VBox" | "HBox", children: readonly Widget[], layout: WidgetState = {}): Widget {
   const wrap = direction === "HBox" ? { flex_flow: "row wrap" } : {};
-  return Widget.control(host, direction, { children: children.map(({ reference }) => reference), box_style: "" }, undefined, {
+  return Widget.control(direction, { children: children.map(({ reference }) => reference), box_style: "" }, undefined, {
     ...wrap,
     ...layout,
   });
 }
 
-export function button(host: CommHost, description: string, tooltip: string, onClick: () => void, style = ""): Widget {
-  const made = Widget.control(host, "Button", { description, tooltip, button_style: style, icon: "", disabled: false }, "ButtonStyle", {
+export function button(description: string, tooltip: string, onClick: () => void, style = ""): Widget {
+  const made = Widget.control("Button", { description, tooltip, button_style: style, icon: "", disabled: false }, "ButtonStyle", {
     width: "auto",
   });
   made.onEvent = (event) => {
@@ -123,6 +124,6 @@ export function button(host: CommHost, description: string, tooltip: string, onC
 }
 
 /** @param value HTML, safe */
-export function html(host: CommHost, value: string, layout: WidgetState = {}): Widget {
-  return Widget.control(host, "HTML", { value, description: "", placeholder: "" }, "HTMLStyle", layout);
+export function html(value: string, layout: WidgetState = {}): Widget {
+  return Widget.control("HTML", { value, description: "", placeholder: "" }, "HTMLStyle", layout);
 }

@@ -1,12 +1,6 @@
 /** The pages as HTML. What is in them is built by the script from the description, which travels in the page. */
+import { escapeHtml } from "../../text/escapeHtml.js";
 import type { AppDescription } from "../app.js";
-
-const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-
-/** Text → HTML text or attribute value. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!);
-}
 
 export function page(app: AppDescription): string {
   // Nothing in the data can end the script element.

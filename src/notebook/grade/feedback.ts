@@ -1,5 +1,5 @@
 /** What a student gets back: one page with the points, what was changed that should not be, and the run. Hidden tests stay hidden. */
-import { escapeHtml } from "../escape.js";
+import { escapeHtml } from "../../text/escapeHtml.js";
 import { renderCells } from "../html.js";
 import { htmlDocument } from "../htmlDocument.js";
 import type { Cell, Output } from "../nbformat.js";

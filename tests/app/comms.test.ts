@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { hasComms, openComm, registerCommTarget } from "../../src/notebook/index.js";
+import { hasComms, openComm, registerCommTarget } from "../../src/app/index.js";
 
 test("outside a notebook comms are refused with what to do instead", () => {
   expect(hasComms()).toBe(false);
