@@ -6,7 +6,7 @@ const TUNABLE = "glibc.malloc.hugetlb";
 
 /** The environment with which to start a process that will hold a model. What the user has set stays.
  *  @returns a copy; the same on other systems than Linux */
-export function withHugePages(env: NodeJS.ProcessEnv, platform: NodeJS.Platform = process.platform): NodeJS.ProcessEnv {
+export function withHugePages<E extends NodeJS.ProcessEnv>(env: E, platform: NodeJS.Platform = process.platform): E {
   const set = env["GLIBC_TUNABLES"] ?? "";
   if (platform !== "linux" || set.includes(TUNABLE)) return { ...env };
   return { ...env, GLIBC_TUNABLES: [set, `${TUNABLE}=1`].filter((part) => part !== "").join(":") };

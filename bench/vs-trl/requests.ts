@@ -27,6 +27,8 @@ export interface PreflabRequest extends Common {
   readonly sgemm?: boolean;
   /** Time the making of every program. */
   readonly watch?: boolean;
+  /** The process is started as the notebook kernel starts its own: memory in pages of 2 MiB. */
+  readonly huge_pages?: boolean;
   /** Several trainings on one base, one after the other. */
   readonly trials?: readonly { readonly learning_rate: number; readonly beta: number; readonly lora_r: number }[];
 }

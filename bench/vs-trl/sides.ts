@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { withHugePages } from "../../kernel-ext/hugePages.js";
 import { PreflabError } from "../../src/errors.js";
 import { packageRoot } from "../../scripts/corpus/pairs.js";
 import { type ChildResult, runChild } from "../shared/child.js";
@@ -41,7 +42,9 @@ export async function runSgemm(request: Omit<SgemmRequest, "kind">): Promise<num
 function runOwn(request: PreflabRequest | SgemmRequest, folder: string, cache: string): Promise<ChildResult> {
   const file = join(folder, "request.json");
   writeFileSync(file, JSON.stringify(request));
-  return runChild(process.execPath, [ENTRY, "--child", file], { env: { PREFLAB_CACHE: cache } });
+  const env = { PREFLAB_CACHE: cache };
+  const huge = request.kind === "preflab" && request.huge_pages === true;
+  return runChild(process.execPath, [ENTRY, "--child", file], { env: huge ? withHugePages(env) : env });
 }
 
 /** What a run of TRL gave: numbers, or why it was stopped. */

@@ -12,7 +12,7 @@ export function registerGradientRules(tf: typeof TensorFlow): void {
   const zeros =
     (tensor: Tensor): (() => Tensor) =>
     () =>
-      tf.zeros(tensor.shape);
+      tf.fill(tensor.shape, 0);
 
   /** Sums over the axes along which an operand of `shape` was broadcast. */
   const reduceTo = (gradient: Tensor, shape: number[]): Tensor => {
@@ -112,7 +112,7 @@ function registerPlacementRules(tf: typeof TensorFlow, rule: (kernelName: string
   const noGradient =
     (tensor: Tensor): (() => Tensor) =>
     () =>
-      tf.zeros(tensor.shape);
+      tf.fill(tensor.shape, 0);
 
   // Without: StridedSlice has none; that of MirrorPad leaves out what the mirrored part adds.
   for (const kernel of ["StridedSlice", "MirrorPad"]) {
@@ -208,7 +208,7 @@ function registerGatherRule(tf: typeof TensorFlow, rule: (kernelName: string, co
         const summed = tf.matMul(hits, tf.reshape(rows, [batch, picks, outer * inner]), true, false); // [batch, length, outer·inner]
         return tf.reshape(tf.transpose(tf.reshape(summed, [batch, length, outer, inner]), [0, 2, 1, 3]), x.shape);
       };
-      return { x: back, indices: () => tf.zeros(indices.shape) };
+      return { x: back, indices: () => tf.fill(indices.shape, 0) };
     },
   });
 }

@@ -43,5 +43,5 @@ export function valueAndGradients(fn: (variables: TensorMap) => TensorMap & { lo
       `valueAndGradients: the loss must depend on one of ${names.join(", ")}, got one that depends on none; build it from tensor operations on them`,
     );
   }
-  return { values, gradients: Object.fromEntries(names.map((name, i) => [name, found[i] ?? tf.zeros(variables[name]!.shape)])) };
+  return { values, gradients: Object.fromEntries(names.map((name, i) => [name, found[i] ?? tf.fill(variables[name]!.shape, 0)])) };
 }

@@ -162,8 +162,8 @@ export function graphType(dtype: tf.DataType): "float32" | "int32" | "bool" {
 }
 
 function typedArray(values: ArrayLike<number>, dtype: "float32" | "int32" | "bool"): TypedArray {
-  // Copies: the caller may reuse its array after the trace.
-  if (dtype === "float32") return Float32Array.from(values);
-  if (dtype === "int32") return Int32Array.from(values);
-  return Uint8Array.from(values);
+  // Copies: the caller may reuse its array after the trace. The constructors copy memory; `from` would go through an iterator.
+  if (dtype === "float32") return new Float32Array(values);
+  if (dtype === "int32") return new Int32Array(values);
+  return new Uint8Array(values);
 }

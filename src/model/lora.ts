@@ -61,7 +61,7 @@ export function rowLengths(weight: tf.Tensor2D, a: tf.Tensor2D, b: tf.Tensor2D, 
     const [left, right] = args as [tf.Tensor2D, tf.Tensor2D];
     const moved = tf.add(weight, tf.mul(tf.matMul(left, right), scaling)); // [out, in]
     const value = tf.sqrt(tf.sum(tf.square(moved), 1)) as tf.Tensor1D;
-    return { value, gradFunc: () => [tf.zeros(left.shape), tf.zeros(right.shape)] };
+    return { value, gradFunc: () => [tf.fill(left.shape, 0), tf.fill(right.shape, 0)] };
   });
   return op(b, a) as tf.Tensor1D;
 }

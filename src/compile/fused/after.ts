@@ -15,7 +15,7 @@ export function after(x: tf.Tensor2D, ...earlier: readonly tf.Tensor[]): tf.Tens
 function zeroOf(tensor: tf.Tensor): tf.Tensor {
   const flat = tf.reshape(tensor, [-1, 1]);
   const first = node("Slice", [flat, [0, 0], [1, 1]], [1, 1], () => tf.slice(flat, [0, 0], [1, 1]));
-  return node("Mul", [first, tf.zeros([1, 1])], [1, 1], () => tf.mul(first, 0));
+  return node("Mul", [first, tf.fill([1, 1], 0)], [1, 1], () => tf.mul(first, 0));
 }
 
 /** Written as it is: the tracing kernels would see that it comes to nothing. */

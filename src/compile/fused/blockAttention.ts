@@ -30,7 +30,7 @@ export function blockMasks({ blocks, heads, kvHeads }: BlockShape): tf.Tensor3D[
     const index = tf.range(0, tokens, 1, "int32");
     const seen = tf.lessEqual(tf.reshape(index, [1, tokens]), tf.reshape(index, [tokens, 1]));
     const own = tf.where<tf.Tensor>(seen, tf.scalar(0), tf.scalar(HIDDEN)) as tf.Tensor2D;
-    const mask = i === 0 ? own : (tf.concat([tf.zeros([tokens, first]), own], 1) as tf.Tensor2D);
+    const mask = i === 0 ? own : (tf.concat([tf.fill([tokens, first], 0), own], 1) as tf.Tensor2D);
     return tf.tile(tf.expandDims(mask, 0), [kvHeads, heads / kvHeads, 1]) as tf.Tensor3D;
   });
 }

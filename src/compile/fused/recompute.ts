@@ -26,7 +26,7 @@ export function recomputed(
         const again = [after(saved[0] as tf.Tensor2D, dy as tf.Tensor2D), ...saved.slice(1, given.length)];
         const keptAgain = saved.slice(given.length);
         const found = gradientsInside(() => fn(again[0] as tf.Tensor2D, again.slice(1), keptAgain), again, dy);
-        return again.map((tensor, i) => found[i] ?? tf.zeros(tensor.shape));
+        return again.map((tensor, i) => found[i] ?? tf.fill(tensor.shape, 0));
       },
     };
   });

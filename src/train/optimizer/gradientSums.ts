@@ -77,7 +77,7 @@ export class GradientSums {
   variables(inputs: TensorMap): TensorMap {
     const names = [...this.#whole.keys(), ...this.#headSums.map(({ view }) => view)];
     const variables: TensorMap = Object.fromEntries(names.map((name) => [name, inputs[name]!]));
-    if (this.#byRows) variables[EMBEDDED] = tf.zeros([inputs["cos"]!.shape[0]!, this.#model.config.hidden_size]);
+    if (this.#byRows) variables[EMBEDDED] = tf.fill([inputs["cos"]!.shape[0]!, this.#model.config.hidden_size], 0);
     return variables;
   }
 
