@@ -4,5 +4,5 @@ import { formatOptionDocs } from "../src/cli/optionDocs.js";
 import { formatParity, readReference } from "./parity.js";
 
 const { reference, checked } = readReference(".");
-writeFileSync("docs/options.md", formatOptionDocs());
+writeFileSync("docs/options.md", await formatOptionDocs());
 writeFileSync("docs/parity.md", formatParity(reference, checked));

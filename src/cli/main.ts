@@ -1,45 +1,48 @@
 import { nearestName, PreflabError } from "../errors.js";
-import { assign } from "./assign.js";
-import { check } from "./check.js";
 import { type Command, formatCommandHelp, type Work } from "./command.js";
-import { app } from "./app.js";
-import { cpo } from "./cpo.js";
-import { doctor } from "./doctor.js";
-import { dpo } from "./dpo.js";
-import { evaluate } from "./evaluate.js";
-import { generate } from "./generate.js";
-import { grade } from "./grade.js";
-import { hubServe } from "./hubServe.js";
-import { kernel } from "./kernel.js";
-import { kto } from "./kto.js";
 import { ownManifest } from "./manifest.js";
-import { orpo } from "./orpo.js";
-import { push } from "./push.js";
-import { reproduce } from "./reproduce.js";
-import { run } from "./run.js";
-import { sft } from "./sft.js";
-import { sweep } from "./sweep.js";
 
-/** The `preflab` commands, in the order of a student's work. */
-export const COMMANDS: readonly Command[] = [
-  ...[doctor, sft, dpo, kto, cpo, orpo, sweep, reproduce, generate, evaluate],
-  ...[app, push, hubServe, run, check, assign, grade, kernel],
-];
+/** The `preflab` commands, in the order of a student's work. Only the one that is called is loaded. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  doctor: async () => (await import("./doctor.js")).doctor,
+  sft: async () => (await import("./sft.js")).sft,
+  dpo: async () => (await import("./dpo.js")).dpo,
+  kto: async () => (await import("./kto.js")).kto,
+  cpo: async () => (await import("./cpo.js")).cpo,
+  orpo: async () => (await import("./orpo.js")).orpo,
+  sweep: async () => (await import("./sweep.js")).sweep,
+  reproduce: async () => (await import("./reproduce.js")).reproduce,
+  generate: async () => (await import("./generate.js")).generate,
+  evaluate: async () => (await import("./evaluate.js")).evaluate,
+  app: async () => (await import("./app.js")).app,
+  push: async () => (await import("./push.js")).push,
+  "hub-serve": async () => (await import("./hubServe.js")).hubServe,
+  run: async () => (await import("./run.js")).run,
+  check: async () => (await import("./check.js")).check,
+  assign: async () => (await import("./assign.js")).assign,
+  grade: async () => (await import("./grade.js")).grade,
+  kernel: async () => (await import("./kernel.js")).kernel,
+};
+
+/** All of them, for help and documentation. */
+export async function loadCommands(): Promise<Command[]> {
+  return Promise.all(Object.values(COMMANDS).map(async (load) => load()));
+}
 
 /** Exit codes: 0 done, 1 it failed while running, 2 the command line is wrong, 130 ctrl-C. */
 export async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   if (name === "--version" || name === "-V") return print(ownManifest().version);
-  if (name === "--help" || name === "-h" || name === "help") return print(formatOverview());
-  if (name === undefined) return complain(formatOverview());
-  const command = COMMANDS.find((candidate) => candidate.name === name);
-  if (command === undefined) {
-    const names = COMMANDS.map((candidate) => candidate.name);
+  if (name === "--help" || name === "-h" || name === "help") return print(await formatOverview());
+  if (name === undefined) return complain(await formatOverview());
+  if (!Object.hasOwn(COMMANDS, name)) {
+    const names = Object.keys(COMMANDS);
     const nearest = nearestName(name, names);
     return complain(
       `preflab: unknown command ${name}; ${nearest === undefined ? `known: ${names.join(", ")}` : `did you mean ${nearest}?`}`,
     );
   }
+  const command = await COMMANDS[name]!();
   if (asksForHelp(rest)) return print(formatCommandHelp(command));
 
   let work: Work;
@@ -61,9 +64,10 @@ function asksForHelp(argv: readonly string[]): boolean {
   return flags.includes("--help") || flags.includes("-h");
 }
 
-function formatOverview(): string {
-  const width = Math.max(...COMMANDS.map(({ name }) => name.length));
-  const lines = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary.split(". ")[0]!.replace(/\.$/, "")}`);
+async function formatOverview(): Promise<string> {
+  const commands = await loadCommands();
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary.split(". ")[0]!.replace(/\.$/, "")}`);
   return ["preflab COMMAND [flags]", "", ...lines, "", "preflab COMMAND --help shows its flags; preflab --version the version."].join("\n");
 }
 

@@ -1,8 +1,5 @@
-import { readCsv } from "./csv.js";
 import { readJson, readJsonLines } from "./json.js";
-import { readParquet } from "./parquet.js";
 import type { Row } from "./row.js";
-import { readXlsx } from "./xlsx.js";
 
 /**
  * A reader turns one file into rows.
@@ -24,6 +21,11 @@ export interface ReaderOptions {
   /** xlsx: name or number (from 1) of the sheet; default the first. */
   sheet?: string | number;
 }
+
+/** Their libraries are loaded with the first file of the kind. */
+const readParquet: Reader = async (file) => (await import("./parquet.js")).readParquet(file);
+const readCsv: Reader = async (file, options) => (await import("./csv.js")).readCsv(file, options);
+const readXlsx: Reader = async (file, options) => (await import("./xlsx.js")).readXlsx(file, options);
 
 /** Readers by extension, in the order in which a directory's files are chosen: the most exact format first. */
 export const READERS: ReadonlyMap<string, { read: Reader; options: readonly (keyof ReaderOptions)[] }> = new Map([

@@ -2,9 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { COMMANDS } from "../../src/cli/main.js";
+import { loadCommands } from "../../src/cli/main.js";
 import { preflab } from "./command.js";
 
+const COMMANDS = await loadCommands();
 const GOLDEN = resolve(import.meta.dirname, "../golden");
 const MODEL = ["--model_name_or_path", join(GOLDEN, "tiny-qwen2")];
 const DATA = ["--dataset_name", join(GOLDEN, "pairs.jsonl")];
