@@ -109,7 +109,7 @@ export class Browser {
   }
 
   /** Waits until an expression holds in the page. */
-  async until(expression: string, seconds = 20): Promise<void> {
+  async until(expression: string, seconds = 60): Promise<void> {
     const end = performance.now() + seconds * 1000;
     while (!(await this.evaluate(expression).catch(() => false))) {
       if (performance.now() > end) throw new Error(`never came true: ${expression}\n${await this.evaluate("document.body.innerText")}`);
