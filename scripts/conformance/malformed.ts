@@ -93,7 +93,7 @@ export async function malformed(client: KernelClient, count: number, kind: "all"
     // Data in order, but metadata and bytes that are not: those are the comm's too.
     const whole = {
       ...message(msg_type, content),
-      metadata: part(random) as Message["metadata"],
+      metadata: (part(random) ?? null) as Message["metadata"],
       buffers: [Buffer.alloc(random.integer(9))],
     };
     await socket.send(encodeMessage(connection.key, random.integer(2) === 0 ? whole : message(msg_type, content)));

@@ -52,19 +52,22 @@ export class JupyterLab {
       ...[`--ServerApp.root_dir=${this.folder}`, `--IdentityProvider.token=${TOKEN}`, "--LabApp.expose_app_in_browser=True"],
       ...["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None"],
     ];
-    this.#child = spawn(python, flags, {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: {
-        ...process.env,
-        JUPYTER_PATH: join(root, "prefix", "share", "jupyter"),
-        JUPYTER_CONFIG_DIR: join(root, "config"),
-        JUPYTER_DATA_DIR: join(root, "data"),
-        JUPYTER_RUNTIME_DIR: join(root, "runtime"),
-        JUPYTERLAB_SETTINGS_DIR: join(root, "settings"),
-        JUPYTERLAB_WORKSPACES_DIR: join(root, "workspaces"),
-      },
-    });
+    this.#child = spawn(python, flags, { stdio: ["ignore", "pipe", "pipe"], env: this.#env });
     for (const stream of [this.#child.stdout!, this.#child.stderr!]) stream.on("data", (part: Buffer) => (this.#log += part.toString()));
+  }
+
+  /** Nothing of this user's own Jupyter. */
+  get #env(): NodeJS.ProcessEnv {
+    const within = (...names: string[]): string => join(this.#root, ...names);
+    return {
+      ...process.env,
+      JUPYTER_PATH: within("prefix", "share", "jupyter"),
+      JUPYTER_CONFIG_DIR: within("config"),
+      JUPYTER_DATA_DIR: within("data"),
+      JUPYTER_RUNTIME_DIR: within("runtime"),
+      JUPYTERLAB_SETTINGS_DIR: within("settings"),
+      JUPYTERLAB_WORKSPACES_DIR: within("workspaces"),
+    };
   }
 
   static async start(): Promise<JupyterLab> {
@@ -84,7 +87,7 @@ export class JupyterLab {
     return lab;
   }
 
-  /** For pages that are opened from now on: nothing of this user's own Jupyter, no news, no prompts; every cell is drawn, seen or not. */
+  /** For pages that are opened from now on: no news, no prompts; every cell is drawn, seen or not. */
   configure({ theme = "light", widgets = true }: LabOptions = {}): void {
     const settings: Record<string, unknown> = {
       "config/labconfig/page_config.json": {
@@ -115,6 +118,12 @@ export class JupyterLab {
     await browser.evaluate(
       `(() => { ${NOTEBOOK}.content.activeCellIndex = ${at}; void window.jupyterapp.commands.execute("notebook:run-cell"); })()`,
     );
+  }
+
+  /** Else JupyterLab takes inline SVG out of what ran elsewhere. */
+  trust(name: string): void {
+    const run = spawnSync(python, ["-m", "nbformat.sign", join(this.folder, name)], { env: this.#env, encoding: "utf8" });
+    if (run.status !== 0) throw new Error(run.stderr);
   }
 
   async save(browser: Browser): Promise<void> {

@@ -1,5 +1,5 @@
 /** Apps, progress and training as JupyterLab shows them, in Chromium. PREFLAB_SCREENSHOTS names a folder for pictures. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatNotebook, parseNotebook } from "../../src/notebook/nbformat.js";
@@ -18,6 +18,8 @@ const reason =
 const SIZE = { width: 1200, height: 1400 };
 const pictures = process.env["PREFLAB_SCREENSHOTS"] ?? "";
 const MODEL = resolve(import.meta.dirname, "../../datasets/tiny-qwen2-chat");
+
+const ASSIGNMENT = resolve(import.meta.dirname, "../../runs/a5-dpo-assignment");
 
 const CHAT = `import { ChatInterface } from "preflab";
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -49,6 +51,19 @@ const pair = (n: number) => ({ prompt: [{ role: "user", content: "Question " + n
 const trainer = new DPOTrainer({ model, args: new DPOConfig({ output_dir: "out", max_steps: 30, logging_steps: 1, per_device_train_batch_size: 2, save_strategy: "no" }), train_dataset: Dataset.from_rows([1, 2, 3, 4].map(pair)), processing_class: tokenizer });
 await trainer.train();
 console.log("trained");`;
+
+const COMPARE = `import { AutoModelForCausalLM, AutoTokenizer, ChatInterface } from "preflab";
+
+const base = await AutoModelForCausalLM.from_pretrained("tiny-qwen2-chat");
+const tuned = await AutoModelForCausalLM.from_pretrained("dpo_finetuned_model");
+new ChatInterface({
+  model: tuned,
+  compare_with: base,
+  tokenizer: await AutoTokenizer.from_pretrained("tiny-qwen2-chat"),
+  preferences_file: "my-preferences.jsonl",
+  title: "Before and after preference tuning",
+  examples: ["Are you human?", "What is the capital of Australia?"],
+})`;
 
 const log = `${cell(0)}.querySelector("[role=log]").innerText`;
 const status = `${cell(0)}.querySelector("[role=status]").innerText`;
@@ -133,7 +148,6 @@ describe.skipIf(reason !== undefined)(`JupyterLab in Chromium${reason === undefi
     });
     // An Arabic question is written from the right.
     expect(await browser.evaluate(`getComputedStyle(${cell(0)}.querySelector("[role=log] > div")).direction`)).toBe("rtl");
-    await picture("jupyterlab-chat");
   });
 
   test("stop stops, and the answer so far stays", async () => {
@@ -165,6 +179,8 @@ describe.skipIf(reason !== undefined)(`JupyterLab in Chromium${reason === undefi
     await browser.until(`/You said again at 7 after 2\\./.test(${log})`);
     // The other cell still runs: the next would wait for it.
     await browser.evaluate(`${KERNEL}.interrupt()`);
+    // Cells behind an interrupted one are aborted.
+    await browser.until(`${KERNEL}.requestExecute({ code: "0" }).done.then(({ content }) => content.status === "ok")`);
   });
 
   test("nested progress bars move in place and are saved as they end", async () => {
@@ -194,7 +210,6 @@ describe.skipIf(reason !== undefined)(`JupyterLab in Chromium${reason === undefi
     expect(await browser.evaluate(`${cell(3)}.querySelector(".jp-OutputArea-output svg").getBoundingClientRect().width`)).toBeGreaterThan(
       200,
     );
-    await picture("jupyterlab-training");
     await lab.save(browser);
     const saved = parseNotebook(readFileSync(join(lab.folder, "lab.ipynb"), "utf8"), "lab.ipynb");
     const kinds = saved.cells.map((each) =>
@@ -219,4 +234,38 @@ describe.skipIf(reason !== undefined)(`JupyterLab in Chromium${reason === undefi
     expect(new Set(seen).size).toBeGreaterThan(8);
     expect(await browser.evaluate(`${cell(1)}.querySelectorAll(".jp-OutputArea-child").length`)).toBe(1);
   });
+
+  // After `npm start`, which runs the assignment and saves the model.
+  test.skipIf(pictures === "" || !existsSync(join(ASSIGNMENT, "results.json")))(
+    "pictures of the assignment and of a chat with its model",
+    async () => {
+      lab.configure();
+      symlinkSync(join(ASSIGNMENT, "dpo_finetuned_model"), join(lab.folder, "dpo_finetuned_model"));
+      symlinkSync(MODEL, join(lab.folder, "tiny-qwen2-chat"));
+      copyFileSync(join(ASSIGNMENT, "a5-dpo-assignment.ipynb"), join(lab.folder, "a5-dpo-assignment.ipynb"));
+      lab.trust("a5-dpo-assignment.ipynb");
+      await lab.open(browser, "a5-dpo-assignment.ipynb", SIZE);
+      await browser.until(`document.querySelectorAll(".jp-OutputArea-output svg").length >= 3`);
+      expect(await browser.evaluate(`document.querySelectorAll('[data-mime-type="application/vnd.jupyter.stderr"]').length`)).toBe(0);
+      await browser.evaluate(
+        `[...document.querySelectorAll(".jp-Cell")].find((each) => each.innerText.includes("rankedTable(trials")).scrollIntoView()`,
+      );
+      await pause(500);
+      await picture("jupyterlab-assignment");
+      writeFileSync(join(lab.folder, "chat.ipynb"), formatNotebook(notebookOf(code(COMPARE))));
+      await lab.open(browser, "chat.ipynb", { width: 1200, height: 900 });
+      await lab.run(browser, 0);
+      await browser.until(`${cell(0)}.querySelectorAll("button.jupyter-button").length > 8`, 60);
+      for (const question of ["Did you sleep well?", "Do you eat pizza?"]) {
+        await browser.until(`${box}.value === ""`);
+        await browser.click(box);
+        await browser.type(question);
+        await browser.press("Enter");
+        await browser.until(`${log}.includes(${JSON.stringify(question)}) && ${status} === "Done"`);
+      }
+      await browser.click(button("Good: tuned"));
+      await browser.until(`/pair saved/.test(${status})`);
+      await picture("jupyterlab-chat");
+    },
+  );
 });

@@ -61,9 +61,9 @@ export class Widget {
   }
 
   /** @param name of the widget in ipywidgets, for example "Button" @param style name of its style's model, where it has one */
-  static control(name: string, state: WidgetState, style?: string, layout: WidgetState = {}): Widget {
+  static control(name: string, state: WidgetState, style?: string, layout: WidgetState = {}, dress: WidgetState = {}): Widget {
     const dressed: Record<string, unknown> = { layout: Widget.#part(BASE, "LayoutModel", "LayoutView", layout) };
-    if (style !== undefined) dressed["style"] = Widget.#part(CONTROLS, `${style}Model`, "StyleView", {});
+    if (style !== undefined) dressed["style"] = Widget.#part(CONTROLS, `${style}Model`, "StyleView", dress);
     return new Widget({ ...Widget.#kind(name), ...dressed, ...state });
   }
 
