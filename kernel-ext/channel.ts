@@ -38,6 +38,8 @@ export interface CommRequest {
 export interface CommEvent {
   type: "comm";
   cell: string;
+  /** The `CommRequest.request` whose listeners are at work: front ends tell by it which answer is whose. */
+  answers?: string;
   msg_type: CommRequest["msg_type"];
   comm_id: string;
   target_name?: string;

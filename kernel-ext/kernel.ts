@@ -38,6 +38,8 @@ export class Kernel {
   /** Execute requests by the kernel's own number: outputs name them, even long after the cell has ended. A msg_id could come twice. */
   readonly #cells = new Map<string, Message>();
   readonly #inputs = new Map<string, string>();
+  /** CommRequest.request → the message, while its listeners are at work. */
+  readonly #deliveries = new Map<string, Message>();
   readonly #history = new History();
   #queue: Message[] = [];
   #working = false;
@@ -231,14 +233,17 @@ export class Kernel {
 
   async #deliverComm(request: Message): Promise<void> {
     const { header, content } = request;
-    const delivery = this.#comms.receive(request, randomUUID());
+    const id = randomUUID();
+    const delivery = this.#comms.receive(request, id);
     if (delivery === "unknown") {
       // The protocol's answer to an unknown target.
       this.#publish("comm_close", { comm_id: content.comm_id, data: {} }, header);
     } else if (delivery === undefined) {
       console.error(`preflab kernel: dropped ${header.msg_type} for the comm ${JSON.stringify(content.comm_id)?.slice(0, 80)}`);
     } else {
+      this.#deliveries.set(id, request);
       await this.#user.deliver(delivery);
+      this.#deliveries.delete(id);
     }
   }
 
@@ -271,7 +276,11 @@ export class Kernel {
         this.#comms.sent(event);
         const { comm_id, target_name, data, metadata, buffers } = event;
         const content = { comm_id, data, ...(target_name === undefined ? {} : { target_name }) };
-        this.#publish(event.msg_type, content, parent, { metadata, buffers: buffers.map((text) => Buffer.from(text, "base64")) });
+        const asked = this.#deliveries.get(event.answers ?? "");
+        this.#publish(event.msg_type, content, asked?.header ?? parent, {
+          metadata,
+          buffers: buffers.map((text) => Buffer.from(text, "base64")),
+        });
         break;
       }
       case "result":

@@ -4,6 +4,7 @@
 #   scripts/install-python-checks.sh          Jupyter's client: nbclient, jupyter_client, nbformat
 #   scripts/install-python-checks.sh --all    also torch, transformers, peft, safetensors, huggingface_hub (large) and, where they can be
 #                                             installed, accelerate, datasets, trl (for compare-with-trl) and tensorboard
+#   scripts/install-python-checks.sh --jupyterlab   JupyterLab with widgets, nbconvert and nbclient: the front ends of the notebook's tests
 #
 # Prints the path of a Python that has them; with --all, of one that has at least Jupyter's client if the others cannot be installed. Exits 1,
 # with a reason on stderr, when there is none. Order: $PREFLAB_PYTHON, python3 on PATH, the system's python3, a virtual environment in
@@ -14,6 +15,7 @@ cd "$(dirname "$0")/.."
 jupyter="nbclient, jupyter_client, nbformat"
 all="$jupyter, torch, transformers, peft, safetensors, huggingface_hub"
 optional="accelerate, datasets, trl, tensorboard"
+lab="nbclient, jupyterlab, jupyterlab_widgets, nbconvert"
 wanted=$jupyter
 if [ "${1:-}" = --all ]; then wanted=$all; fi
 
@@ -53,6 +55,19 @@ trl 1.13.0 from trl import DPOTrainer, KTOTrainer, SFTTrainer
 tensorboard 2.* from tensorboard.backend.event_processing import event_accumulator
 PACKAGES
 }
+
+# May be another Python than that of the other checks: it needs none of theirs.
+if [ "${1:-}" = --jupyterlab ]; then
+  PREFLAB_PYTHON=${PREFLAB_JUPYTER:-${PREFLAB_PYTHON:-}}
+  find_python "$lab"
+  if [ -x "$venv/bin/python3" ] || { command -v python3 >/dev/null && python3 -m venv "$venv" >&2; }; then
+    echo "Installing $lab into .cache/python-checks ..." >&2
+    timeout 600 "${pip[@]}" nbclient 'jupyterlab==4.*' 'jupyterlab_widgets==3.*' 'nbconvert==7.*' >&2 || echo "pip could not install them." >&2
+  fi
+  find_python "$lab"
+  echo "No Python with JupyterLab, its widgets and nbconvert, and none could be installed." >&2
+  exit 1
+fi
 
 if [ "$wanted" = "$all" ]; then
   find_python "$all, $optional"

@@ -6,6 +6,9 @@ import type { CommEvent, CommRequest } from "../channel.js";
 import { currentCell, runForCell } from "./context.js";
 import { sendEvent } from "./events.js";
 
+/** The request whose listeners are at work now. */
+let handling: string | undefined;
+
 type Listener = (message: CommMessage) => void | Promise<void>;
 
 /** What is thrown by a listener has no cell that could fail: it is told on stderr of the cell that the comm belongs to. */
@@ -50,12 +53,30 @@ export class Comms implements CommHost {
 
   /** Takes a message of the front end. Returns when its listeners have returned, not when what they promised is done. */
   deliver(request: CommRequest): void {
+    handling = request.request;
+    try {
+      this.#deliver(request);
+    } finally {
+      handling = undefined;
+    }
+  }
+
+  #deliver(request: CommRequest): void {
     const { msg_type, comm_id, target_name } = request;
     const message = { data: request.data, metadata: request.metadata, buffers: request.buffers.map((text) => Buffer.from(text, "base64")) };
     if (msg_type === "comm_open") {
       const known = this.#targets.get(target_name);
       if (known === undefined || this.#open.has(comm_id)) {
-        sendEvent({ type: "comm", cell: "", msg_type: "comm_close", comm_id, data: {}, metadata: {}, buffers: [] });
+        sendEvent({
+          type: "comm",
+          cell: "",
+          answers: request.request,
+          msg_type: "comm_close",
+          comm_id,
+          data: {},
+          metadata: {},
+          buffers: [],
+        });
         return;
       }
       const comm = this.#add(comm_id, target_name, known.cell);
@@ -109,6 +130,7 @@ class OpenComm implements Comm {
     const event: CommEvent = {
       type: "comm",
       cell: this.cell,
+      ...(handling === undefined ? {} : { answers: handling }),
       msg_type,
       comm_id: this.comm_id,
       ...(msg_type === "comm_open" ? { target_name: this.target_name } : {}),

@@ -1,4 +1,4 @@
-/** Messages that no front end should send, the same for every run: frames without form, wrong signatures, fields of wrong types, broken comm payloads. */
+/** Messages that no front end should send, the same for every run: frames without form, wrong signatures, fields of wrong types. */
 import { Dealer } from "zeromq";
 import { Random } from "../../src/random.js";
 import type { KernelClient } from "../../src/notebook/client.js";
@@ -22,6 +22,8 @@ const FIELDS: Readonly<Record<string, readonly string[]>> = {
   no_such_request: ["x"],
 };
 const TYPES = Object.keys(FIELDS);
+/** What reaches an open comm, and user code with it. */
+const COMM_TYPES = TYPES.filter((msg_type) => msg_type.startsWith("comm_") && msg_type !== "comm_info_request");
 
 /** Deep enough to break whoever walks it by recursion. */
 function deep(): unknown {
@@ -54,9 +56,13 @@ function part(random: Random): unknown {
   return VALUES[random.integer(VALUES.length)]!();
 }
 
-/** Sends `count` malformed messages over shell, control and stdin, signed where that is not what is wrong. */
-export async function malformed(client: KernelClient, count: number): Promise<void> {
+/**
+ * Sends `count` malformed messages over shell, control and stdin, signed where that is not what is wrong.
+ * @param kind "comms": only messages of comms, most of them to open ones
+ */
+export async function malformed(client: KernelClient, count: number, kind: "all" | "comms"): Promise<void> {
   const random = new Random(SEED);
+  const sentTypes = kind === "all" ? TYPES : COMM_TYPES;
   const { connection } = client;
   const sockets = (["shell", "control", "stdin"] as const).map((channel) => {
     const socket = new Dealer({ linger: 1_000, sendHighWaterMark: 0 });
@@ -71,15 +77,26 @@ export async function malformed(client: KernelClient, count: number): Promise<vo
     content: content as Message["content"],
     buffers: [],
   });
-  // An open comm, if the kernel has the target: payloads to it reach user code.
-  await sockets[0]!.send(
-    encodeMessage(connection.key, message("comm_open", { comm_id: "echo-open", target_name: "conformance.echo", data: {} })),
-  );
+  // Open comms, if the kernel has the target: payloads to them reach user code. A malformed message may close them.
+  const open = (comm_id: string): Promise<void> =>
+    sockets[0]!.send(encodeMessage(connection.key, message("comm_open", { comm_id, target_name: "conformance.echo", data: {} })));
   for (let n = 0; n < count; n++) {
-    const socket = sockets[random.integer(sockets.length)]!;
-    const msg_type = TYPES[random.integer(TYPES.length)]!;
+    if (n % 25 === 0) await open("echo-open");
+    const socket = kind === "all" ? sockets[random.integer(sockets.length)]! : sockets[0]!;
+    const msg_type = sentTypes[random.integer(sentTypes.length)]!;
     const content = Object.fromEntries(FIELDS[msg_type]!.map((field) => [field, part(random)]));
-    await socket.send(frames(random, connection.key, message(msg_type, content)));
+    if (kind === "all") {
+      await socket.send(frames(random, connection.key, message(msg_type, content)));
+      continue;
+    }
+    if (random.integer(3) > 0) content.comm_id = "echo-open";
+    // Data in order, but metadata and bytes that are not: those are the comm's too.
+    const whole = {
+      ...message(msg_type, content),
+      metadata: (part(random) ?? null) as Message["metadata"],
+      buffers: [Buffer.alloc(random.integer(9))],
+    };
+    await socket.send(encodeMessage(connection.key, random.integer(2) === 0 ? whole : message(msg_type, content)));
   }
   for (const socket of sockets) socket.close();
 }

@@ -3,7 +3,8 @@
  * change over a comm; a front end without widgets gets the same as HTML, updated in place; a plain program one line of text.
  * What they show last is saved as HTML and text, without a widget, so that it can be read without a kernel.
  */
-import { type Comm, hasComms, openComm } from "../app/comms.js";
+import { answerReconnects, Widget } from "../app/cell/widget.js";
+import { hasComms } from "../app/comms.js";
 import { ConfigError } from "../errors.js";
 import { notebookHost } from "./display.js";
 import { escapeHtml } from "../text/escapeHtml.js";
@@ -52,7 +53,7 @@ export function barText(done: number, total: number | undefined, text: string): 
 class ProgressGroup {
   readonly #bars: ProgressBar[] = [];
   readonly #display_id: string;
-  #comm: Comm | undefined;
+  #widget: Widget | undefined;
   #shown = false;
   #shownAt = -Infinity;
 
@@ -101,35 +102,17 @@ class ProgressGroup {
     const first = !this.#shown;
     this.#shown = true;
     if (first && !last && hasComms()) {
-      this.#comm = openComm("jupyter.widget", { state: { ...WIDGET, value: html }, buffer_paths: [] }, { metadata: { version: "2.1.0" } });
-      bundle[WIDGET_MIME] = { version_major: 2, version_minor: 0, model_id: this.#comm.comm_id };
+      answerReconnects();
+      this.#widget = Widget.bare("HTML", { value: html, description: "", placeholder: "" });
+      bundle[WIDGET_MIME] = { version_major: 2, version_minor: 0, model_id: this.#widget.model_id };
     }
     // A front end that knows no widgets closes the comm; then the display itself is updated.
-    const told = !first && this.#comm?.closed === false;
-    if (told) this.#comm!.send({ method: "update", state: { value: html }, buffer_paths: [] });
+    const told = !first && this.#widget?.closed === false;
+    if (told) this.#widget!.set({ value: html });
     if (!told || last) show(bundle, !first);
-    if (last) this.#comm?.close();
+    if (last) this.#widget?.close();
   }
 }
-
-/** State of an ipywidgets `HTML`, of which only `value` changes. */
-const WIDGET = {
-  _dom_classes: [],
-  _model_module: "@jupyter-widgets/controls",
-  _model_module_version: "2.0.0",
-  _model_name: "HTMLModel",
-  _view_count: null,
-  _view_module: "@jupyter-widgets/controls",
-  _view_module_version: "2.0.0",
-  _view_name: "HTMLView",
-  description: "",
-  description_allow_html: false,
-  layout: null,
-  placeholder: "",
-  style: null,
-  tabbable: null,
-  tooltip: null,
-};
 
 let current: ProgressGroup | undefined;
 let groups = 0;

@@ -78,6 +78,8 @@ export class Browser {
     if (method === "Runtime.exceptionThrown")
       this.problems.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
     if (method === "Log.entryAdded" && params.entry.level === "error") this.problems.push(`${params.entry.text} ${params.entry.url ?? ""}`);
+    // A page that asks whether it may be left may.
+    if (method === "Page.javascriptDialogOpening") void this.#send("Page.handleJavaScriptDialog", { accept: true });
     if (method === "Network.requestWillBeSent") this.requests.push(params.request.url);
     const waiting = this.#pending.get(id);
     this.#pending.delete(id);
@@ -127,6 +129,17 @@ export class Browser {
       ...(text === undefined ? {} : { text }),
     });
     await this.#send("Input.dispatchKeyEvent", { type: "keyUp", ...about });
+  }
+
+  /** A click of the mouse. @param element an expression in the page @param at share of its width and height; default: its middle */
+  async click(element: string, at: readonly [x: number, y: number] = [0.5, 0.5]): Promise<void> {
+    const box = await this.evaluate(
+      `(() => { const each = ${element}; each.scrollIntoView({ block: "center" }); const { x, y, width, height } = each.getBoundingClientRect(); return { x, y, width, height }; })()`,
+    );
+    const about = { x: box.x + at[0] * box.width, y: box.y + at[1] * box.height, button: "left", clickCount: 1 };
+    await this.#send("Input.dispatchMouseEvent", { ...about, type: "mouseMoved", button: "none" });
+    await this.#send("Input.dispatchMouseEvent", { ...about, type: "mousePressed" });
+    await this.#send("Input.dispatchMouseEvent", { ...about, type: "mouseReleased" });
   }
 
   async type(text: string): Promise<void> {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Comm, CommData, CommExtras, CommHost } from "../../src/app/comms.js";
+import type { Comm, CommData, CommExtras, CommHost, CommMessage, CommTarget } from "../../src/app/comms.js";
 import { type App, ChatInterface, Interface } from "../../src/app/index.js";
 import { Random } from "../../src/random.js";
 import { type Json, counter, greeter, pause } from "./apps.js";
@@ -21,8 +21,11 @@ interface Model {
 class FrontEnd implements CommHost {
   readonly models = new Map<string, Model>();
 
-  register(): () => void {
-    throw new Error("apps register nothing");
+  readonly targets = new Map<string, CommTarget>();
+
+  register(name: string, target: CommTarget): () => void {
+    this.targets.set(name, target);
+    return () => undefined;
   }
 
   open(target: string, data: Readonly<Record<string, unknown>>, { metadata }: CommExtras): Comm {
@@ -239,6 +242,31 @@ describe("a ChatInterface as widgets", () => {
     front.change(front.find("Text"), { value: "still there" });
     front.click("Send");
     await front.until(/\d: still there/);
+  });
+
+  test("a front end that connects anew gets every widget's present state in one message", async () => {
+    await show(chat());
+    front.change(front.find("Text"), { value: "half written" });
+    const sent: Json[] = [];
+    let ask: (message: CommMessage) => void = () => undefined;
+    const comm = { onMessage: (listener: typeof ask) => ((ask = listener), () => undefined), send: (data: Json) => sent.push(data) };
+    const message = (method: unknown): CommMessage => ({ data: { method }, metadata: {}, buffers: [] });
+    void front.targets.get("jupyter.widget.control")!(comm as unknown as Comm, message(""));
+    ask(message("nonsense"));
+    expect(sent).toEqual([]);
+    ask(message("request_states"));
+    const [{ method, states, buffer_paths }] = sent;
+    expect([method, buffer_paths]).toEqual(["update_states", []]);
+    const models = [...front.models.values()];
+    expect(models.filter(({ id }) => states[id] === undefined)).toEqual([]);
+    for (const { id, state } of models)
+      expect(states[id]).toMatchObject({
+        model_name: state["_model_name"],
+        model_module: state["_model_module"],
+        model_module_version: "2.0.0",
+      });
+    const text = front.find("Text");
+    expect(states[text.id].state).toMatchObject({ ...text.state, value: "half written" });
   });
 
   test("two cells ask at once, and each gets its own answer", async () => {

@@ -218,7 +218,8 @@ describe.skipIf(chromium === undefined)("the page in Chromium, keyboard only", (
     await browser.press("Tab");
     await browser.type("wrong");
     await browser.press("Enter");
-    await browser.until(`/wrong/.test(document.querySelector("[role=alert]")?.textContent)`);
+    // The focus comes after the text.
+    await browser.until(`/wrong/.test(document.querySelector("[role=alert]")?.textContent) && document.activeElement.tagName === "INPUT"`);
     await browser.type("ada");
     await browser.press("Tab");
     await browser.type("lovelace");

@@ -25,6 +25,8 @@ function frontEnd(comms: boolean): { shown: Shown[]; sent: Record<string, unknow
     target_name: "jupyter.widget",
     closed: false,
     send: (data: Record<string, unknown>) => sent.push(data),
+    onMessage: () => () => undefined,
+    onClose: () => () => undefined,
     close: () => (comm.closed = true),
   };
   const host: CommHost = {

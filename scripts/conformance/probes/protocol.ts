@@ -148,22 +148,42 @@ export const PROTOCOL: readonly Probe[] = [
       equal(got[0], { got: { n: 1 } }, "answer");
     },
   },
-  {
+  ...(["all", "comms"] as const).map((kind): Probe => ({
     group: "Robustness",
-    name: "500 malformed messages and comm payloads leave the kernel and its variables alive",
+    name:
+      kind === "all"
+        ? "500 malformed messages leave the kernel and its variables alive"
+        : "500 malformed comm payloads, most to a comm of user code, leave the kernel, its variables and the comms alive",
     async check(k) {
       await k.run("const survivor = 'alive';");
+      require(kind === "all" || k.kernel.echoComm !== undefined, "comms are not documented");
       if (k.kernel.echoComm !== undefined) await k.run(k.kernel.echoComm);
-      await malformed(k.client, 500);
-      // Some of the messages are interrupts, and the last of them may hit this very cell.
-      for (let tries = 0; tries < 20; tries++) {
-        const run = await k.run("console.log(survivor)", {}, { timeoutMs: 60_000 });
-        if (streamText(run) === "alive\n") return;
-        const { ename, evalue } = run.reply.content;
-        require(ename === "Interrupted", `the cell ended with ${String(ename)}: ${String(evalue)}`);
-        await pause(200);
-      }
-      throw new Error("interrupts do not end");
+      await malformed(k.client, 500, kind);
+      await survives(k);
+      if (kind === "comms") await echoes(k);
     },
-  },
+  })),
 ];
+
+/** Some of the messages are interrupts, and the last of them may hit this very cell. */
+async function survives(k: ProbeContext): Promise<void> {
+  for (let tries = 0; tries < 20; tries++) {
+    const run = await k.run("console.log(survivor)", {}, { timeoutMs: 60_000 });
+    if (streamText(run) === "alive\n") return;
+    const { ename, evalue } = run.reply.content;
+    require(ename === "Interrupted", `the cell ended with ${String(ename)}: ${String(evalue)}`);
+    await pause(200);
+  }
+  throw new Error("interrupts do not end");
+}
+
+async function echoes(k: ProbeContext): Promise<void> {
+  const got: unknown[] = [];
+  const stop = k.client.listen(
+    ({ header, content }) => void (header.msg_type === "comm_msg" && content.comm_id === "after" && got.push(content.data)),
+  );
+  k.client.send("shell", "comm_open", { comm_id: "after", target_name: "conformance.echo", data: {} });
+  k.client.send("shell", "comm_msg", { comm_id: "after", data: { n: 1 } });
+  await until("the echo", () => got.length > 0, 10_000).finally(stop);
+  equal(got[0], { got: { n: 1 } }, "answer");
+}

@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { ConfigError } from "../../errors.js";
 import { defaultValue, type NamedComponent } from "../component.js";
 import { escapeHtml } from "../../text/escapeHtml.js";
-import { Widget } from "./widget.js";
+import { Widget, type WidgetState } from "./widget.js";
 
 export interface CellInput {
   readonly widget: Widget;
@@ -14,6 +14,14 @@ export interface CellInput {
 }
 
 const WIDE = { width: "98%" };
+/** Widths of labels, in em: what most need, so that controls stand in line, and what a letter takes. */
+const LABEL = { least: 10, letter: 0.55 };
+
+/** A control whose label is not cut off: ipywidgets gives labels 80 pixels. */
+function labelled(name: string, state: WidgetState & { description: string }, style: string): Widget {
+  const description_width = `${Math.max(LABEL.least, LABEL.letter * state.description.length)}em`;
+  return Widget.control(name, state, style, WIDE, style === "CheckboxStyle" ? {} : { description_width });
+}
 
 export function inputWidget(component: NamedComponent): CellInput {
   const { label } = component;
@@ -32,36 +40,30 @@ export function inputWidget(component: NamedComponent): CellInput {
       const step = component.step ?? (max - min) / 100;
       const digits = Math.min(6, (String(step).split(".")[1] ?? "").length);
       const state = { ...common, min, max, step, value: start, readout: true, readout_format: `.${digits}f`, orientation: "horizontal" };
-      return plain(Widget.control("FloatSlider", state, "SliderStyle", WIDE));
+      return plain(labelled("FloatSlider", state, "SliderStyle"));
     }
     case "number": {
       const { minimum, maximum, step = null } = component;
       if (minimum === undefined || maximum === undefined)
-        return plain(Widget.control("FloatText", { ...common, value: start ?? 0, step }, "DescriptionStyle", WIDE));
+        return plain(labelled("FloatText", { ...common, value: start ?? 0, step }, "DescriptionStyle"));
       return plain(
-        Widget.control(
-          "BoundedFloatText",
-          { ...common, value: start ?? minimum, min: minimum, max: maximum, step },
-          "DescriptionStyle",
-          WIDE,
-        ),
+        labelled("BoundedFloatText", { ...common, value: start ?? minimum, min: minimum, max: maximum, step }, "DescriptionStyle"),
       );
     }
     case "checkbox":
-      return plain(Widget.control("Checkbox", { ...common, value: start, indent: false }, "CheckboxStyle", WIDE));
+      return plain(labelled("Checkbox", { ...common, value: start, indent: false }, "CheckboxStyle"));
     case "dropdown":
     case "radio":
       return choiceWidget(component, common);
     case "file": {
-      const widget = Widget.control("Text", { ...common, value: "", placeholder: "Path of a file of this machine" }, "TextStyle", WIDE);
+      const widget = labelled("Text", { ...common, value: "", placeholder: "Path of a file of this machine" }, "TextStyle");
       return { ...plain(widget), get: () => localFile(component.name, String(widget.value)) };
     }
     case "json": {
-      const widget = Widget.control(
+      const widget = labelled(
         "Textarea",
         { ...common, value: start === undefined ? "" : JSON.stringify(start), rows: 3, placeholder: "JSON" },
         "TextStyle",
-        WIDE,
       );
       return {
         widget,
@@ -73,18 +75,18 @@ export function inputWidget(component: NamedComponent): CellInput {
       const lines = component.type === "textbox" ? (component.lines ?? 1) : 1;
       const placeholder = component.type === "textbox" ? (component.placeholder ?? "") : "";
       const state = { ...common, value: start ?? "", placeholder, ...(lines > 1 ? { rows: lines } : {}) };
-      return plain(Widget.control(lines > 1 ? "Textarea" : "Text", state, "TextStyle", WIDE));
+      return plain(labelled(lines > 1 ? "Textarea" : "Text", state, "TextStyle"));
     }
   }
 }
 
 /** A choice's state is an index. */
-function choiceWidget(component: Extract<NamedComponent, { type: "dropdown" | "radio" }>, common: object): CellInput {
+function choiceWidget(component: Extract<NamedComponent, { type: "dropdown" | "radio" }>, common: { description: string }): CellInput {
   const { choices } = component;
   const indexOf = (value: unknown): number => Math.max(0, choices.indexOf(String(value)));
   let index = indexOf(defaultValue(component));
   const name = component.type === "radio" ? "RadioButtons" : "Dropdown";
-  const widget = Widget.control(name, { ...common, _options_labels: choices, index }, "DescriptionStyle", WIDE);
+  const widget = labelled(name, { ...common, _options_labels: choices, index }, "DescriptionStyle");
   widget.onIndex = (value) => {
     if (choices[value] !== undefined) index = value;
   };

@@ -4,7 +4,7 @@ import { escapeHtml } from "../../text/escapeHtml.js";
 import { chatCell } from "./chatCell.js";
 import { hasComms } from "../comms.js";
 import { interfaceCell } from "./interfaceCell.js";
-import { box, html } from "./widget.js";
+import { answerReconnects, box, html } from "./widget.js";
 
 const WIDGET_VIEW = "application/vnd.jupyter.widget-view+json";
 
@@ -17,6 +17,7 @@ export function showInCell(app: App): Record<string, unknown> {
     "text/plain": `${about.title}: an app; await app.launch() serves it as a page`,
   };
   if (!hasComms()) return fallback;
+  answerReconnects();
   const inner = (about.kind === "chat" ? chatCell : interfaceCell)(app, about);
   const whole = box("VBox", [html(title + description), inner]);
   return { [WIDGET_VIEW]: { version_major: 2, version_minor: 0, model_id: whole.model_id }, ...fallback };

@@ -2,7 +2,7 @@
  * Widgets of `ipywidgets`, made from here: JupyterLab, VS Code, Colab and the classic notebook draw them, and no Python is needed. A widget is
  * a comm whose state both sides change. Source: jupyter-widgets' messages protocol 2.1.0.
  */
-import { type Comm, openComm } from "../comms.js";
+import { type Comm, openComm, registerCommTarget } from "../comms.js";
 
 export type WidgetState = Readonly<Record<string, unknown>>;
 
@@ -10,6 +10,25 @@ const CONTROLS = "@jupyter-widgets/controls";
 const BASE = "@jupyter-widgets/base";
 const MODULE_VERSION = "2.0.0";
 const PROTOCOL_VERSION = "2.1.0";
+const CONTROL_TARGET = "jupyter.widget.control";
+const CONTROL_VERSION = "1.0.0";
+
+/** model_id → widget, of those that are open. */
+const open = new Map<string, Widget>();
+
+/**
+ * A front end that connects anew, as after the page was loaded again, asks for all widgets at once; without an answer it asks each.
+ * To be called whenever a widget is shown; a later call replaces the earlier.
+ */
+export function answerReconnects(): void {
+  registerCommTarget(CONTROL_TARGET, (comm) => {
+    comm.onMessage(({ data }) => {
+      if (data["method"] !== "request_states") return;
+      const states = Object.fromEntries([...open].map(([model_id, widget]) => [model_id, widget.described]));
+      comm.send({ method: "update_states", states, buffer_paths: [] }, { metadata: { version: CONTROL_VERSION } });
+    });
+  });
+}
 
 /** What a front end sends. */
 interface WidgetMessage {
@@ -32,22 +51,31 @@ export class Widget {
     this.#state = { ...state };
     this.#comm = openComm("jupyter.widget", { state, buffer_paths: [] }, { metadata: { version: PROTOCOL_VERSION } });
     this.#comm.onMessage(({ data }) => this.#receive(data));
+    this.#comm.onClose(() => void open.delete(this.model_id));
+    open.set(this.model_id, this);
+  }
+
+  /** A widget that is dressed in nothing: no layout, no style. For what comes and goes. */
+  static bare(name: string, state: WidgetState): Widget {
+    return new Widget({ ...Widget.#kind(name), layout: null, style: null, ...state });
   }
 
   /** @param name of the widget in ipywidgets, for example "Button" @param style name of its style's model, where it has one */
-  static control(name: string, state: WidgetState, style?: string, layout: WidgetState = {}): Widget {
+  static control(name: string, state: WidgetState, style?: string, layout: WidgetState = {}, dress: WidgetState = {}): Widget {
     const dressed: Record<string, unknown> = { layout: Widget.#part(BASE, "LayoutModel", "LayoutView", layout) };
-    if (style !== undefined) dressed["style"] = Widget.#part(CONTROLS, `${style}Model`, "StyleView", {});
-    return new Widget({
+    if (style !== undefined) dressed["style"] = Widget.#part(CONTROLS, `${style}Model`, "StyleView", dress);
+    return new Widget({ ...Widget.#kind(name), ...dressed, ...state });
+  }
+
+  static #kind(name: string): WidgetState {
+    return {
       _model_module: CONTROLS,
       _model_module_version: MODULE_VERSION,
       _model_name: `${name}Model`,
       _view_module: CONTROLS,
       _view_module_version: MODULE_VERSION,
       _view_name: `${name}View`,
-      ...dressed,
-      ...state,
-    });
+    };
   }
 
   static #part(module: string, model: string, view: string, state: WidgetState): string {
@@ -74,6 +102,21 @@ export class Widget {
 
   get value(): unknown {
     return this.#state["value"];
+  }
+
+  /** As a front end that connects anew is told of it. */
+  get described(): WidgetState {
+    const { _model_name: model_name, _model_module: model_module, _model_module_version: model_module_version } = this.#state;
+    return { model_name, model_module, model_module_version, state: this.#state };
+  }
+
+  get closed(): boolean {
+    return this.#comm.closed;
+  }
+
+  close(): void {
+    open.delete(this.model_id);
+    this.#comm.close();
   }
 
   set(state: WidgetState): void {
