@@ -4,6 +4,7 @@
  */
 import { ConfigError } from "../errors.js";
 import { escapeHtml } from "../text/escapeHtml.js";
+import { svgImage } from "../text/svgImage.js";
 import { type Shown, displaySymbol, numberText } from "./table.js";
 
 const PLOTLY_MIME = "application/vnd.plotly.v1+json";
@@ -26,7 +27,7 @@ export class Chart {
   [displaySymbol](): Shown {
     return {
       [PLOTLY_MIME]: { data: this.data, layout: this.layout, config: { responsive: true } },
-      "text/html": `<div class="preflab-figure">${this.svg}</div>`,
+      "text/html": `<div class="preflab-figure">${svgImage(this.svg)}</div>`,
       "text/plain": this.text,
     };
   }

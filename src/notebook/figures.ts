@@ -1,11 +1,12 @@
 /**
  * Figures of training runs. One figure goes out in three forms: Plotly JSON for front ends that draw it (VS Code, JupyterLab with the
- * extension, Preflab's own HTML), an inline SVG as `text/html` for those that do not (JupyterLab as installed, nbconvert, GitHub), and
+ * extension, Preflab's own HTML), an SVG image as `text/html` for those that do not (JupyterLab as installed, nbconvert, GitHub), and
  * plain text. Plotly itself (4.5 MB) is never put into a notebook: it would be stored again with every figure.
  */
 import { ConfigError, nearestName } from "../errors.js";
 import { LINE_COLOURS, lineChartSvg, lineColour, PANEL_HEIGHT, type LineSeries, type Panel } from "./lineChart.js";
 import { displaySymbol, type Displayable, type MimeBundle } from "./mime.js";
+import { svgImage } from "../text/svgImage.js";
 import { isolated } from "../text/writingDirection.js";
 
 export type { LineSeries, Panel } from "./lineChart.js";
@@ -106,7 +107,7 @@ export class Figure implements Displayable {
     const lines = this.panels.flatMap((panel) => panel.series.map((series) => `${panel.title}: ${describeSeries(series)}`));
     return {
       [PLOTLY_MIME]: { data: this.data, layout: this.layout, config: { responsive: true } },
-      "text/html": `<div class="preflab-figure">${this.toSvg()}</div>`,
+      "text/html": `<div class="preflab-figure">${svgImage(this.toSvg())}</div>`,
       "text/plain": [`Figure${this.title === "" ? "" : `: ${this.title}`}`, ...lines].join("\n"),
     };
   }

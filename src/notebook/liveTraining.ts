@@ -5,6 +5,7 @@
 import { type LogEntry, Trainer, type TrainerCallback, type TrainerState } from "../train/index.js";
 import { type DisplayHandle, display, notebookHost } from "./display.js";
 import { escapeHtml } from "../text/escapeHtml.js";
+import { svgImage } from "../text/svgImage.js";
 import { type Figure, plotTraining } from "./figures.js";
 import { displaySymbol, type Displayable, type MimeBundle } from "./mime.js";
 import { metricsTable } from "./tables.js";
@@ -122,7 +123,7 @@ export class TrainingView implements TrainerCallback, Displayable {
     const table = this.#evaluation === undefined ? undefined : metricsTable(this.#evaluation)[displaySymbol]();
     const html = [
       `<div class="preflab-training"><div><b>${escapeHtml(this.#name)}</b></div>${barHtml(done, total, text)}`,
-      figure?.toSvg() ?? "",
+      figure === undefined ? "" : svgImage(figure.toSvg()),
       table === undefined ? "" : `<details><summary>last evaluation</summary>${String(table["text/html"])}</details>`,
       "</div>",
     ].join("");

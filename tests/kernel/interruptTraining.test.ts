@@ -60,6 +60,6 @@ test("training is shown live in one place, with curves and the time left; what i
   expect(new Set(places.map(({ content }) => (content.transient as { display_id: string }).display_id)).size).toBe(1);
   const last = places.at(-1)!.content.data as Record<string, string>;
   expect(last["text/plain"]).toMatch(/^DPOTrainer {2}\[#{24}\] step 6 of 6, finished in 00:\d\d\nFigure\nLoss: train, 6 points/);
-  expect(last["text/html"]).toMatch(/aria-valuenow="100.0"[^]*<svg/);
+  expect(last["text/html"]).toMatch(/aria-valuenow="100.0"[^]*data:image\/svg/);
   expect(plain(await session.run("shown"))).toMatch(/^DPOTrainer {2}\[#{24}\] step 6 of 6, finished\nFigure\n/);
 });

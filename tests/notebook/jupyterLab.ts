@@ -120,12 +120,6 @@ export class JupyterLab {
     );
   }
 
-  /** Else JupyterLab takes inline SVG out of what ran elsewhere. */
-  trust(name: string): void {
-    const run = spawnSync(python, ["-m", "nbformat.sign", join(this.folder, name)], { env: this.#env, encoding: "utf8" });
-    if (run.status !== 0) throw new Error(run.stderr);
-  }
-
   async save(browser: Browser): Promise<void> {
     await browser.evaluate(`${NOTEBOOK}.context.save()`);
   }

@@ -2,7 +2,9 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { formatNotebook, parseNotebook } from "../../src/notebook/nbformat.js";
+import { lineFigure } from "../../src/notebook/figures.js";
+import { displaySymbol } from "../../src/notebook/mime.js";
+import { type Cell, formatNotebook, parseNotebook } from "../../src/notebook/nbformat.js";
 import { pause } from "../app/apps.js";
 import { Browser, findChromium } from "../app/browser.js";
 import { cell, hasModules, JupyterLab, KERNEL, python } from "./jupyterLab.js";
@@ -207,7 +209,7 @@ describe.skipIf(reason !== undefined)(`JupyterLab in Chromium${reason === undefi
     expect(await browser.evaluate(output(3))).toMatch(/DPOTrainer\s+step 30 of 30, finished in[^]*trained/);
     // One display, and what was printed.
     expect(await browser.evaluate(`${cell(3)}.querySelectorAll(".jp-OutputArea-child").length`)).toBe(2);
-    expect(await browser.evaluate(`${cell(3)}.querySelector(".jp-OutputArea-output svg").getBoundingClientRect().width`)).toBeGreaterThan(
+    expect(await browser.evaluate(`${cell(3)}.querySelector(".jp-OutputArea-output img").getBoundingClientRect().width`)).toBeGreaterThan(
       200,
     );
     await lab.save(browser);
@@ -235,6 +237,20 @@ describe.skipIf(reason !== undefined)(`JupyterLab in Chromium${reason === undefi
     expect(await browser.evaluate(`${cell(1)}.querySelectorAll(".jp-OutputArea-child").length`)).toBe(1);
   });
 
+  test("a figure of a notebook that ran elsewhere, which JupyterLab does not trust", async () => {
+    const points = { name: "loss", x: [1, 2, 3], y: [0.7, 0.5, 0.4] };
+    const data = { ...lineFigure([points], { title: "Training loss" })[displaySymbol]() };
+    const shown = {
+      ...code("figure"),
+      execution_count: 1,
+      outputs: [{ output_type: "execute_result" as const, execution_count: 1, data, metadata: {} }],
+    };
+    writeFileSync(join(lab.folder, "elsewhere.ipynb"), formatNotebook(notebookOf(shown as Cell)));
+    await lab.open(browser, "elsewhere.ipynb", SIZE);
+    await browser.until(`(${cell(0)}.querySelector(".jp-OutputArea-output img")?.naturalWidth ?? 0) > 200`);
+    expect(await browser.evaluate(`${cell(0)}.querySelector(".jp-OutputArea-output img").alt`)).toBe("Training loss");
+  });
+
   // After `npm start`, which runs the assignment and saves the model.
   test.skipIf(pictures === "" || !existsSync(join(ASSIGNMENT, "results.json")))(
     "pictures of the assignment and of a chat with its model",
@@ -243,9 +259,8 @@ describe.skipIf(reason !== undefined)(`JupyterLab in Chromium${reason === undefi
       symlinkSync(join(ASSIGNMENT, "dpo_finetuned_model"), join(lab.folder, "dpo_finetuned_model"));
       symlinkSync(MODEL, join(lab.folder, "tiny-qwen2-chat"));
       copyFileSync(join(ASSIGNMENT, "a5-dpo-assignment.ipynb"), join(lab.folder, "a5-dpo-assignment.ipynb"));
-      lab.trust("a5-dpo-assignment.ipynb");
       await lab.open(browser, "a5-dpo-assignment.ipynb", SIZE);
-      await browser.until(`document.querySelectorAll(".jp-OutputArea-output svg").length >= 3`);
+      await browser.until(`document.querySelectorAll(".jp-OutputArea-output img").length >= 3`);
       expect(await browser.evaluate(`document.querySelectorAll('[data-mime-type="application/vnd.jupyter.stderr"]').length`)).toBe(0);
       await browser.evaluate(
         `[...document.querySelectorAll(".jp-Cell")].find((each) => each.innerText.includes("rankedTable(trials")).scrollIntoView()`,
