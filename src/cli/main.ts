@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   cpo: async () => (await import("./cpo.js")).cpo,
   orpo: async () => (await import("./orpo.js")).orpo,
   sweep: async () => (await import("./sweep.js")).sweep,
+  worker: async () => (await import("./worker.js")).worker,
   reproduce: async () => (await import("./reproduce.js")).reproduce,
   generate: async () => (await import("./generate.js")).generate,
   evaluate: async () => (await import("./evaluate.js")).evaluate,

@@ -4,6 +4,7 @@ import { ConfigError } from "../errors.js";
 import { SWEEP_OPTIONS, type SweepValues, readSweepFile } from "../sweep/sweepOptions.js";
 import type { SweepInput } from "../sweep/sweep.js";
 import { type Command, readCommandLine } from "./command.js";
+import { ENGINE_OPTIONS, type EngineValues, cancelElsewhere, loadEngine, requireEngine } from "./engineOptions.js";
 import { onInterrupt } from "./interrupt.js";
 
 const RUN_OPTIONS = defineOptions("Options", {
@@ -48,9 +49,9 @@ export const sweep: Command = {
   usage: `${WHERE} SWEEP.yaml [flags]`,
   summary:
     "Tries many settings of a training and ranks them in one table. Started again it goes on where it was; several processes started on one output_dir share the trials.",
-  tables: [RUN_OPTIONS, FLAGS],
+  tables: [RUN_OPTIONS, FLAGS, ENGINE_OPTIONS],
   async prepare(argv) {
-    const { values, positionals } = await readCommandLine(WHERE, [RUN_OPTIONS, FLAGS], argv);
+    const { values, positionals, names } = await readCommandLine(WHERE, [RUN_OPTIONS, FLAGS, ENGINE_OPTIONS], argv);
     const [file, ...others] = positionals;
     if (file === undefined || others.length > 0)
       throw new ConfigError(
@@ -59,7 +60,11 @@ export const sweep: Command = {
       );
     const run = RUN_OPTIONS.resolve(values[0]!, { where: WHERE, prefix: "--" });
     const input = await readSweepFile(file, FLAGS.check(values[1]!, { where: WHERE, prefix: "--" }));
-    return () => (run.ask_tell ? answer(input) : search(input, run));
+    const engine = ENGINE_OPTIONS.resolve(values[2]!, { where: WHERE, prefix: "--" });
+    requireEngine(engine, names, WHERE);
+    if (run.ask_tell && engine.engine !== "local")
+      throw new ConfigError("sweep_engine", `${WHERE}: ask_tell must run its trials in this process, got --engine ${engine.engine}`);
+    return () => (run.ask_tell ? answer(input) : engine.cancel ? cancel(input, engine) : search(input, run, engine));
   },
 };
 
@@ -69,7 +74,18 @@ interface Outputs {
   readonly optuna: string | null;
 }
 
-async function search(values: SweepValues, outputs: Outputs): Promise<number> {
+async function cancel(values: SweepValues, engine: EngineValues): Promise<number> {
+  const [{ openSweep }] = await Promise.all([import("../sweep/index.js"), import("../hub/index.js")]);
+  const open = await openSweep(sweepInput(values), WHERE);
+  try {
+    console.log(await cancelElsewhere(engine, open));
+    return 0;
+  } finally {
+    open.study.close();
+  }
+}
+
+async function search(values: SweepValues, outputs: Outputs, engine: EngineValues): Promise<number> {
   const [{ sweep, openSweep, exportToOptuna }, { writeNotebook }] = await Promise.all([
     import("../sweep/index.js"),
     import("../notebook/index.js"),
@@ -96,7 +112,11 @@ async function search(values: SweepValues, outputs: Outputs): Promise<number> {
     "Stopping after this step; the same command goes on from there. Ctrl-C again ends at once.",
   );
   try {
-    const result = await sweep({ ...input, signal: abort.signal });
+    const result = await sweep({
+      ...{ ...input, signal: abort.signal, engine: await loadEngine(engine) },
+      on_progress: ({ number, worker, step, value }) =>
+        console.log(`trial ${number + 1}  ${worker}  ${step === undefined ? "begun" : `step ${step}: ${value}`}`),
+    });
     console.log(`\n${result.toString()}\n`);
     console.log(`table in ${values.output_dir}/results.csv${result.best_dir === undefined ? "" : `, best model in ${result.best_dir}`}`);
     if (outputs.notebook !== null)

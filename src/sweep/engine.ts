@@ -4,11 +4,12 @@
  *
  * - Engines add no rules: which trials there are, who has which and what came out is the ledger's (ledger.ts).
  * - A trial's function runs to its end, or throws; what it throws ends that trial alone.
- * - The local engine is loops in this process; start a second process on the same folder, and the two share the trials. An engine for
- *   several machines starts such processes elsewhere (an array of jobs), or hands trials out itself (a queue), with a ledger that reaches there.
+ * - The local engine is loops in this process; start a second process on the same folder, and the two share the trials. Engines for several
+ *   machines (bullmq/, slurm/) hand trials out from here, by the sweep's plan, and enter what comes back.
  */
 import { EngineError } from "../errors.js";
 import type { TrialFacts } from "./ledger.js";
+import type { SweepPlan } from "./plan.js";
 import type { Study, SweepTrial } from "./study.js";
 
 /** Runs one trial. @throws TrialPruned, TrialStopped; anything else is the trial's failure */
@@ -37,10 +38,25 @@ export interface SweepRunOptions {
   /** Trials at once in this process. */
   readonly concurrency?: number;
   readonly onTrialEnd?: (trial: SweepTrial) => Promise<void> | void;
+  /** Of trials that run elsewhere. */
+  readonly onProgress?: (event: TrialProgress) => void;
+  /** What workers elsewhere need; written when it is asked for. @throws ConfigError `sweep_engine` where it cannot be written down */
+  readonly plan?: () => Promise<SweepPlan>;
+}
+
+/** Without a step: a trial has begun. */
+export interface TrialProgress {
+  readonly number: number;
+  /** Machine and process. */
+  readonly worker: string;
+  readonly step?: number;
+  readonly value?: number;
 }
 
 export interface SweepEngine {
   readonly name: string;
+  /** Whether trials run in other processes, by the plan. */
+  readonly away?: boolean;
   run(study: Study, objective: Objective, options: SweepRunOptions): Promise<void>;
 }
 

@@ -8,6 +8,7 @@ export {
   type Objective,
   type SweepRunOptions,
   type SweepEngine,
+  type TrialProgress,
   type TrialResult,
   TrialPruned,
   TrialStopped,
@@ -19,3 +20,8 @@ export type { PrunerInput } from "./pruner.js";
 export type { DimensionInput, Params } from "./space.js";
 export { type OptunaExport, exportToOptuna } from "./optuna.js";
 export { answerLines } from "./askTell.js";
+export { type BullmqInput, bullmqEngine, cancelBullmq } from "./bullmq/engine.js";
+export { type BullmqWorkerInput, serveBullmq } from "./bullmq/worker.js";
+export { type SlurmInput, cancelSlurm, slurmEngine } from "./slurm/engine.js";
+export { type SlurmTaskInput, runSlurmTask } from "./slurm/worker.js";
+export type { SweepPlan } from "./plan.js";

@@ -7,8 +7,7 @@
  * - Who lost a trial can no longer write to it: `report`, `beat`, `release` and `finish` then answer false.
  * - What `finish` has answered true to stays, also when the process is killed in the next instant.
  *
- * `SqliteLedger` is for the processes of one machine. An engine for many machines brings its own (Redis has the leases that BullMQ needs) or
- * lets one process own the file and hand out trials.
+ * `SqliteLedger` is for the processes of one machine. Where trials run on others, the process that hands them out keeps the books (desk.ts).
  */
 import type { JsonValue } from "../config/index.js";
 import type { Params } from "./space.js";
@@ -46,6 +45,9 @@ export interface Claim {
   readonly owner: string;
 }
 
+/** What the holder of a trial tells the books. */
+export type TrialBooks = Pick<Ledger, "beat" | "report" | "forgetReports" | "finish" | "release">;
+
 /** "wait": others have the last trials, and may lose them. */
 export type Claimed = Claim | "wait" | "done";
 
@@ -67,12 +69,23 @@ export interface EndOf {
 
 export const MAX_ATTEMPTS = 5;
 
+/** Why a trial failed whose workers disappeared. */
+export const lostReason = (times: number): string => `its worker was lost ${times} times`;
+
 export interface Ledger {
+  /** Of this study: one that is begun anew, though it be equal, has another. Letters and digits. */
+  readonly id: string;
   claim(rules: ClaimRules): Claimed;
   /** Adds a trial with settings from outside; a worker gets it before others. @returns its number */
   enqueue(params: Params): number;
-  /** Claims one particular waiting trial. */
-  claimNumber(number: number, owner: string, lease_ms: number): Claim | undefined;
+  /** Claims one particular waiting trial. @param mostAttempts Infinity where somebody else counts lost workers */
+  claimNumber(number: number, owner: string, lease_ms: number, mostAttempts?: number): Claim | undefined;
+  /** Adds what is missing of the first `limit` trials, as waiting. */
+  plan(limit: number, point: (number: number) => Params): void;
+  /** Trials that have not ended, by number. @param from least number @param most how many */
+  open(from: number, most: number): { readonly number: number; readonly params: Params }[];
+  /** Takes back planned trials from this number on that nobody has begun, behind the last one that was. */
+  withdraw(from: number): void;
   beat(claim: Claim, lease_ms: number): boolean;
   /** Another report of the same step replaces the earlier one. */
   report(claim: Claim, step: number, value: number): boolean;

@@ -1,11 +1,12 @@
 /** A ledger in one SQLite file. Rules and promises: ledger.ts. All times are SQLite's own clock, so that its users agree. */
+import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { hostname } from "node:os";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import Database from "libsql";
 import { ConfigError } from "../errors.js";
 import type { Claim, ClaimRules, Claimed, EndOf, Ledger, TrialFacts, TrialRecord, TrialState } from "./ledger.js";
-import { MAX_ATTEMPTS } from "./ledger.js";
+import { MAX_ATTEMPTS, lostReason } from "./ledger.js";
 import type { Params } from "./space.js";
 
 /** Raised when older files cannot be read as newer ones are. */
@@ -38,11 +39,21 @@ export function workerName(): string {
 }
 
 export class SqliteLedger implements Ledger {
+  readonly #path: string;
   readonly #db: Database.Database;
   readonly #statements = new Map<string, Database.Statement>();
 
-  private constructor(db: Database.Database) {
+  private constructor(db: Database.Database, path: string) {
     this.#db = db;
+    this.#path = path;
+  }
+
+  get id(): string {
+    const { definition, created_ms } = this.#all("SELECT definition, created_ms FROM study")[0]!;
+    return createHash("sha256")
+      .update(JSON.stringify([resolve(this.#path), definition, created_ms]))
+      .digest("hex")
+      .slice(0, 16);
   }
 
   /**
@@ -58,7 +69,7 @@ export class SqliteLedger implements Ledger {
       db = new Database(path, { timeout: BUSY_MS });
       db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
       db.exec(SCHEMA);
-      const ledger = new SqliteLedger(db);
+      const ledger = new SqliteLedger(db, path);
       const stored = ledger.#inTransaction(() => {
         ledger.#run(`INSERT OR IGNORE INTO study VALUES (1, ?, ?, ${NOW})`, SCHEMA_VERSION, definition);
         return ledger.#all("SELECT schema, definition FROM study")[0]!;
@@ -93,7 +104,7 @@ export class SqliteLedger implements Ledger {
       this.#takeBackLost();
       const waiting = this.#all("SELECT number FROM trial WHERE state = 'waiting' ORDER BY number LIMIT 1")[0];
       if (waiting !== undefined) return this.#begin(waiting["number"] as number, owner, lease_ms);
-      const next = ((this.#all("SELECT max(number) AS last FROM trial")[0]!["last"] as number | null) ?? -1) + 1;
+      const next = this.#next();
       if (next < limit) {
         this.#run("INSERT INTO trial (number, params, state) VALUES (?, ?, 'waiting')", next, JSON.stringify(point(next)));
         return this.#begin(next, owner, lease_ms);
@@ -104,29 +115,55 @@ export class SqliteLedger implements Ledger {
 
   enqueue(params: Params): number {
     return this.#inTransaction(() => {
-      const next = ((this.#all("SELECT max(number) AS last FROM trial")[0]!["last"] as number | null) ?? -1) + 1;
+      const next = this.#next();
       this.#run("INSERT INTO trial (number, params, state) VALUES (?, ?, 'waiting')", next, JSON.stringify(params));
       return next;
     });
   }
 
-  claimNumber(number: number, owner: string, lease_ms: number): Claim | undefined {
+  claimNumber(number: number, owner: string, lease_ms: number, mostAttempts?: number): Claim | undefined {
     return this.#inTransaction(() => {
+      this.#takeBackLost(mostAttempts);
       const free = this.#all("SELECT 1 FROM trial WHERE number = ? AND state = 'waiting'", number).length > 0;
       return free ? this.#begin(number, owner, lease_ms) : undefined;
     });
   }
 
+  plan(limit: number, point: (number: number) => Params): void {
+    this.#inTransaction(() => {
+      for (let next = this.#next(); next < limit; next++)
+        this.#run("INSERT INTO trial (number, params, state) VALUES (?, ?, 'waiting')", next, JSON.stringify(point(next)));
+    });
+  }
+
+  open(from: number, most: number): { number: number; params: Params }[] {
+    const query = "SELECT number, params FROM trial WHERE state IN ('waiting', 'running') AND number >= ? ORDER BY number LIMIT ?";
+    // SQLite's number for all of them is -1.
+    return this.#all(query, from, most === Infinity ? -1 : most).map((row) => ({
+      number: row["number"] as number,
+      params: JSON.parse(row["params"] as string) as Params,
+    }));
+  }
+
+  withdraw(from: number): void {
+    const begun = "(SELECT coalesce(max(number), -1) FROM trial WHERE state != 'waiting')";
+    this.#run(`DELETE FROM trial WHERE state = 'waiting' AND number >= ? AND number > ${begun}`, from);
+  }
+
+  #next(): number {
+    return ((this.#all("SELECT max(number) AS last FROM trial")[0]!["last"] as number | null) ?? -1) + 1;
+  }
+
   /** Running trials whose worker is silent, or whose process is known to be gone, wait again; too often, and they have failed. */
-  #takeBackLost(): void {
+  #takeBackLost(mostAttempts = MAX_ATTEMPTS): void {
     for (const row of this.#all(`SELECT number, owner, attempt, lease_ms < ${NOW} AS silent FROM trial WHERE state = 'running'`)) {
       if (row["silent"] === 0 && !isGone(row["owner"] as string)) continue;
-      if ((row["attempt"] as number) < MAX_ATTEMPTS)
+      if ((row["attempt"] as number) < mostAttempts)
         this.#run("UPDATE trial SET state = 'waiting', owner = NULL WHERE number = ?", row["number"]);
       else
         this.#run(
           `UPDATE trial SET state = 'fail', owner = NULL, ended_ms = ${NOW}, reason = ? WHERE number = ?`,
-          `its worker was lost ${MAX_ATTEMPTS} times`,
+          lostReason(mostAttempts),
           row["number"],
         );
     }

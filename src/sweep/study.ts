@@ -1,6 +1,6 @@
 /** A study: trials that are asked for, run by anybody, and told of. The sweep itself drives it in this way, and so can an outside optimiser. */
 import { ConfigError, EngineError } from "../errors.js";
-import type { Claim, Ended, Ledger, TrialFacts, TrialRecord } from "./ledger.js";
+import type { Claim, Ended, Ledger, TrialBooks, TrialFacts, TrialRecord } from "./ledger.js";
 import type { Pruner } from "./pruner.js";
 import type { Sampler } from "./sampler.js";
 import type { Params } from "./space.js";
@@ -36,7 +36,7 @@ export class Study {
    * @param params settings from outside instead of the sampler's
    */
   ask(params?: Params): SweepTrial | "wait" | undefined {
-    const { sampler, trials, lease_ms } = this.#parts;
+    const { sampler, lease_ms } = this.#parts;
     if (params !== undefined) {
       // Between the two calls another worker may take it: then one more is added.
       for (;;) {
@@ -44,10 +44,27 @@ export class Study {
         if (claim !== undefined) return this.#trial(claim);
       }
     }
-    const limit = Math.min(trials, sampler.size);
-    const claim = this.ledger.claim({ owner: this.#owner, lease_ms, limit, point: (number) => sampler.point(number) });
+    const claim = this.ledger.claim({ owner: this.#owner, lease_ms, limit: this.limit, point: (number) => sampler.point(number) });
     if (claim === "done") return undefined;
     return claim === "wait" ? claim : this.#trial(claim);
+  }
+
+  /** Trials that this study begins by itself. */
+  get limit(): number {
+    return Math.min(this.#parts.trials, this.#parts.sampler.size);
+  }
+
+  /** Enters trials that will run elsewhere as waiting, up to this many in all. @returns trials of the sweep that are not entered yet */
+  plan(many: number): number {
+    const planned = Math.min(many, this.limit);
+    this.ledger.plan(planned, (number) => this.#parts.sampler.point(number));
+    return this.limit - planned;
+  }
+
+  /** A trial that runs elsewhere: this process enters what it hears of it. undefined when it has ended, or another process has it. */
+  take(number: number): SweepTrial | undefined {
+    const claim = this.ledger.claimNumber(number, this.#owner, this.#parts.lease_ms, Infinity);
+    return claim === undefined ? undefined : this.#trial(claim);
   }
 
   #trial(claim: Claim): SweepTrial {
@@ -80,7 +97,8 @@ export class Study {
 
 /** Who watches a trial from outside. */
 export interface TrialListener {
-  onReport(step: number, value: number): void;
+  /** What it returns is awaited, where the trial can wait, before the verdict. */
+  onReport(step: number, value: number): void | Promise<void>;
   /** Why the trial should end, or undefined; asked before the study's pruner. */
   verdict(): string | undefined;
 }
@@ -93,15 +111,16 @@ export class SweepTrial {
   readonly attempt: number;
   listener: TrialListener | undefined;
   readonly #claim: Claim;
-  readonly #ledger: Ledger;
+  readonly #ledger: TrialBooks;
   readonly #pruner: Pruner | undefined;
   readonly #leaseMs: number;
   readonly #heart: NodeJS.Timeout;
   #latest: { step: number; value: number } | undefined;
+  #heard: void | Promise<void> = undefined;
   #lost = false;
   #over = false;
 
-  constructor(claim: Claim, ledger: Ledger, pruner: Pruner | undefined, leaseMs: number) {
+  constructor(claim: Claim, ledger: TrialBooks, pruner: Pruner | undefined, leaseMs: number) {
     this.#claim = claim;
     this.#ledger = ledger;
     this.#pruner = pruner;
@@ -140,7 +159,12 @@ export class SweepTrial {
     if (!this.#ledger.report(this.#claim, step, value)) this.#lose();
     this.requireOwn();
     this.#latest = { step, value };
-    this.listener?.onReport(step, value);
+    this.#heard = this.listener?.onReport(step, value);
+  }
+
+  /** Done when whoever watches has an answer to the latest report. */
+  async judged(): Promise<void> {
+    await this.#heard;
   }
 
   /** Why the trial should end after its latest report, by the study's pruner; undefined to go on. */

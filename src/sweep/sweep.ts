@@ -1,15 +1,15 @@
 /** The sweep: one call, one ranked table. */
 import { join } from "node:path";
 import type { JsonObject, JsonValue } from "../config/index.js";
-import { Dataset, load_dataset } from "../data/index.js";
+import type { Dataset } from "../data/index.js";
 import { ConfigError, EngineError } from "../errors.js";
-import { AutoTokenizer } from "../text/index.js";
-import { recordData } from "../train/manifest/fingerprint.js";
 import { writeFileAtomic } from "../text/atomicFile.js";
 import { cardWriter, copyBest } from "./bestModel.js";
-import { type Objective, type SweepEngine, localEngine } from "./engine.js";
+import { type Objective, type SweepEngine, type TrialProgress, localEngine } from "./engine.js";
 import { LiveView, kernelHost } from "./live.js";
+import { dataOf, keepsAll, trainingRuns, trialFolder } from "./materials.js";
 import { splitOptions } from "./methods.js";
+import { type SweepPlan, writePlan } from "./plan.js";
 import { type PrunerInput, createPruner } from "./pruner.js";
 import { SweepResult } from "./result.js";
 import { type Sampler, gridSampler, haltonSampler, randomSampler, withSeeds } from "./sampler.js";
@@ -17,7 +17,7 @@ import { type DimensionInput, type SearchSpace, dimensionJson } from "./space.js
 import { SqliteLedger } from "./sqlite.js";
 import { type Goal, Study } from "./study.js";
 import { type SweepFileInput, type SweepValues, methodOf, readBudget, readDimensions, readSweepOptions } from "./sweepOptions.js";
-import { TrainingRuns, forgetWeights } from "./training.js";
+import { type TrainingPlan, forgetWeights } from "./training.js";
 
 /** The study's file in a sweep's folder. */
 export const STUDY_FILE = "study.sqlite";
@@ -41,8 +41,10 @@ export interface SweepInput extends Omit<SweepFileInput, "data" | "grid" | "spac
   concurrency?: number;
   /** Show what happens; default true. */
   progress?: boolean;
-  /** Who runs the trials; default this process. */
+  /** Who runs the trials; default this process. `bullmqEngine`, `slurmEngine` */
   engine?: SweepEngine;
+  /** Called when a trial that runs on another machine begins or reports. */
+  on_progress?: (event: TrialProgress) => void;
 }
 
 /** A sweep that was opened and has not run. */
@@ -55,6 +57,8 @@ export interface OpenSweep {
   readonly objective: Objective;
   /** Trials of the whole sweep. */
   readonly planned: number;
+  /** Writes down what workers on other machines need. @throws ConfigError `sweep_engine` where that cannot be written */
+  plan(): Promise<SweepPlan>;
   /** The present table. */
   result(): SweepResult;
   /** Copies the best trial's model to its folder, writes the table, and frees everything. @param failed nothing is copied then */
@@ -85,7 +89,12 @@ export async function sweep(input: SweepInput): Promise<SweepResult> {
       signal,
       seconds,
       concurrency,
-      onTrialEnd: (trial) => {
+      plan: () => open.plan(),
+      ...(input.on_progress === undefined ? {} : { onProgress: input.on_progress }),
+      onTrialEnd: async (trial) => {
+        // A worker elsewhere cannot know whether its trial leads.
+        if (engine.away === true && input.objective === undefined && !keepsAll(open.values) && open.study.best?.number !== trial.number)
+          await forgetWeights(trialFolder(open.values.output_dir, trial.number));
         if (!progress) return;
         // Reading all trials for every line would be slow for very many short ones.
         const few = trial.number < 10_000;
@@ -107,7 +116,17 @@ export async function sweep(input: SweepInput): Promise<SweepResult> {
 
 /** Opens or goes on with a sweep, without running it: for `ask` and `tell`, and for looking at one. @throws as `sweep` */
 export async function openSweep(input: SweepInput, where = "sweep"): Promise<OpenSweep> {
-  const { objective, signal: _signal, concurrency: _concurrency, progress: _progress, engine: _engine, data, pruner, ...plain } = input;
+  const {
+    objective,
+    signal: _signal,
+    concurrency: _concurrency,
+    progress: _progress,
+    engine: _engine,
+    on_progress: _listener,
+    data,
+    pruner,
+    ...plain
+  } = input;
   const written = {
     ...plain,
     ...(typeof data === "string" ? { data } : {}),
@@ -141,9 +160,16 @@ export async function openSweep(input: SweepInput, where = "sweep"): Promise<Ope
       ...{ ledger, sampler, goal, trials, lease_ms: values.lease_seconds * 1000 },
       pruner: values.pruner === null ? undefined : createPruner(values.pruner as never, ledger, goal === "maximize"),
     });
-    const folder = (number: number): string => join(values.output_dir, "trials", String(number).padStart(4, "0"));
+    const folder = (number: number): string => trialFolder(values.output_dir, number);
     const options = { ...values.options, ...plain.options };
-    const runs = objective === undefined ? await trainingRuns(values, sets!, options, metric, study, folder) : undefined;
+    const onComplete: TrainingPlan["onComplete"] = async (trial, trainer, value) => {
+      const { best } = study;
+      const leads = best === undefined || study.isBetter(value, best.value!) || (value === best.value && trial.number < best.number);
+      if (!leads && !keepsAll(values)) return;
+      await trainer.save_model();
+      await cardWriter()?.trial(trainer);
+    };
+    const runs = objective === undefined ? await trainingRuns(values, sets!, options, metric, onComplete) : undefined;
     const planned = Math.min(trials, sampler.size);
     const result = (best_dir?: string): SweepResult => {
       const all = ledger.trials();
@@ -173,7 +199,11 @@ export async function openSweep(input: SweepInput, where = "sweep"): Promise<Ope
       }
     };
     const run: Objective = runs === undefined ? objective! : async (trial, signal) => runs.run(trial, signal);
-    return { study, values, space, metric, objective: run, planned, result: () => result(), close };
+    const plan = (): Promise<SweepPlan> => {
+      if (objective === undefined) requireWritten(data, plain.options ?? {}, where);
+      return writePlan({ id: ledger.id, values, metric, rows: sets?.record });
+    };
+    return { study, values, space, metric, objective: run, planned, plan, result: () => result(), close };
   } catch (error) {
     ledger.close();
     throw error;
@@ -183,28 +213,14 @@ export async function openSweep(input: SweepInput, where = "sweep"): Promise<Ope
 /** Above so many trials the curves are left out. */
 const REPORTED = 5000;
 
-interface Sets {
-  readonly train: Dataset;
-  readonly eval: Dataset | undefined;
-  readonly record: JsonObject;
-}
-
-async function dataOf(values: SweepValues, given: SweepInput["data"], where: string): Promise<Sets> {
-  if (given !== undefined && typeof given !== "string") {
-    const { train, eval: judged } = given instanceof Dataset ? { train: given, eval: undefined } : given;
-    return { train, eval: judged, record: await recordOf(train, judged) };
-  }
-  if (values.data === null) throw new ConfigError("option_missing", `${where}: data must be given; rows to train on and to judge by`);
-  const split = (name: string): Promise<Dataset> =>
-    load_dataset(values.data!, { split: name, ...(values.dataset_config === null ? {} : { name: values.dataset_config }) });
-  const train = await split(values.train_split);
-  const judged = values.test_split === null ? undefined : await split(values.test_split);
-  return { train, eval: judged, record: await recordOf(train, judged) };
-}
-
-/** By content: a sweep does not go on with other rows. */
-async function recordOf(train: Dataset, judged: Dataset | undefined): Promise<JsonObject> {
-  return { train: (await recordData(train)).sha256, eval: judged === undefined ? null : (await recordData(judged)).sha256 };
+/** Workers elsewhere read files; they have no part in this process's values. */
+function requireWritten(data: SweepInput["data"], options: Readonly<Record<string, unknown>>, where: string): void {
+  const called = Object.keys(options).find((name) => typeof options[name] === "function");
+  if (called === undefined && (data === undefined || typeof data === "string")) return;
+  throw new ConfigError(
+    "sweep_engine",
+    `${where}: ${called ?? "data"} must be something that can be written down for workers on other machines, got ${called === undefined ? "rows in memory" : "a function"}; take the local engine${called === undefined ? ", or save the rows to a file" : ""}`,
+  );
 }
 
 function requireKnown(values: SweepValues, space: SearchSpace, where: string): void {
@@ -237,37 +253,6 @@ function trialsOf(values: SweepValues, sampler: Sampler, where: string): number 
       `${where}: budget must say where a search without end ends, got none; give budget: { trials: 20 }`,
     );
   return trials ?? Infinity;
-}
-
-async function trainingRuns(
-  values: SweepValues,
-  sets: Sets,
-  options: Readonly<Record<string, unknown>>,
-  metric: string,
-  study: Study,
-  folder: (number: number) => string,
-): Promise<TrainingRuns> {
-  const keepAll = values.keep === "all" || (values.seeds?.length ?? 0) > 1;
-  const space = readDimensions(values, "sweep");
-  const method = methodOf(values.method);
-  const named = splitOptions(
-    method,
-    { ...options, ...Object.fromEntries([...space.dimensions.keys()].map((name) => [name, null])) },
-    "sweep",
-  );
-  return new TrainingRuns({
-    ...{ base: values.base!, train: sets.train, eval: sets.eval, method, options, metric, folder },
-    adapter: values.peft ?? named.lora !== undefined,
-    quantization: values.quantization ?? undefined,
-    tokenizer: await AutoTokenizer.from_pretrained(values.base!),
-    onComplete: async (trial, trainer, value) => {
-      const { best } = study;
-      const leads = best === undefined || study.isBetter(value, best.value!) || (value === best.value && trial.number < best.number);
-      if (!leads && !keepAll) return;
-      await trainer.save_model();
-      await cardWriter()?.trial(trainer);
-    },
-  });
 }
 
 /** The first thing in which two definitions differ, in words. */

@@ -186,12 +186,13 @@ class Watch implements TrainerCallback {
     this.plan.onProgress?.(this.trial, state.global_step, state.max_steps);
   };
 
-  on_log: NonNullable<TrainerCallback["on_log"]> = (state, entry, control) => {
+  on_log: NonNullable<TrainerCallback["on_log"]> = async (state, entry, control) => {
     const value = entry[this.plan.metric];
     if (value === undefined) return;
     this.trial.report(state.global_step, value);
     // The last step's value is the trial's own.
     if (state.global_step >= state.max_steps) return;
+    await this.trial.judged();
     this.pruned ??= this.trial.should_prune();
     if (this.pruned !== undefined) control.should_training_stop = true;
   };
