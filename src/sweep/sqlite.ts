@@ -19,7 +19,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS trial (
     number INTEGER PRIMARY KEY, params TEXT NOT NULL, state TEXT NOT NULL, value REAL, reason TEXT, attempt INTEGER NOT NULL DEFAULT 0,
     owner TEXT, lease_ms INTEGER, started_ms INTEGER, ended_ms INTEGER, facts TEXT NOT NULL DEFAULT '{}');
-  CREATE INDEX IF NOT EXISTS trial_open ON trial (state) WHERE state IN ('waiting', 'running');
+  CREATE INDEX IF NOT EXISTS trial_state ON trial (state, number);
   CREATE TABLE IF NOT EXISTS report (trial INTEGER NOT NULL, step INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (trial, step)) WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS report_step ON report (step);
   CREATE TABLE IF NOT EXISTS rung (rung INTEGER NOT NULL, trial INTEGER NOT NULL, value REAL NOT NULL, PRIMARY KEY (rung, trial)) WITHOUT ROWID;
@@ -137,7 +137,9 @@ export class SqliteLedger implements Ledger {
   }
 
   open(from: number, most: number): { number: number; params: Params }[] {
-    const query = "SELECT number, params FROM trial WHERE state IN ('waiting', 'running') AND number >= ? ORDER BY number LIMIT ?";
+    // By the key it would walk over all that have ended.
+    const query =
+      "SELECT number, params FROM trial INDEXED BY trial_state WHERE state IN ('waiting', 'running') AND number >= ? ORDER BY number LIMIT ?";
     // SQLite's number for all of them is -1.
     return this.#all(query, from, most === Infinity ? -1 : most).map((row) => ({
       number: row["number"] as number,
