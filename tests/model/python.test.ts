@@ -21,6 +21,7 @@ import { readSafetensors, type TensorEntry } from "../../src/model/safetensors.j
 import { parameterShapes } from "../../src/model/shapes.js";
 import { Random } from "../../src/random.js";
 import { distance, tokenLogps } from "./goldenVariants.js";
+import { PythonProcess } from "./pythonProcess.js";
 
 const golden = new URL("../golden/", import.meta.url).pathname;
 const MODULES = ["torch", "transformers", "peft", "safetensors"];
@@ -36,18 +37,9 @@ let root: string;
 beforeAll(() => void (root = mkdtempSync(join(tmpdir(), "preflab-python-"))));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-/** Runs a script; its last line of output is JSON. */
-function run(script: string, ...argv: string[]): unknown {
-  const prelude = `
-import sys, json, hashlib, torch
-def digest(named):
-    return {name: hashlib.sha256(value.detach().float().contiguous().numpy().tobytes()).hexdigest() for name, value in named}
-`;
-  const env = { ...process.env, HF_HUB_OFFLINE: "1", OMP_NUM_THREADS: "1", TRANSFORMERS_VERBOSITY: "error" };
-  const { status, stdout, stderr } = spawnSync(python, ["-c", prelude + script, ...argv], { encoding: "utf8", env, maxBuffer: 1 << 26 });
-  if (status !== 0) throw new Error(`python: ${stderr}`);
-  return JSON.parse(stdout.trim().split("\n").at(-1)!) as unknown;
-}
+let pythonProcess: PythonProcess | undefined;
+const run = (script: string, ...argv: string[]): Promise<unknown> => (pythonProcess ??= new PythonProcess(python)).run(script, ...argv);
+afterAll(() => pythonProcess?.end());
 
 const digest = (values: Float32Array) =>
   createHash("sha256")
@@ -83,7 +75,7 @@ print(json.dumps({"faults": faults, "dtype": str(model.dtype), "weights": digest
           ...(maxShardBytes && { maxShardBytes }),
         });
         const { tensors } = await openCheckpoint(dir);
-        expect(run(LOAD, dir)).toEqual({
+        expect(await run(LOAD, dir)).toEqual({
           faults: {},
           dtype: `torch.${dtype}`,
           weights: digests(tensors.values()),
@@ -122,7 +114,13 @@ print(json.dumps({"faults": faults, "dtype": str(model.dtype), "weights": digest
       const dir = join(root, "untied");
       await saveCheckpoint(dir, config, defaultGenerationConfig(config), tensors);
       const expected = Object.fromEntries(tensors.map(([name, , values]) => [name, digest(values)]));
-      expect(run(LOAD, dir)).toEqual({ faults: {}, dtype: "torch.float32", weights: expected, eos: 2, config: [96, 1e6, 1e-6, false] });
+      expect(await run(LOAD, dir)).toEqual({
+        faults: {},
+        dtype: "torch.float32",
+        weights: expected,
+        eos: 2,
+        config: [96, 1e6, 1e-6, false],
+      });
     });
 
     test("save_pretrained of the same model gives the same weights files, index and shards", async () => {
@@ -133,7 +131,7 @@ model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
 model.save_pretrained(sys.argv[2], max_shard_size=100_000)
 print("{}")
 `;
-      run(script, join(golden, "tiny-qwen2"), dir);
+      await run(script, join(golden, "tiny-qwen2"), dir);
       const source = await openCheckpoint(dir);
       const ours = join(root, "ours");
       await saveCheckpoint(ours, source.config, source.generationConfig, stored(source.tensors.values()), { maxShardBytes: 100_000 });
@@ -176,7 +174,7 @@ made = digest((n.replace(".default", ""), p) for n, p in fresh.named_parameters(
 print(json.dumps({"loaded": loaded, "scale": scale, "made": made}))
 `;
       const [again, fresh] = [join(root, "adapter-again"), join(root, "adapter-fresh")];
-      const result = run(script, base, dir, again, fresh) as { loaded: object; scale: number; made: object };
+      const result = (await run(script, base, dir, again, fresh)) as { loaded: object; scale: number; made: object };
       expect(result.loaded).toEqual(Object.fromEntries(tensors.map(([name, , values]) => [name, digest(values)])));
       expect(result.scale).toBeCloseTo(config.scaling, 12);
       expect(readFileSync(join(again, "adapter_model.safetensors")).equals(readFileSync(join(dir, "adapter_model.safetensors")))).toBe(
@@ -234,7 +232,7 @@ model.save_pretrained(sys.argv[2])
 print(json.dumps({"logps": before, "merged": logps(model.merge_and_unload())}))
 `;
         const ids = [700, 17, 203, 5, 88, 350, 41];
-        const result = run(script, dir, again, JSON.stringify(ids)) as { logps: number[]; merged: number[] };
+        const result = (await run(script, dir, again, JSON.stringify(ids))) as { logps: number[]; merged: number[] };
         expect(distance(await tokenLogps(model, ids), result.logps)).toBeLessThan(1e-4);
         expect(readFileSync(join(again, "adapter_model.safetensors")).equals(readFileSync(join(dir, "adapter_model.safetensors")))).toBe(
           true,
@@ -281,14 +279,14 @@ with torch.no_grad():
 print(json.dumps(torch.log_softmax(logits, -1)[torch.arange(len(ids) - 1), torch.tensor(ids[1:])].tolist()))
 `;
         const ids = [700, 17, 203, 5, 88, 350, 41];
-        const theirs = run(script, base, dir, JSON.stringify(ids)) as number[];
+        const theirs = (await run(script, base, dir, JSON.stringify(ids))) as number[];
         expect(distance(await tokenLogps(model, ids), theirs)).toBeLessThan(1e-4);
       } finally {
         await model.base.dispose();
       }
     });
 
-    test("no damaged file is accepted here that the reference implementation refuses", () => {
+    test("no damaged file is accepted here that the reference implementation refuses", async () => {
       const whole = readFileSync(join(golden, "lora_init/adapter_model.safetensors"));
       const header = whole.subarray(8, 8 + Number(whole.readBigUInt64LE()));
       const random = new Random(30);
@@ -314,7 +312,7 @@ for name in os.listdir(sys.argv[1]):
         pass
 print(json.dumps(accepted))
 `;
-      const theirs = new Set(run(script, dir) as string[]);
+      const theirs = new Set((await run(script, dir)) as string[]);
       const ours = readdirSync(dir).filter((name) => {
         try {
           readSafetensors(join(dir, name));
