@@ -5,6 +5,7 @@
 import { ConfigError } from "../errors.js";
 import { escapeHtml } from "../text/escapeHtml.js";
 import { svgImage } from "../text/svgImage.js";
+import { type PngOptions, svgPng } from "../text/svgPng.js";
 import { type Shown, displaySymbol, numberText } from "./table.js";
 
 const PLOTLY_MIME = "application/vnd.plotly.v1+json";
@@ -23,6 +24,11 @@ export class Chart {
     readonly svg: string,
     readonly text: string,
   ) {}
+
+  /** The chart as the bytes of a PNG, for a file or a report. @throws ConfigError `png_scale` */
+  async toPng(options: PngOptions = {}): Promise<Uint8Array> {
+    return svgPng(this.svg, options);
+  }
 
   [displaySymbol](): Shown {
     return {

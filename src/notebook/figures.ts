@@ -7,6 +7,7 @@ import { ConfigError, nearestName } from "../errors.js";
 import { LINE_COLOURS, lineChartSvg, lineColour, PANEL_HEIGHT, type LineSeries, type Panel } from "./lineChart.js";
 import { displaySymbol, type Displayable, type MimeBundle } from "./mime.js";
 import { svgImage } from "../text/svgImage.js";
+import { type PngOptions, svgPng } from "../text/svgPng.js";
 import { isolated } from "../text/writingDirection.js";
 
 export type { LineSeries, Panel } from "./lineChart.js";
@@ -101,6 +102,11 @@ export class Figure implements Displayable {
   /** The figure as static SVG. */
   toSvg(): string {
     return lineChartSvg(this.panels, this.title);
+  }
+
+  /** The figure as the bytes of a PNG, for a file or a report. @throws ConfigError `png_scale` */
+  async toPng(options: PngOptions = {}): Promise<Uint8Array> {
+    return svgPng(this.toSvg(), options);
   }
 
   [displaySymbol](): MimeBundle {
