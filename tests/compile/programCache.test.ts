@@ -68,8 +68,11 @@ test("another key, another signature, no key: traced", async () => {
   await run(2);
   expect((await run(3))[0]).toEqual([0, 3, 6, 9, 12, 15]);
   expect(traces).toBe(2);
-  await run(2, { signature: { ...SIGNATURE, sum: { shape: [2], role: "state", store: "sum" } } });
+  await run(2, { signature: { ...SIGNATURE, x: { shape: ["N", 2] } } });
   expect(traces).toBe(2);
+  // Where a state lies is the run's business.
+  await run(2, { signature: { ...SIGNATURE, sum: { shape: [2], role: "state", store: "sum" } } });
+  expect(traces).toBe(0);
   expect(files()).toHaveLength(3);
   await run(2, { keyed: false });
   expect(traces).toBe(2);

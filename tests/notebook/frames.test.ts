@@ -61,7 +61,7 @@ describe("describe_frame", () => {
       String(bundle["text/plain"])
         .split("\n")
         .map((line) => line.trim().split(/\s+/)[0]),
-    ).toEqual(["type", "سؤال", "n"]);
+    ).toEqual(["type", "\u2067سؤال\u2069", "n"]);
     expect(bundle["text/html"]).toContain('<td dir="auto"');
     expect(describe_frame(frame(["n"], [[1]]))[displaySymbol]()["text/html"]).not.toContain(">top<");
   });
