@@ -3,7 +3,8 @@
 #
 #   scripts/install-python-checks.sh          Jupyter's client: nbclient, jupyter_client, nbformat
 #   scripts/install-python-checks.sh --all    also torch, transformers, peft, safetensors, huggingface_hub (large) and, where they can be
-#                                             installed, accelerate, datasets, trl (for compare-with-trl) and tensorboard
+#                                             installed, accelerate, datasets, trl (for compare-with-trl), tensorboard, openpyxl, optuna
+#                                             and nbgrader
 #   scripts/install-python-checks.sh --jupyterlab   JupyterLab with widgets, nbconvert and nbclient: the front ends of the notebook's tests
 #
 # Prints the path of a Python that has them; with --all, of one that has at least Jupyter's client if the others cannot be installed. Exits 1,
@@ -53,6 +54,9 @@ accelerate 1.15.0 import accelerate
 datasets 5.0.1 import datasets
 trl 1.13.0 from trl import DPOTrainer, KTOTrainer, SFTTrainer
 tensorboard 2.* from tensorboard.backend.event_processing import event_accumulator
+openpyxl 3.* import openpyxl
+optuna 5.0.0 import optuna
+nbgrader 0.9.* import nbgrader.nbgraderformat, nbgrader.utils
 PACKAGES
 }
 
