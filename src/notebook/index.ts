@@ -1,4 +1,5 @@
 /** What notebooks need: showing values in a cell, figures of training runs, and running and rendering whole notebooks. */
+export { compareNotebooks, type CheckOptions as NotebookCheckOptions, type CheckFinding } from "./comparison.js";
 export { clear_output, display, input, type DisplayHandle } from "./display.js";
 export {
   compareRuns,
@@ -10,6 +11,7 @@ export {
   type LogRow,
   type Panel,
 } from "./figures.js";
+export { describe_frame, type ColumnSummary, type DataSummary } from "./frames.js";
 export * from "./grade/index.js";
 export { renderNotebookHtml, type HtmlOptions } from "./html.js";
 export { formatJUnit } from "./junit.js";
@@ -27,6 +29,8 @@ export {
 } from "./nbformat.js";
 export { ownPackageRoot } from "./packageRoot.js";
 export { injectParameters, parseParameter, type Parameters } from "./parameters.js";
+export { plotlyFigure, type PlotlyFigure, type PlotlySpec } from "./plotlyFigure.js";
+export { hideSources } from "./reportMode.js";
 export {
   runCells,
   runNotebook,
@@ -39,10 +43,6 @@ export {
   type RunProgress,
   type RunNotebookResult,
 } from "./runner.js";
-export { describe_frame, type ColumnSummary, type DataSummary } from "./frames.js";
-export { plotlyFigure, type PlotlyFigure, type PlotlySpec } from "./plotlyFigure.js";
 export { metricsTable, type MetricsTable, rankedTable, type RankedTable } from "./tables.js";
 export { ProgressBar, tqdm, type Progress, type ProgressOptions } from "./tqdm.js";
-export { compareNotebooks, type CheckOptions as NotebookCheckOptions, type CheckFinding } from "./comparison.js";
-export { hideSources } from "./reportMode.js";
 import "./interrupts.js";
