@@ -1,7 +1,7 @@
 /** One request and its answer. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
-import { parseObject } from "../../hub/server/exchange.js";
-import { Refusal, tooLarge } from "../../hub/server/refusal.js";
+import { parseObject, readBytes } from "../../hub/server/exchange.js";
+import { Refusal } from "../../hub/server/refusal.js";
 import { ConfigError, DataError, PreflabError } from "../../errors.js";
 
 export interface Exchange {
@@ -16,28 +16,16 @@ export interface Exchange {
 /** A conversation of a long context fits; a flood does not. */
 const LARGEST_JSON = 4 << 20;
 
-/** @throws Refusal 413 */
-export async function readBody({ request }: Exchange, limit: number): Promise<Buffer<ArrayBuffer>> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of request) {
-    size += (part as Buffer).length;
-    if (size > limit) throw tooLarge("The request", size, limit);
-    parts.push(part as Buffer);
-  }
-  return Buffer.concat(parts);
-}
-
 /** @throws Refusal 400, 413 */
 export async function readJson(exchange: Exchange): Promise<Record<string, unknown>> {
-  return parseObject((await readBody(exchange, LARGEST_JSON)).toString());
+  return parseObject((await readBytes(exchange, LARGEST_JSON)).toString());
 }
 
 /** A form, sent either way. @throws Refusal 400, 413 */
 export async function readForm(exchange: Exchange, limit: number): Promise<FormData> {
   const type = exchange.request.headers["content-type"] ?? "";
   if (!/^(multipart\/form-data|application\/x-www-form-urlencoded)\b/i.test(type)) throw new Refusal(415, "The request must be a form");
-  const body = await readBody(exchange, limit);
+  const body = await readBytes(exchange, limit);
   try {
     return await new Response(body, { headers: { "content-type": type } }).formData();
   } catch {

@@ -28,7 +28,8 @@ export type Handler = (exchange: Exchange, repository: Repository, args: Readonl
 /** JSON that a client asks for by name may be large, but not endless. */
 const LARGEST_JSON = 16 << 20;
 
-export async function readBytes({ request }: Exchange, limit: number): Promise<Buffer> {
+/** The whole body. @throws Refusal 413 */
+export async function readBytes({ request }: Pick<Exchange, "request">, limit: number): Promise<Buffer<ArrayBuffer>> {
   const parts: Buffer[] = [];
   let size = 0;
   for await (const part of request) {
