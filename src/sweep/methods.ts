@@ -3,25 +3,13 @@ import type { OptionTable } from "../config/index.js";
 import { unknownOption } from "../config/index.js";
 import { ConfigError } from "../errors.js";
 import { LORA_KEYS, LoraConfig, type LoraConfigInput } from "../model/loraConfig.js";
-import {
-  CPOConfig,
-  CPOTrainer,
-  CPO_OPTIONS,
-  DPOConfig,
-  DPOTrainer,
-  DPO_OPTIONS,
-  KTOConfig,
-  KTOTrainer,
-  KTO_OPTIONS,
-  ORPOConfig,
-  ORPOTrainer,
-  ORPO_OPTIONS,
-  SFTConfig,
-  SFTTrainer,
-  SFT_OPTIONS,
-  type Trainer,
-} from "../train/index.js";
+import type { Trainer } from "../train/index.js";
 import type { TrainerInput } from "../train/loop/trainerInput.js";
+import { CPO_OPTIONS, CPOConfig } from "../train/options/cpoConfig.js";
+import { DPO_OPTIONS, DPOConfig } from "../train/options/dpoConfig.js";
+import { KTO_OPTIONS, KTOConfig } from "../train/options/ktoConfig.js";
+import { ORPO_OPTIONS, ORPOConfig } from "../train/options/orpoConfig.js";
+import { SFT_OPTIONS, SFTConfig } from "../train/options/sftConfig.js";
 import type { TrainingConfig } from "../train/options/trainingConfig.js";
 
 export type MethodName = "sft" | "dpo" | "kto" | "cpo" | "orpo";
@@ -29,7 +17,8 @@ export type MethodName = "sft" | "dpo" | "kto" | "cpo" | "orpo";
 export interface SweepMethod {
   readonly table: OptionTable;
   config(options: Record<string, unknown>, where: string): TrainingConfig;
-  trainer(input: TrainerInput<TrainingConfig>): Trainer;
+  /** Loaded late: wrong options are told before TensorFlow.js is there. */
+  trainer(input: TrainerInput<TrainingConfig>): Promise<Trainer>;
   /** What is measured on evaluation rows, without `eval_`. */
   readonly metric: string;
 }
@@ -40,23 +29,26 @@ const ACCURACY = "rewards/accuracies";
 function entry<Config extends TrainingConfig>(
   table: OptionTable,
   config: new (options: object, check: { where: string }) => Config,
-  trainer: new (input: TrainerInput<Config>) => Trainer,
+  load: (trainers: typeof import("../train/index.js")) => new (input: TrainerInput<Config>) => Trainer,
   metric: string,
 ): SweepMethod {
   return {
     table,
     config: (options, where) => new config(options, { where }),
-    trainer: (input) => new trainer(input as TrainerInput<Config>),
+    trainer: async (input) => {
+      const Trainer = load(await import("../train/index.js"));
+      return new Trainer(input as TrainerInput<Config>);
+    },
     metric,
   };
 }
 
 export const METHODS: Readonly<Record<MethodName, SweepMethod>> = {
-  sft: entry(SFT_OPTIONS, SFTConfig, SFTTrainer, "loss"),
-  dpo: entry(DPO_OPTIONS, DPOConfig, DPOTrainer, ACCURACY),
-  kto: entry(KTO_OPTIONS, KTOConfig, KTOTrainer, "rewards/margins"),
-  cpo: entry(CPO_OPTIONS, CPOConfig, CPOTrainer, ACCURACY),
-  orpo: entry(ORPO_OPTIONS, ORPOConfig, ORPOTrainer, ACCURACY),
+  sft: entry(SFT_OPTIONS, SFTConfig, ({ SFTTrainer }) => SFTTrainer, "loss"),
+  dpo: entry(DPO_OPTIONS, DPOConfig, ({ DPOTrainer }) => DPOTrainer, ACCURACY),
+  kto: entry(KTO_OPTIONS, KTOConfig, ({ KTOTrainer }) => KTOTrainer, "rewards/margins"),
+  cpo: entry(CPO_OPTIONS, CPOConfig, ({ CPOTrainer }) => CPOTrainer, ACCURACY),
+  orpo: entry(ORPO_OPTIONS, ORPOConfig, ({ ORPOTrainer }) => ORPOTrainer, ACCURACY),
 };
 
 /** The sweep's own business. */

@@ -73,7 +73,7 @@ export class TrainingRuns {
     const watch = new Watch(trial, this.#plan);
     let trainer: Trainer | undefined;
     try {
-      trainer = method.trainer({
+      trainer = await method.trainer({
         model,
         args,
         train_dataset: this.#plan.train,
