@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type SweepInput, type SweepTrial, TrialPruned, bullmqEngine, serveBullmq, sweep } from "../../src/sweep/index.js";
-import { HINT, ROOT, RedisServer, type Run, freePort, hasRedis, sleep, start } from "./servers.js";
+import { HINT, ROOT, RedisServer, type Run, freePort, hasRedis, killAll, sleep, start } from "./servers.js";
 
 let folder: string;
 let redis: RedisServer;
@@ -16,12 +16,7 @@ beforeAll(async () => {
   redis = new RedisServer(join(folder, "redis"), await freePort());
   await redis.start();
 });
-afterEach(async () => {
-  for (const { child, ended } of runs.splice(0)) {
-    child.kill("SIGKILL");
-    await ended;
-  }
-});
+afterEach(async () => killAll(runs));
 afterAll(async () => {
   if (!hasRedis) return;
   await redis.kill();

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { HINT, ROOT, RedisServer, type Run, freePort, hasRedis, preflab, sleep, tableOf, until, writeSweep } from "./servers.js";
+import { HINT, ROOT, RedisServer, type Run, freePort, hasRedis, killAll, preflab, sleep, tableOf, until, writeSweep } from "./servers.js";
 
 let folder: string;
 let redis: RedisServer;
@@ -18,12 +18,7 @@ beforeAll(async () => {
   redis = new RedisServer(join(folder, "redis"), await freePort());
   await redis.start();
 });
-afterEach(async () => {
-  for (const { child, ended } of runs.splice(0)) {
-    child.kill("SIGKILL");
-    await ended;
-  }
-});
+afterEach(async () => killAll(runs));
 afterAll(async () => {
   if (!hasRedis) return;
   await redis.kill();

@@ -51,6 +51,14 @@ export function start(program: string, args: readonly string[], env: NodeJS.Proc
   return { child, ended, output: () => output };
 }
 
+/** Kills what a test has started, and empties the list. */
+export async function killAll(runs: Run[]): Promise<void> {
+  for (const { child, ended } of runs.splice(0)) {
+    child.kill("SIGKILL");
+    await ended;
+  }
+}
+
 export const preflab = (args: readonly string[], env?: NodeJS.ProcessEnv): Run => start(process.execPath, [CLI, ...args], env);
 
 /** A server whose data stay in its folder, so that it can be started again. */

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { slurmEngine, sweep } from "../../src/sweep/index.js";
-import { HINT, type Run, SlurmServer, hasSlurm, preflab, tableOf, until, writeSweep } from "./servers.js";
+import { HINT, type Run, SlurmServer, hasSlurm, killAll, preflab, tableOf, until, writeSweep } from "./servers.js";
 
 let folder: string;
 let slurm: SlurmServer;
@@ -20,12 +20,7 @@ beforeAll(async () => {
   slurm = new SlurmServer(folder);
   await slurm.start(2);
 });
-afterEach(async () => {
-  for (const { child, ended } of runs.splice(0)) {
-    child.kill("SIGKILL");
-    await ended;
-  }
-});
+afterEach(async () => killAll(runs));
 afterAll(async () => {
   if (!hasSlurm) return;
   await slurm.stop();
