@@ -9,12 +9,13 @@ import { CONTROL, type Envelope, type Reply, type Request, type SessionOptions }
 import { type TensorFormat, storedParts } from "./quantise/tensorFormat.js";
 import { StoredShapes } from "./storedShapes.js";
 import type { TensorToLoad } from "./tensorReaders.js";
+import { defaultThreads } from "./threads.js";
 import type { TensorFunction } from "./trace.js";
 
 export interface CompiledEngineOptions {
   /** ONNX Runtime execution provider; default `cpu`. */
   readonly device?: SessionOptions["device"];
-  /** Threads of one operator, 1 to the number of cores; default 0 = all cores. */
+  /** Threads of one operator, 1 to the number of cores; 0 = all cores. Default OMP_NUM_THREADS, or 0 where that is not set. */
   readonly threads?: number;
 }
 
@@ -42,7 +43,8 @@ export class CompiledEngine implements Engine {
   #disposed: Promise<void> | undefined;
   readonly #awaitAtExit = (): void => this.#awaitIdle();
 
-  constructor({ device = "cpu", threads = 0 }: CompiledEngineOptions = {}) {
+  /** @throws EngineError `threads_variable`: OMP_NUM_THREADS is not a number of threads */
+  constructor({ device = "cpu", threads = defaultThreads() }: CompiledEngineOptions = {}) {
     this.#options = { device, threads };
     this.description = `onnxruntime ${device}, ${threads === 0 ? "all" : threads} threads`;
   }

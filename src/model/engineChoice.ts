@@ -8,7 +8,7 @@ export interface EngineChoice {
   readonly engine?: "compiled" | "eager" | Engine;
   /** ONNX Runtime's execution provider, for `compiled`; default `cpu`. */
   readonly device?: "cpu" | "webgpu" | "cuda";
-  /** Threads of one operator, for `compiled`; default all cores. */
+  /** Threads of one operator, for `compiled`; default OMP_NUM_THREADS, or all cores where that is not set. */
   readonly threads?: number | null;
   /** A registered TensorFlow.js backend, for `eager`; default tfjs-node-gpu or tfjs-node where installed, else the active one. */
   readonly backend?: string | null;
