@@ -48,6 +48,7 @@ function watchProgram(
       await prepare(sizesOf(inputs, options));
       return program.run(inputs, options);
     },
+    liveBytes: (sizes) => program.liveBytes(sizes),
     dispose: () => program.dispose(),
   };
 }

@@ -3,6 +3,7 @@ import { type Extent, type Extents, generalise, markerSizes } from "./anySize.js
 import type { InputSpec, Signature } from "./engine.js";
 import type { HostDType } from "./hostTensor.js";
 import { inPlaceOutputs } from "./inPlace.js";
+import { liveBytes } from "./liveBytes.js";
 import { encodeOnnxModel } from "./onnxModel.js";
 import { deferWeights, foldBias, mergeDuplicates, prune } from "./optimise.js";
 import { OUTPUT_PREFIX } from "./protocol.js";
@@ -23,6 +24,12 @@ export interface BuiltProgram {
 /** The program for one combination of sizes. @param inPlace whether states may be overwritten while it runs @throws EngineError as `trace` does */
 export function buildForSizes(name: string, fn: TensorFunction, signature: Signature, sizes: Sizes, inPlace: boolean): BuiltProgram {
   return encoded(optimisedTrace(name, fn, signature, sizes), signature, inPlace);
+}
+
+/** `liveBytes` of the graph for one combination of sizes. @throws EngineError as `trace` does */
+export function liveBytesForSizes(name: string, fn: TensorFunction, signature: Signature, sizes: Sizes): number {
+  const { graph, outputs } = optimisedTrace(name, fn, signature, sizes);
+  return liveBytes(graph, outputs.values());
 }
 
 /** One program for all sizes of at least 1; undefined when the function does not do the same at all of them. */

@@ -1,7 +1,7 @@
 /** A program of the compiled engine: one session for all sizes, or one for each combination, and what a run of it asks of the worker. */
 import { EngineError } from "../errors.js";
 import { extentAt } from "./anySize.js";
-import { type BuiltProgram, buildForAnySize, buildForSizes } from "./buildProgram.js";
+import { type BuiltProgram, buildForAnySize, buildForSizes, liveBytesForSizes } from "./buildProgram.js";
 import { cachedProgram } from "./programCache.js";
 import type { CompileOptions, Program, RunOptions, Signature } from "./engine.js";
 import { sizeOf } from "./graph.js";
@@ -129,6 +129,11 @@ export class CompiledProgram implements Program {
     } catch (error) {
       throw named(error, this.name);
     }
+  }
+
+  liveBytes(sizes: Sizes): number {
+    requireSizes(this.name, this.signature, sizes);
+    return liveBytesForSizes(this.name, this.fn, this.signature, sizes);
   }
 
   async dispose(): Promise<void> {

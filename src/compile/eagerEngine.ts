@@ -139,6 +139,7 @@ export class EagerEngine implements Engine {
       name,
       run: (inputs, options = {}) => this.#enqueue(() => this.#run(name, fn, signature, inputs, options)),
       prepare: () => Promise.resolve(),
+      liveBytes: () => undefined,
       dispose: () => Promise.resolve(),
     };
   }

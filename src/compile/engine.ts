@@ -101,6 +101,11 @@ export interface Program {
   run(inputs: Readonly<Record<string, HostTensor>>, options?: RunOptions): Promise<HostTensors>;
   /** Prepares the sizes in advance, without running. */
   prepare(sizes: Readonly<Record<string, number>>): Promise<void>;
+  /**
+   * The most bytes of intermediate results that a run at these sizes has at once, to a few per cent; inputs, stored tensors and outputs aside.
+   * Traces the function. undefined for the eager engine, which leaves that to its backend.
+   */
+  liveBytes(sizes: Readonly<Record<string, number>>): number | undefined;
   /** Frees its sessions. The stored tensors stay. */
   dispose(): Promise<void>;
 }

@@ -10,6 +10,7 @@ export { type ValueAndGradients, valueAndGradients } from "./gradients.js";
 export { type HostData, type HostDType, type HostTensor, type HostTensors, DTYPE_BYTES, hostTensor } from "./hostTensor.js";
 export { type Int8Backward, type TensorFormat, storedParts } from "./quantise/tensorFormat.js";
 export { dequantiseNf4, quantiseNf4 } from "./quantise/nf4.js";
+export { sizeNames } from "./signature.js";
 export { tf } from "./tensorflow.js";
 export type { TensorFunction } from "./trace.js";
 export type { TensorMap } from "./tracingBackend.js";

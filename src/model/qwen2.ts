@@ -43,8 +43,8 @@ export interface ForwardOptions {
   readonly adapter?: Adapter;
   /** Added to the embeddings, shape [T, D]: NEFTune's noise in training. */
   readonly noise?: tf.Tensor2D | undefined;
-  /** Gradient checkpointing: names of the weights that want gradients. Each layer then keeps its input alone for the backward pass. */
-  readonly recompute?: ReadonlySet<string> | undefined;
+  /** Gradient checkpointing: of so many first layers only the input is kept for the backward pass. The later ones are needed there first. */
+  readonly recompute?: { readonly layers: number; /** Names of the weights that want gradients. */ readonly trained: ReadonlySet<string> };
   /**
    * The tokens whose final states are wanted: those from this one on, or those at these indices, in rising order; default all. The others are not
    * computed further than the last layer's keys and values.
@@ -99,12 +99,12 @@ export function qwen2Hidden(
       const wanted = layer === config.num_hidden_layers - 1 ? options.wanted : undefined;
       return decoderLayer(config, { ...weights, ...changed }, sequence, attendHere, layer, input, adapter, wanted);
     };
-    if (options.recompute === undefined) {
+    if (options.recompute === undefined || layer >= options.recompute.layers) {
       x = run(x, {});
       continue;
     }
     const all: TensorMap = { ...weights, ...options.adapter?.weights };
-    const names = [...options.recompute].filter((name) => name.includes(`layers.${layer}.`));
+    const names = [...options.recompute.trained].filter((name) => name.includes(`layers.${layer}.`));
     x = recomputed(
       (input, tensors, kept) => run(input, Object.fromEntries(names.map((name, i) => [name, tensors[i]!])), kept),
       x,

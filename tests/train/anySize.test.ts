@@ -34,8 +34,10 @@ async function newModel(kind: string): Promise<CausalLM> {
   return model;
 }
 
+type Runs = Pick<SequenceProgram, "run">;
+
 /** An engine that keeps what it is to compile. */
-function recording(): { engine: Engine; readonly build: (program: SequenceProgram, form: SequenceForm) => Promise<unknown> } {
+function recording(): { engine: Engine; readonly build: (program: Runs, form: SequenceForm) => Promise<unknown> } {
   let given: [TensorFunction, Signature, string | undefined, boolean] | undefined;
   const stop = new Error("compiled");
   const engine = {
@@ -74,17 +76,17 @@ it.each(["lora", "dropout", "dora", "nf4", "int8", "all weights"])("of %s", asyn
     [0, 2],
   ];
   // The forms that rows of the method take; a pair whose prompt is scored stands under a mask.
-  const gradients = (recompute: boolean): [GradientProgram, SequenceForm[]][] => [
+  const gradients = (recompute: number): [GradientProgram, SequenceForm[]][] => [
     [gradientProgram(engine, model, objective(dpo), dpo.parts, widths, recompute), pairs!],
     [gradientProgram(engine, model, objective(orpo), orpo.parts, widths, recompute), [0]],
     [gradientProgram(engine, model, { kind: "slopes" }, NO_PARTS, widths, recompute), pairs!],
     [rowGradient(engine, model, kto, widths, recompute), texts!],
     [textGradientProgram(engine, model, { dropoutWidths: widths, noise: true, recompute, loss: "dft" }), texts!],
   ];
-  const programs: [SequenceProgram, SequenceForm[]][] = [
+  const programs: [Runs, SequenceForm[]][] = [
     // Sums are cleared in front of a step's first row only.
-    ...[...gradients(false), ...(kind === "lora" ? gradients(true) : [])].map(([program, forms]): [SequenceProgram, SequenceForm[]] => [
-      { run: (inputs) => program.run(inputs, false), dispose: () => program.dispose() },
+    ...[...gradients(0), ...(kind === "lora" ? gradients(1) : [])].map(([program, forms]): [Runs, SequenceForm[]] => [
+      { run: (inputs) => program.run(inputs, false) },
       forms,
     ]),
     [scoringProgram(engine, model, { parts: dpo.parts, dropoutWidths: widths }), pairs!],

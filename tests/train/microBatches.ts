@@ -54,7 +54,7 @@ export async function gradientsOf(
   const engine = await model.load({ engine: options.engine, threads: 1 });
   const args = quiet({ per_device_train_batch_size: sizes[0]!, ...options });
   const optimizer = await AdamW.create(engine, model, args);
-  const runner = await MicroBatchRunner.create(engine, model, args, preference ?? dpoPreference(args));
+  const runner = await MicroBatchRunner.create(engine, model, args, preference ?? dpoPreference(args), pairs);
   try {
     let result: MicroBatchResult = { loss: 0, scores: [] };
     let begin = 0;

@@ -4,6 +4,7 @@ import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import type { TrainingOptions } from "../options/trainingConfig.js";
 import { batchLoss, countColumns } from "./batchLoss.js";
+import { recomputedLayers } from "../sequence/activationMemory.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type PairScores, type PreparedPair, type ReferenceLogps, pairScores } from "./pairBatch.js";
 import { type MicroBatchPlace, requireFiniteLoss } from "../sequence/microBatch.js";
@@ -11,13 +12,14 @@ import { pairInputs } from "../sequence/pairLayout.js";
 import { type Run, drawnRows, planRuns, rowInput } from "../sequence/runs.js";
 import type { SequenceProgram } from "../sequence/sequenceProgram.js";
 import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js";
-import { COUNTS, gradientProgram, scoringProgram } from "./pairProgram.js";
+import { COUNTS, type PairObjective, gradientProgram, scoringProgram } from "./pairProgram.js";
 import type { Preference } from "./preference.js";
 
 /** The options that a micro-batch depends on, whatever the loss. */
-type RunnerOptions = Pick<TrainingOptions, "per_device_train_batch_size" | "gradient_checkpointing" | "tokens_per_run"> & {
-  readonly disable_dropout: boolean;
-};
+type RunnerOptions = Pick<
+  TrainingOptions,
+  "per_device_train_batch_size" | "gradient_checkpointing" | "activation_memory_limit" | "tokens_per_run"
+> & { readonly disable_dropout: boolean };
 
 export interface MicroBatchResult {
   /** Mean over the pairs, before division by the accumulation count. */
@@ -42,24 +44,39 @@ export class MicroBatchRunner {
   readonly #scoring: SequenceProgram;
   readonly #tokensPerRun: number;
 
-  private constructor(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference) {
+  private constructor(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference, rows: readonly PreparedPair[]) {
     const { loss, reference, coupled, parts, key } = preference;
-    const recompute = args.gradient_checkpointing;
     this.#preference = preference;
     // Decided by the configured size: a last, smaller batch must not be the first to trace a user's function.
     this.#couples = coupled && args.per_device_train_batch_size > 1;
     this.#model = model;
     this.#tokensPerRun = args.tokens_per_run;
     this.#widths = args.disable_dropout ? new Map<string, number>() : dropoutWidths(model);
-    this.#lossProgram = gradientProgram(engine, model, { kind: "loss", loss, reference, key }, parts, this.#widths, recompute);
-    this.#slopesProgram = gradientProgram(engine, model, { kind: "slopes" }, parts, this.#widths, recompute);
+    const gradient = (objective: PairObjective, recompute: number): GradientProgram =>
+      gradientProgram(engine, model, objective, parts, this.#widths, recompute);
+    const ofLoss: PairObjective = { kind: "loss", loss, reference, key };
+    const slopes: PairObjective = { kind: "slopes" };
+    const used = this.#couples ? slopes : ofLoss;
+    const recompute = recomputedLayers(preference.trainer, model, args, rows, (layers) => gradient(used, layers));
+    this.#lossProgram = gradient(ofLoss, recompute);
+    this.#slopesProgram = gradient(slopes, recompute);
     this.#scoring = scoringProgram(engine, model, { metrics: true, dropoutWidths: this.#widths, parts });
   }
 
-  /** Compiles nothing yet: programs are made for each form of a sequence when it is first met. */
-  static async create(engine: Engine, model: CausalLM, args: RunnerOptions, preference: Preference): Promise<MicroBatchRunner> {
+  /**
+   * Compiles nothing yet: programs are made for each form of a sequence when it is first met.
+   * @param rows all that will be trained on, for `activation_memory_limit`
+   * @throws ConfigError `activation_memory`
+   */
+  static async create(
+    engine: Engine,
+    model: CausalLM,
+    args: RunnerOptions,
+    preference: Preference,
+    rows: readonly PreparedPair[] = [],
+  ): Promise<MicroBatchRunner> {
     if (headIsFrozen(model)) await model.base.storeHeadMean();
-    return new MicroBatchRunner(engine, model, args, preference);
+    return new MicroBatchRunner(engine, model, args, preference, rows);
   }
 
   /** @param references as many as pairs, or none for a loss without a reference @throws EngineError `loss_not_finite` naming the rows */

@@ -94,7 +94,7 @@ export class PairMethod implements TrainingMethod {
   }
 
   async begin(engine: Engine): Promise<StepRunner> {
-    const runner = await MicroBatchRunner.create(engine, this.model, this.#args, this.#preference);
+    const runner = await MicroBatchRunner.create(engine, this.model, this.#args, this.#preference, this.#rows.train);
     return {
       run: (batches, random) => this.#step(runner, batches, random),
       onStepEnd: async (step) => this.#references?.afterStep(step),

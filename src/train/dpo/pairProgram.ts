@@ -131,7 +131,7 @@ export const COUNTS = ["chosenLengths", "rejectedLengths", "chosenTokens", "reje
  * Outputs as `scoringProgram`, and `loss` of each pair for kind "loss".
  * @param parts what the loss needs of a pair
  * @param dropoutWidths modules that get a dropout mask, with the width of their input
- * @param recompute gradient checkpointing
+ * @param recompute gradient checkpointing: how many layers are computed again in the backward pass
  */
 export function gradientProgram(
   engine: Engine,
@@ -139,7 +139,7 @@ export function gradientProgram(
   objective: PairObjective,
   parts: PairParts,
   dropoutWidths: ReadonlyMap<string, number>,
-  recompute: boolean,
+  recompute: number,
 ): GradientProgram {
   const sums = new GradientSums(model);
   // A user's function is traced with as many pairs as it gets: one.

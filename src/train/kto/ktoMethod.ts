@@ -89,7 +89,7 @@ export class KTOMethod implements TrainingMethod {
   }
 
   async begin(engine: Engine): Promise<StepRunner> {
-    const runner = await MicroBatchRunner.create(engine, this.model, this.#args);
+    const runner = await MicroBatchRunner.create(engine, this.model, this.#args, this.#rows.train);
     return {
       run: (batches, random) => this.#step(runner, batches, random),
       onStepEnd: (step) => this.#references.afterStep(step),

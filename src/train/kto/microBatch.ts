@@ -9,6 +9,7 @@ import type { CausalLM } from "../../model/index.js";
 import type { Random } from "../../random.js";
 import { type GradientProgram, headIsFrozen } from "../optimizer/gradientSums.js";
 import { type KTOConfig, estimatesKl } from "../options/ktoConfig.js";
+import { recomputedLayers } from "../sequence/activationMemory.js";
 import { dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { type MicroBatchPlace, requireFiniteLoss } from "../sequence/microBatch.js";
 import { type Run, drawnRows, planRuns, rowInput } from "../sequence/runs.js";
@@ -48,18 +49,29 @@ export class MicroBatchRunner {
   readonly #gradient: GradientProgram;
   readonly #mismatched: SequenceProgram;
 
-  private constructor(engine: Engine, model: CausalLM, args: KTOConfig) {
+  private constructor(engine: Engine, model: CausalLM, args: KTOConfig, rows: readonly PreparedRow[]) {
     this.#args = args;
     this.#model = model;
     this.#widths = args.disable_dropout ? new Map<string, number>() : dropoutWidths(model);
-    this.#gradient = gradientProgram(engine, model, args, this.#widths, args.gradient_checkpointing);
+    const gradient = (recompute: number): GradientProgram => gradientProgram(engine, model, args, this.#widths, recompute);
+    const own = rows.map((row) => ({
+      origin: row.origin,
+      get layout() {
+        return row.layout("own");
+      },
+    }));
+    this.#gradient = gradient(recomputedLayers("KTOTrainer", model, { ...args, tokens_per_run: tokensPerRun(args) }, own, gradient));
     this.#mismatched = scoringProgram(engine, model, { metrics: false, dropoutWidths: this.#widths });
   }
 
-  /** Compiles nothing yet: programs are made for each form of a sequence when it is first met. */
-  static async create(engine: Engine, model: CausalLM, args: KTOConfig): Promise<MicroBatchRunner> {
+  /**
+   * Compiles nothing yet: programs are made for each form of a sequence when it is first met.
+   * @param rows all that will be trained on, for `activation_memory_limit`
+   * @throws ConfigError `activation_memory`
+   */
+  static async create(engine: Engine, model: CausalLM, args: KTOConfig, rows: readonly PreparedRow[] = []): Promise<MicroBatchRunner> {
     if (headIsFrozen(model)) await model.base.storeHeadMean();
-    return new MicroBatchRunner(engine, model, args);
+    return new MicroBatchRunner(engine, model, args, rows);
   }
 
   /** @throws EngineError `loss_not_finite` naming the rows */

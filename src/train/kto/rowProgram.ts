@@ -74,7 +74,7 @@ export function scoringProgram(engine: Engine, model: CausalLM, { metrics, dropo
 
 /**
  * Forward and backward of the own completions of the R rows of a run. The gradient of each loss, times the row's `weight`, is added to the
- * stored sums. With `recompute` activations are computed again in the backward pass. Also given: `reference`, `kl` and `label` [R].
+ * stored sums. `recompute` layers are computed again in the backward pass. Also given: `reference`, `kl` and `label` [R].
  * Outputs: logps, entropy, logits and the rows' `loss`, each [R].
  */
 export function gradientProgram(
@@ -82,7 +82,7 @@ export function gradientProgram(
   model: CausalLM,
   { loss_type, beta }: Pick<KTOOptions, "loss_type" | "beta">,
   dropoutWidths: ReadonlyMap<string, number>,
-  recompute: boolean,
+  recompute: number,
 ): GradientProgram {
   const gradients = new GradientSums(model);
   // A user's function is written for one row.

@@ -10,7 +10,7 @@ import {
   tf,
 } from "../../compile/index.js";
 import { type CausalLM, headName } from "../../model/index.js";
-import { sequenceIds } from "../sequence/sequenceInputs.js";
+import { type SequenceForm, type SequenceLayout, scoredSize, sequenceIds, sequenceSizes } from "../sequence/sequenceInputs.js";
 import { type SequenceFunction, type SequenceProgram, sequenceProgram } from "../sequence/sequenceProgram.js";
 
 /** Store name of the gradient that is being summed for a trainable tensor. */
@@ -101,7 +101,7 @@ export class GradientSums {
     const program = sequenceProgram(engine, {
       ...given,
       inPlace: true,
-      variantOf: (inputs) => headGradientOf(this.#model, inputs),
+      variantOf: (inputs) => headGradientOf(this.#model, inputs["targets"]!.data.length),
     });
     return new GradientProgram(
       engine,
@@ -116,9 +116,10 @@ export class GradientSums {
 /** Most probabilities that are kept for the gradient of a trained head: 256 MB. */
 const MOST_KEPT = 1 << 26;
 
-function headGradientOf(model: CausalLM, inputs: HostTensors): HeadGradient {
+/** @param scored tokens */
+function headGradientOf(model: CausalLM, scored: number): HeadGradient {
   if (headIsFrozen(model)) return "none";
-  return inputs["targets"]!.data.length * model.config.vocab_size <= MOST_KEPT ? "kept" : "recomputed";
+  return scored * model.config.vocab_size <= MOST_KEPT ? "kept" : "recomputed";
 }
 
 /** Adds the gradients of the embeddings' rows to the embedding's sum. */
@@ -139,11 +140,17 @@ function embeddingProgram(engine: Engine, model: CausalLM): Program {
 export class GradientProgram {
   readonly #engine: Engine;
   readonly #model: CausalLM;
-  readonly #program: SequenceProgram;
+  readonly #program: SequenceProgram<HeadGradient>;
   readonly #headSums: readonly HeadSum[];
   readonly #embedding: Program | undefined;
 
-  constructor(engine: Engine, model: CausalLM, program: SequenceProgram, sums: readonly HeadSum[], embedding: Program | undefined) {
+  constructor(
+    engine: Engine,
+    model: CausalLM,
+    program: SequenceProgram<HeadGradient>,
+    sums: readonly HeadSum[],
+    embedding: Program | undefined,
+  ) {
     this.#engine = engine;
     this.#model = model;
     this.#program = program;
@@ -159,6 +166,11 @@ export class GradientProgram {
     const outputs = await this.#program.run(inputs, { write, keep });
     await this.#embedding?.run({ ids: sequenceIds(inputs) });
     return outputs;
+  }
+
+  /** What the activations of a run of these layouts take; undefined for the eager engine. */
+  liveBytes(layouts: readonly SequenceLayout[], form: SequenceForm): number | undefined {
+    return this.#program.liveBytes(form, headGradientOf(this.#model, scoredSize(layouts)), sequenceSizes(layouts, form));
   }
 
   async dispose(): Promise<void> {

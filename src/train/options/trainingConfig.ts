@@ -77,6 +77,11 @@ function rejectContradictions(values: TrainingOptions, where: string): void {
     if (values.device !== "cpu") refuse(`device is for engine "compiled", got engine "eager"; choose a TensorFlow.js backend with backend`);
     if (values.threads !== null) refuse(`threads is for engine "compiled", got engine "eager"`);
   }
+  if (values.activation_memory_limit !== null) {
+    if (values.gradient_checkpointing)
+      refuse("activation_memory_limit chooses how many layers are computed again, gradient_checkpointing takes all; give one of them");
+    if (values.engine === "eager") refuse(`activation_memory_limit is for engine "compiled", got engine "eager"`);
+  }
   if (values.report_to.includes("none") && values.report_to.length > 1)
     refuse(`report_to "none" stands alone, got ${values.report_to.join(", ")}`);
   rejectBestContradictions(values, refuse);

@@ -240,6 +240,14 @@ export const TRAINING_ENTRIES = entries({
     help: "Compute each layer's activations again in the backward pass instead of keeping them: less memory, about a third more time",
     differs: "On in TRL; off here, since a few rows at a time keep activations small",
   },
+  activation_memory_limit: {
+    type: "number",
+    default: null,
+    nullable: true,
+    exclusiveMin: 0,
+    unit: "GB",
+    help: "What the activations of a run may take: as few layers as possible are computed again in the backward pass, so that those of the largest row keep within it; null for no limit",
+  },
   tokens_per_run: {
     type: "integer",
     default: 256,
@@ -259,7 +267,13 @@ export const TRAINING_ENTRIES = entries({
     default: "cpu",
     help: "ONNX Runtime's execution provider for engine compiled",
   },
-  threads: { type: "integer", default: null, nullable: true, min: 1, help: "CPU threads for engine compiled; null for all cores" },
+  threads: {
+    type: "integer",
+    default: null,
+    nullable: true,
+    min: 1,
+    help: "CPU threads for engine compiled; null for OMP_NUM_THREADS, or all cores where that is not set",
+  },
   backend: {
     type: "string",
     default: null,

@@ -8,8 +8,8 @@ export interface ForwardParts {
   readonly masks?: TensorMap | undefined;
   /** Added to the embeddings, shape [T, D]. */
   readonly noise?: tf.Tensor2D | undefined;
-  /** Gradient checkpointing. */
-  readonly recompute?: boolean | undefined;
+  /** Gradient checkpointing: how many layers are computed again in the backward pass; default 0. */
+  readonly recompute?: number | undefined;
 }
 
 export interface ScoredStates {
@@ -24,7 +24,7 @@ export function scoredStates(
   model: CausalLM,
   inputs: TensorMap,
   form: SequenceForm,
-  { masks, noise, recompute = false }: ForwardParts,
+  { masks, noise, recompute = 0 }: ForwardParts,
 ): ScoredStates {
   const { config } = model;
   const { weights, adapter } = model.tensors(inputs, masks);
@@ -38,7 +38,7 @@ export function scoredStates(
   const hidden = qwen2Hidden(config, weights, sequence, attend, {
     adapter,
     noise,
-    recompute: recompute ? new Set(model.trainable().keys()) : undefined,
+    recompute: { layers: recompute, trained: new Set(model.trainable().keys()) },
     // What predicts the first scored token is the last of the first block.
     wanted: form === 0 ? wanted : sizes[0]! - 1,
   });

@@ -70,6 +70,21 @@ function scoredTokens(layouts: readonly SequenceLayout[]): number {
   return layouts.reduce((sum, { sources }) => sum + sources.length, 0);
 }
 
+/** The sizes of a program's inputs for these layouts: of `sequenceSignature`, and R of the rows. */
+export function sequenceSizes(layouts: readonly SequenceLayout[], form: SequenceForm): Record<string, number> {
+  const common = { C: scoredSize(layouts), R: layouts.length };
+  if (form !== 0) return { ...common, ...Object.fromEntries(blocksOf(layouts[0]!)!.sizes.map((size, i) => [`T${i}`, size])) };
+  const sum = (of: (layout: SequenceLayout) => number): number => layouts.reduce((total, layout) => total + of(layout), 0);
+  return {
+    ...common,
+    T: sum((layout) => neededTokens(layout).length),
+    W: Math.max(
+      1,
+      sum(({ sources }) => new Set(sources).size),
+    ),
+  };
+}
+
 /** The tokens of a layout that a program computes, by index. */
 export function computedTokens(layout: SequenceLayout, form: SequenceForm): readonly number[] {
   return form === 0 ? neededTokens(layout) : blocksOf(layout)!.tokens;

@@ -1,8 +1,19 @@
 /** A program over sequences: one compiled program for each form that its sequences take, and each variant of it. */
-import type { CompileOptions, Engine, HostTensors, Program, Signature, TensorMap } from "../../compile/index.js";
+import {
+  type CompileOptions,
+  type Engine,
+  type HostTensors,
+  type Program,
+  type Signature,
+  type TensorMap,
+  sizeNames,
+} from "../../compile/index.js";
 import { type SequenceForm, formOf } from "./sequenceInputs.js";
 
-export type SequenceProgram = Pick<Program, "run" | "dispose">;
+export interface SequenceProgram<Variant extends string = string> extends Pick<Program, "run" | "dispose"> {
+  /** As of `Program`. @param sizes may name more than the program has */
+  liveBytes(form: SequenceForm, variant: Variant, sizes: Readonly<Record<string, number>>): number | undefined;
+}
 
 /** What a program over sequences is made of. */
 export interface SequenceFunction<Variant extends string> extends Omit<CompileOptions, "sizes"> {
@@ -17,22 +28,26 @@ export interface SequenceFunction<Variant extends string> extends Omit<CompileOp
 export function sequenceProgram<Variant extends string>(
   engine: Engine,
   { fn, signature, variantOf = () => "" as Variant, key, ...options }: SequenceFunction<Variant>,
-): SequenceProgram {
+): SequenceProgram<Variant> {
   const made = new Map<string, Program>();
+  const programOf = (form: SequenceForm, variant: Variant): Program => {
+    const which = `${form} ${variant}`;
+    let program = made.get(which);
+    if (program === undefined) {
+      program = engine.compile((given) => fn(given, form, variant), signature(form), {
+        ...options,
+        sizes: "any",
+        key: key === undefined ? undefined : [key, variant],
+      });
+      made.set(which, program);
+    }
+    return program;
+  };
   return {
-    run: (inputs: HostTensors, runOptions) => {
-      const [form, variant] = [formOf(inputs), variantOf(inputs)];
-      const which = `${form} ${variant}`;
-      let program = made.get(which);
-      if (program === undefined) {
-        program = engine.compile((given) => fn(given, form, variant), signature(form), {
-          ...options,
-          sizes: "any",
-          key: key === undefined ? undefined : [key, variant],
-        });
-        made.set(which, program);
-      }
-      return program.run(inputs, runOptions);
+    run: (inputs, runOptions) => programOf(formOf(inputs), variantOf(inputs)).run(inputs, runOptions),
+    liveBytes: (form, variant, sizes) => {
+      const known = sizeNames(signature(form));
+      return programOf(form, variant).liveBytes(Object.fromEntries(Object.entries(sizes).filter(([name]) => known.includes(name))));
     },
     dispose: async () => {
       for (const program of made.values()) await program.dispose();

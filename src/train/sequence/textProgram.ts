@@ -26,8 +26,8 @@ export interface TextProgramOptions {
   readonly dropoutWidths?: ReadonlyMap<string, number>;
   /** Whether `noise` [T, D] is added to the embeddings; default no. */
   readonly noise?: boolean;
-  /** Gradient checkpointing: a layer's activations are computed again in the backward pass; default no. */
-  readonly recompute?: boolean;
+  /** Gradient checkpointing: so many layers are computed again in the backward pass; default 0. */
+  readonly recompute?: number;
 }
 
 /**

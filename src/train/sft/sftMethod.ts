@@ -58,9 +58,9 @@ export class SFTMethod implements TrainingMethod {
   /** Nothing of the untrained model is needed. */
   async prepare(): Promise<void> {}
 
-  begin(engine: Engine): Promise<StepRunner> {
-    const runner = new TextRunner(engine, this.model, this.#args);
-    return Promise.resolve({ run: (batches, random) => this.#step(runner, batches, random), dispose: () => runner.dispose() });
+  async begin(engine: Engine): Promise<StepRunner> {
+    const runner = new TextRunner(engine, this.model, this.#args, this.#rows.train);
+    return { run: (batches, random) => this.#step(runner, batches, random), dispose: () => runner.dispose() };
   }
 
   /** Every label token of the step counts alike, whatever micro-batch it is in, as TRL divides. */

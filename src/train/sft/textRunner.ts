@@ -5,6 +5,7 @@ import type { Random } from "../../random.js";
 import type { BatchMetrics } from "../loop/logWindow.js";
 import type { SFTLossName, SFTOptions } from "../options/sftConfig.js";
 import type { GradientProgram } from "../optimizer/gradientSums.js";
+import { recomputedLayers } from "../sequence/activationMemory.js";
 import { type DrawnRow, dropoutMasks, dropoutWidths } from "../sequence/dropout.js";
 import { embeddingNoise } from "../sequence/embeddingNoise.js";
 import { requireFiniteLoss } from "../sequence/microBatch.js";
@@ -70,17 +71,23 @@ export class TextRunner {
   readonly #widths: Map<string, number>;
   readonly #program: GradientProgram;
 
-  /** Compiles nothing yet: programs are made for each form of a sequence when it is first met. */
-  constructor(engine: Engine, model: CausalLM, args: SFTOptions) {
+  /**
+   * Compiles nothing yet: programs are made for each form of a sequence when it is first met.
+   * @param rows all that will be trained on, for `activation_memory_limit`
+   * @throws ConfigError `activation_memory`
+   */
+  constructor(engine: Engine, model: CausalLM, args: SFTOptions, rows: readonly PreparedText[] = []) {
     this.#args = args;
     this.#model = model;
     this.#widths = dropoutWidths(model);
-    this.#program = textGradientProgram(engine, model, {
-      loss: tokenLoss(args.loss_type),
-      dropoutWidths: this.#widths,
-      noise: args.neftune_noise_alpha !== null,
-      recompute: args.gradient_checkpointing,
-    });
+    const program = (recompute: number): GradientProgram =>
+      textGradientProgram(engine, model, {
+        loss: tokenLoss(args.loss_type),
+        dropoutWidths: this.#widths,
+        noise: args.neftune_noise_alpha !== null,
+        recompute,
+      });
+    this.#program = program(recomputedLayers("SFTTrainer", model, args, rows, program));
   }
 
   /** @throws EngineError `loss_not_finite` naming the rows of the run */
