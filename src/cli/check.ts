@@ -1,6 +1,6 @@
-import { resolve } from "node:path";
 import { defineOptions } from "../config/index.js";
 import { ConfigError } from "../errors.js";
+import { CELL_ENTRIES, cellSettings } from "./cellOptions.js";
 import { type Command, readCommandLine } from "./command.js";
 import { onInterrupt } from "./interrupt.js";
 
@@ -16,22 +16,7 @@ const CHECK_OPTIONS = defineOptions("Options", {
     help: "Leave out what matches before texts are compared; repeat for more. A cell tagged nbval-ignore-output is run but not compared",
   },
   output: { type: "string", default: null, nullable: true, placeholder: "FILE", help: "Write the notebook as it was run now" },
-  cwd: {
-    type: "string",
-    default: null,
-    nullable: true,
-    placeholder: "DIR",
-    help: "Working directory of the cells; default the notebook's folder",
-  },
-  execution_timeout: { type: "number", default: null, nullable: true, exclusiveMin: 0, unit: "seconds", help: "Longest time for one cell" },
-  memory_limit: {
-    type: "number",
-    default: null,
-    nullable: true,
-    exclusiveMin: 0,
-    unit: "MiB",
-    help: "Most memory that the cells may hold",
-  },
+  ...CELL_ENTRIES,
 });
 
 const WHERE = "preflab check";
@@ -69,9 +54,7 @@ export const check: Command = {
         const held = await readNotebook(file);
         const { notebook, seconds } = await runNotebook(file, {
           ...(options.output === null ? {} : { output: options.output }),
-          ...(options.cwd === null ? {} : { cwd: resolve(options.cwd) }),
-          ...(options.execution_timeout === null ? {} : { timeoutMs: options.execution_timeout * 1000 }),
-          ...(options.memory_limit === null ? {} : { memoryLimitBytes: options.memory_limit * 2 ** 20 }),
+          ...cellSettings(options),
           onProgress: terminalProgress(),
           signal: abort.signal,
         });

@@ -1,8 +1,8 @@
 import { appendFileSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { defineOptions } from "../config/index.js";
 import { ConfigError } from "../errors.js";
 import type { Notebook, RunProgress } from "../notebook/index.js";
+import { CELL_ENTRIES, cellSettings } from "./cellOptions.js";
 import { type Command, readCommandLine } from "./command.js";
 import { onInterrupt } from "./interrupt.js";
 import { readParameters } from "./runParameters.js";
@@ -70,31 +70,9 @@ const RUN_OPTIONS = defineOptions("Options (papermill's, where they make sense h
     placeholder: "NAME",
     help: "Run with this installed Jupyter kernel; default Preflab's own, whatever the notebook names",
   },
-  cwd: {
-    type: "string",
-    default: null,
-    nullable: true,
-    placeholder: "DIR",
-    help: "Working directory of the cells; default the notebook's folder",
-    differs: "papermill's default is the folder it is called from",
-  },
+  ...CELL_ENTRIES,
+  cwd: { ...CELL_ENTRIES.cwd, differs: "papermill's default is the folder it is called from" },
   start_timeout: { type: "number", default: 60, exclusiveMin: 0, unit: "seconds", help: "Longest time for the kernel to answer" },
-  execution_timeout: {
-    type: "number",
-    default: null,
-    nullable: true,
-    exclusiveMin: 0,
-    unit: "seconds",
-    help: "Longest time for one cell; then it is interrupted, and killed when that does not help",
-  },
-  memory_limit: {
-    type: "number",
-    default: null,
-    nullable: true,
-    exclusiveMin: 0,
-    unit: "MiB",
-    help: "Most memory that the cells may hold; beyond it their processes are killed",
-  },
   log_output: { type: "boolean", default: true, help: "Print what the cells print", differs: "papermill's default is false" },
   progress_bar: { type: "boolean", default: true, help: "Print a line when a cell begins and ends" },
   stdout_file: {
@@ -159,11 +137,9 @@ export const run: Command = {
         const result = await library.runNotebook(notebook, {
           ...{ parameters, runParameters, prepare, signal: abort.signal },
           ...(output === undefined ? {} : { output }),
-          ...(options.cwd === null ? {} : { cwd: resolve(options.cwd) }),
+          ...cellSettings(options),
           ...(options.kernel === null ? {} : { kernel: library.findKernel(options.kernel) }),
           startTimeoutMs: options.start_timeout * 1000,
-          ...(options.execution_timeout === null ? {} : { timeoutMs: options.execution_timeout * 1000 }),
-          ...(options.memory_limit === null ? {} : { memoryLimitBytes: options.memory_limit * 2 ** 20 }),
           onProgress: reportProgress(options, library.terminalProgress()),
         });
         const { html, junit } = options;

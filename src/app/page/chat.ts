@@ -5,13 +5,13 @@ function setUpChat(main) {
   const names = app.outputs.map(({ label }) => label);
   const controls = settings.map((component) => ({ ...inputOf(component), name: component.name }));
   let turns = [];
-  let running = null;
 
   const hello = el("p", { class: "hello" }, names.length > 1 ? "Ask something. " + names.join(" and ") + " answer side by side" + (app.vote ? ", and you say which answer is better." : ".") : "Ask something.");
   const log = el("section", { id: "log", role: "log", "aria-label": "Conversation", tabindex: "0" }, hello);
   const box = el("textarea", { id: "message", rows: 2, dir: "auto", placeholder: message.placeholder, enterkeyhint: "send", maxlength: 20000 });
   const send = el("button", { class: "main", id: "send" }, "Send");
-  const stop = el("button", { type: "button", id: "stop", hidden: true, click: () => running?.stop() }, "Stop");
+  const stop = el("button", { type: "button", id: "stop", hidden: true, click: () => answering.stop() }, "Stop");
+  const answering = stoppable(send, stop, box);
   const fresh = el("button", { type: "button", id: "fresh", click: () => begin() }, "New chat");
   const form = el("form", { class: "send", submit: (event) => { event.preventDefault(); ask(box.value); } },
     el("label", { for: "message" }, message.label), box, el("div", { class: "row" }, send, stop));
@@ -26,10 +26,10 @@ function setUpChat(main) {
     event.preventDefault();
     ask(box.value);
   });
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && running !== null) running.stop(); });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") answering.stop(); });
 
   function begin() {
-    running?.stop();
+    answering.stop();
     turns = [];
     log.replaceChildren(hello);
     complain("");
@@ -46,7 +46,7 @@ function setUpChat(main) {
   }
 
   function ask(text) {
-    if (text.trim() === "" || running !== null) return;
+    if (text.trim() === "" || answering.runs()) return;
     box.value = "";
     const answers = names.map((name) => ({ name, text: "" }));
     const turn = { question: text, answers, liked: null, again: 0 };
@@ -71,7 +71,7 @@ function setUpChat(main) {
   }
 
   function again(turn) {
-    if (running !== null) return;
+    if (answering.runs()) return;
     turn.again++;
     turn.liked = null;
     for (const { marks } of turn.answers) for (const button of marks.children) if (button.hasAttribute("aria-pressed")) button.setAttribute("aria-pressed", "false");
@@ -81,8 +81,6 @@ function setUpChat(main) {
   async function answerTurn(turn) {
     const near = () => log.scrollHeight - log.scrollTop - log.clientHeight < 80;
     const toEnd = () => { log.scrollTop = log.scrollHeight; };
-    complain("");
-    say("Working…");
     for (const answer of turn.answers) {
       answer.text = "";
       answer.shown.textContent = "";
@@ -90,13 +88,6 @@ function setUpChat(main) {
       answer.element.setAttribute("aria-busy", "true");
     }
     toEnd();
-    let data;
-    try {
-      data = [turn.question, historyBefore(turn), ...controls.map(({ name, get }) => (name === "seed" ? get() + turn.again : get()))];
-    } catch (error) {
-      complain(error);
-      data = null;
-    }
     const show = (outputs) => {
       const stay = near();
       outputs.forEach((text, i) => {
@@ -105,25 +96,8 @@ function setUpChat(main) {
       });
       if (stay) toEnd();
     };
-    const hadFocus = document.activeElement === send || document.activeElement === document.body;
-    if (data !== null) {
-      running = call(app.call, data, show);
-      send.hidden = true;
-      stop.hidden = false;
-      if (hadFocus) stop.focus();
-      try {
-        const { stopped } = await running.done;
-        say(stopped ? "Stopped" : "Done");
-      } catch (error) {
-        complain(error);
-        say("");
-      }
-    }
-    const wasOnStop = document.activeElement === stop;
-    running = null;
-    stop.hidden = true;
-    send.hidden = false;
-    if (wasOnStop) box.focus();
+    const chosen = () => controls.map(({ name, get }) => (name === "seed" ? get() + turn.again : get()));
+    await answering.run(() => call(app.call, [turn.question, historyBefore(turn), ...chosen()], show));
     for (const answer of turn.answers) {
       answer.element.removeAttribute("aria-busy");
       answer.marks.hidden = answer.text === "" && turn.answers.every(({ text }) => text === "");

@@ -65,6 +65,36 @@ function call(name, data, onOutput) {
   return { stop, done: run() };
 }
 
+/**
+ * Calls, one at a time, during which Stop stands in the place of the button that began them. The focus goes along, and to "back" at the end.
+ * What "run" is given begins a call; what was wrong with it has been told when "run" is over.
+ */
+function stoppable(button, stop, back) {
+  let running = null;
+  const run = async (begin) => {
+    complain("");
+    say("Working…");
+    const hadFocus = document.activeElement === button || document.activeElement === document.body;
+    try {
+      running = begin();
+      button.hidden = true;
+      stop.hidden = false;
+      if (hadFocus) stop.focus();
+      const { stopped } = await running.done;
+      say(stopped ? "Stopped" : "Done");
+    } catch (error) {
+      complain(error);
+      say("");
+    }
+    const wasOnStop = document.activeElement === stop;
+    running = null;
+    button.hidden = false;
+    stop.hidden = true;
+    if (wasOnStop) back.focus();
+  };
+  return { run, runs: () => running !== null, stop: () => running?.stop() };
+}
+
 let count = 0;
 
 /** An input as { element, get, set }. */

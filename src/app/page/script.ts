@@ -6,9 +6,9 @@ const INTERFACE_SCRIPT = String.raw`
 function setUpInterface(main) {
   const inputs = app.inputs.map(inputOf);
   const outputs = app.outputs.map(outputOf);
-  let running = null;
   const run = el("button", { class: "main", id: "run" }, "Run");
-  const stop = el("button", { type: "button", id: "stop", hidden: true, click: () => running?.stop() }, "Stop");
+  const stop = el("button", { type: "button", id: "stop", hidden: true, click: () => calls.stop() }, "Stop");
+  const calls = stoppable(run, stop, run);
   const clear = el("button", { type: "button", id: "clear", click: () => {
     inputs.forEach(({ set }, i) => set(app.inputs[i].value));
     outputs.forEach(({ set }) => set(null));
@@ -27,30 +27,12 @@ function setUpInterface(main) {
         void start();
       } }, describe(example)))));
   }
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") running?.stop(); });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") calls.stop(); });
 
   async function start() {
-    if (running !== null) return;
-    complain("");
-    say("Working…");
+    if (calls.runs()) return;
     results.setAttribute("aria-busy", "true");
-    const hadFocus = document.activeElement === run;
-    try {
-      running = call(app.call, inputs.map(({ get }) => get()), (values) => values.forEach((value, i) => outputs[i].set(value)));
-      run.hidden = true;
-      stop.hidden = false;
-      if (hadFocus) stop.focus();
-      const { stopped } = await running.done;
-      say(stopped ? "Stopped" : "Done");
-    } catch (error) {
-      complain(error);
-      say("");
-    }
-    const wasOnStop = document.activeElement === stop;
-    running = null;
-    run.hidden = false;
-    stop.hidden = true;
-    if (wasOnStop) run.focus();
+    await calls.run(() => call(app.call, inputs.map(({ get }) => get()), (values) => values.forEach((value, i) => outputs[i].set(value))));
     results.removeAttribute("aria-busy");
   }
   inputs[0]?.control.focus();
