@@ -1,6 +1,6 @@
 /** What `run` and `check` have in common: where the cells run, and within which limits. */
 import { resolve } from "node:path";
-import type { OptionEntries } from "../config/index.js";
+import type { OptionEntries, OptionValues } from "../config/index.js";
 
 export const CELL_ENTRIES = {
   cwd: {
@@ -29,7 +29,7 @@ export const CELL_ENTRIES = {
 } as const satisfies OptionEntries;
 
 /** Values of `CELL_ENTRIES` as options of `runNotebook`; what is not given is left out. */
-export function cellSettings(options: { cwd: string | null; execution_timeout: number | null; memory_limit: number | null }) {
+export function cellSettings(options: OptionValues<typeof CELL_ENTRIES>) {
   return {
     ...(options.cwd === null ? {} : { cwd: resolve(options.cwd) }),
     ...(options.execution_timeout === null ? {} : { timeoutMs: options.execution_timeout * 1000 }),

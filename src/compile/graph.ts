@@ -28,6 +28,9 @@ export interface Node {
   readonly attributes: Attributes;
 }
 
+/** Operators whose result is their first input seen otherwise, in its memory: ONNX Runtime copies nothing. */
+export const ALIASES: ReadonlySet<string> = new Set(["Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten"]);
+
 /** A dimension whose size depends on numbers. Only inside one fused operation: no tensor of TensorFlow.js may have it. */
 export const UNKNOWN = -1;
 

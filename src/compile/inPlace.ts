@@ -1,10 +1,8 @@
 /** Which states a graph may compute straight into the memory of their old values. */
-import type { Graph, Node, Value } from "./graph.js";
+import { ALIASES, type Graph, type Node, type Value } from "./graph.js";
 
 /** Operators that read element i of an input before they write element i of the output, and nothing of it afterwards. */
 const ELEMENTWISE = new Set(["Add", "Sub", "Mul", "Div", "Sqrt", "Neg"]);
-/** Operators whose result ONNX Runtime keeps in the memory of their input. */
-const ALIASES = new Set(["Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten"]);
 
 /**
  * The outputs of a graph that may be written over the state input of their name. ONNX Runtime writes an output when it runs the node

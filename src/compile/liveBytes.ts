@@ -1,9 +1,6 @@
 /** How much memory the intermediate results of a graph take at once. */
 import { DTYPE_BYTES } from "./hostTensor.js";
-import { type Graph, type Node, type Value, isConstant, sizeOf } from "./graph.js";
-
-/** Their result is their first input, seen in another shape. */
-const VIEWS: ReadonlySet<string> = new Set(["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"]);
+import { ALIASES, type Graph, type Node, type Value, isConstant, sizeOf } from "./graph.js";
 
 /**
  * The most bytes of intermediate results that are alive at once when ONNX Runtime computes a graph: each from its computation to its last
@@ -34,7 +31,7 @@ export function liveBytes(graph: Graph, outputs: Iterable<Value>): number {
 /** The value whose memory this one is a view of. */
 function ownerOf(value: Value): Value {
   let owner = value;
-  while (owner.producer !== undefined && VIEWS.has(owner.producer.opType)) owner = owner.producer.inputs[0]!;
+  while (owner.producer !== undefined && ALIASES.has(owner.producer.opType)) owner = owner.producer.inputs[0]!;
   return owner;
 }
 

@@ -21,9 +21,6 @@ export interface Nf4Weight {
   readonly nestedOffset?: tf.Scalar;
 }
 
-/** ONNX Runtime's number of NF4. */
-const NF4 = 1;
-
 /** Both numbers of each byte, [256, 2]. */
 const LEVEL_PAIRS = Float32Array.from({ length: 512 }, (_, i) => NF4_LEVELS[i % 2 === 0 ? i >> 5 : (i >> 1) & 15]!);
 
@@ -31,21 +28,11 @@ const LEVEL_PAIRS = Float32Array.from({ length: 512 }, (_, i) => NF4_LEVELS[i % 
 export function nf4AsFloat32(weight: Nf4Weight): tf.Tensor2D {
   const [rows, half] = weight.quant.shape;
   const size = rows * half * 2;
-  const absmax = scales(weight);
-  const [numbers] = onnxOp(
-    {
-      opType: "MatMulBnb4",
-      domain: "com.microsoft",
-      inputs: [tf.ones([1, 1]), tf.reshape(weight.quant, [-1]), absmax],
-      outputs: [{ dtype: "float32", shape: [1, size] }],
-      attributes: { K: 1, N: size, block_size: NF4_BLOCK, quant_type: NF4 },
-    },
-    () => {
-      const levels = tf.gather(tf.tensor2d(LEVEL_PAIRS, [256, 2]), bytesAsInt32(weight.quant) as tf.Tensor2D); // [N, K/2, 2]
-      return [timesBlocks(tf.reshape(levels, [size]), absmax, NF4_BLOCK)];
-    },
-  );
-  return tf.reshape(numbers!, [rows, half * 2]);
+  const numbers = packedProduct(tf.ones([1, 1]), weight, [size, 1], (absmax) => {
+    const levels = tf.gather(tf.tensor2d(LEVEL_PAIRS, [256, 2]), bytesAsInt32(weight.quant) as tf.Tensor2D); // [N, K/2, 2]
+    return timesBlocks(tf.reshape(levels, [size]), absmax, NF4_BLOCK);
+  });
+  return tf.reshape(numbers, [rows, half * 2]);
 }
 
 /**
@@ -64,23 +51,39 @@ export function nf4MatMul(x: tf.Tensor2D, weight: Nf4Weight): tf.Tensor2D {
 
 function forward(x: tf.Tensor2D, weight: Nf4Weight): tf.Tensor2D {
   const [rows, half] = weight.quant.shape;
-  const [tokens, columns] = x.shape;
+  const [, columns] = x.shape;
   if (columns !== half * 2)
     throw new EngineError(
       "matmul_shape",
       `nf4MatMul: x must have ${half * 2} columns for a weight [${rows},${half * 2}], got [${x.shape.join(",")}]`,
     );
+  return packedProduct(x, weight, [rows, columns], () => tf.matMul(x, nf4AsFloat32(weight), false, true)) as tf.Tensor2D;
+}
+
+/**
+ * `x Wᵀ` by the operator that takes the packed bytes.
+ * @param shape [N, K] as which it takes all numbers of the weight
+ * @param eager computes the same from the scales of the blocks
+ */
+function packedProduct(
+  x: tf.Tensor2D,
+  weight: Nf4Weight,
+  [rows, columns]: readonly [number, number],
+  eager: (absmax: tf.Tensor1D) => tf.Tensor,
+): tf.Tensor {
+  const absmax = scales(weight);
   const [y] = onnxOp(
     {
       opType: "MatMulBnb4",
       domain: "com.microsoft",
-      inputs: [x, tf.reshape(weight.quant, [-1]), scales(weight)],
-      outputs: [{ dtype: "float32", shape: [tokens, rows] }],
-      attributes: { K: columns, N: rows, block_size: NF4_BLOCK, quant_type: NF4 },
+      inputs: [x, tf.reshape(weight.quant, [-1]), absmax],
+      outputs: [{ dtype: "float32", shape: [x.shape[0], rows] }],
+      // Quantisation type 1 is NF4.
+      attributes: { K: columns, N: rows, block_size: NF4_BLOCK, quant_type: 1 },
     },
-    () => [tf.matMul(x, nf4AsFloat32(weight), false, true)],
+    () => [eager(absmax)],
   );
-  return y as tf.Tensor2D;
+  return y!;
 }
 
 /** One number per block of 64. */

@@ -80,8 +80,10 @@ function largeRuns(model: CausalLM, { tokens_per_run, per_device_train_batch_siz
   const largest = new Map<SequenceForm, { row: Row; cost: number }>();
   const short: { row: Row; tokens: number }[] = [];
   for (const row of rows) {
-    const form = formOfRow(row.layout);
-    const extent = extentOf(row.layout);
+    // Rows make their layout at each look.
+    const { layout } = row;
+    const form = formOfRow(layout);
+    const extent = extentOf(layout);
     if (cost(extent) > (largest.get(form)?.cost ?? -1)) largest.set(form, { row, cost: cost(extent) });
     if (extent.tokens < tokens_per_run) short.push({ row, tokens: extent.tokens });
   }
