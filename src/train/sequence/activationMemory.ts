@@ -27,6 +27,7 @@ interface LargeRun {
 }
 
 const GB = 1e9;
+const MB = 1e6;
 
 /**
  * @param rows all training rows @param trainer for messages
@@ -57,7 +58,7 @@ export function recomputedLayers(
   if (all.bytes > limit)
     throw new ConfigError(
       "activation_memory",
-      `${trainer}: activation_memory_limit must be at least ${gigabytes(all.bytes)} for ${all.origin}, whose activations take that with all ${layers} layers computed again, got ${args.activation_memory_limit}; raise it, or shorten the rows with max_length`,
+      `${trainer}: activation_memory_limit must be at least ${Math.ceil(all.bytes / MB) / 1e3} for ${all.origin}, whose activations take that with all ${layers} layers computed again, got ${args.activation_memory_limit}; raise it, or shorten the rows with max_length`,
     );
   // Each layer more takes about as much off.
   let chosen = Math.min(layers, Math.max(1, Math.ceil((layers * (none.bytes - limit)) / (none.bytes - all.bytes))));
